@@ -1,0 +1,98 @@
+// What the store can do, as functions that the composition hands to the rooms. Every operation is one transaction.
+// An operation that changes something takes its audit line with it: both are durable (fsync) when the promise
+// resolves, or neither is. Failure: Fault `conflict` (unique, revision), `not-found`, `busy` (store down or disk full).
+import type { Id } from '#base/ids.ts';
+import type { Agent, AgentCertificate, AgentNote, AuditEntry, AuditLine, Customer, Device, Invite, JoinToken, OldLabel, Person, Revision, Right, SignIn, Site, Token, Visit } from './rows.ts';
+
+/** Everything that the tables hold, loaded once at start. */
+export interface Everything {
+  readonly customers: Customer[];
+  readonly sites: Site[];
+  readonly agents: Agent[];
+  readonly agentCertificates: AgentCertificate[];
+  readonly agentNotes: AgentNote[];
+  readonly devices: Device[];
+  readonly oldLabels: OldLabel[];
+  readonly people: Person[];
+  readonly rights: Right[];
+  readonly signIns: SignIn[];
+  readonly tokens: Token[];
+  readonly joinTokens: JoinToken[];
+  readonly invites: Invite[];
+}
+
+export interface AuditQuery {
+  readonly beforeSeq?: number;
+  readonly limit: number;
+  readonly what?: string;
+  readonly actorId?: Id;
+  readonly subjectId?: string;
+}
+
+export interface VisitQuery {
+  readonly deviceId?: Id;
+  readonly beforeId?: Id;
+  readonly limit: number;
+}
+
+export interface Operations {
+  /** Makes the default customer and site when the store is new. */
+  loadEverything(): Promise<Everything>;
+
+  // configuration
+  latestRevision(): Promise<Revision | null>;
+  /** Fault `conflict` unless `number` is exactly one more than the latest. */
+  addRevision(revision: Revision, audit: AuditEntry): Promise<void>;
+  listRevisions(limit: number): Promise<Omit<Revision, 'config'>[]>;
+
+  // people
+  addPerson(person: Person, rights: readonly Right[], audit: AuditEntry, usedInviteId?: Id): Promise<void>;
+  /** The first person; Fault `conflict` when anyone exists already. */
+  addOwner(person: Person, rights: readonly Right[], audit: AuditEntry): Promise<void>;
+  changePerson(person: Person, audit: AuditEntry): Promise<void>;
+  /** Rights, sign-ins and tokens go with it. */
+  removePerson(personId: Id, audit: AuditEntry): Promise<void>;
+  /** Replaces all rights of the subject. */
+  setRights(subjectKind: 'person' | 'token', subjectId: Id, rights: readonly Right[], audit: AuditEntry): Promise<void>;
+  addInvite(invite: Invite, audit: AuditEntry): Promise<void>;
+  removeInvite(inviteId: Id, audit: AuditEntry): Promise<void>;
+  addSignIn(signIn: SignIn, audit: AuditEntry): Promise<void>;
+  removeSignIns(ids: readonly Id[], audit: AuditEntry): Promise<void>;
+  addToken(token: Token, rights: readonly Right[], audit: AuditEntry): Promise<void>;
+  removeToken(tokenId: Id, audit: AuditEntry): Promise<void>;
+
+  // devices and agents
+  addJoinToken(token: JoinToken, audit: AuditEntry): Promise<void>;
+  removeJoinToken(tokenId: Id, audit: AuditEntry): Promise<void>;
+  /** Uses the token up (Fault `gone` when it was used or removed meanwhile) and makes agent, certificate and device. */
+  join(joinTokenId: Id, agent: Agent, certificate: AgentCertificate, device: Device, audit: AuditEntry): Promise<void>;
+  addAgentCertificate(certificate: AgentCertificate, audit: AuditEntry): Promise<void>;
+  /** Revoking also marks its certificates. */
+  changeAgent(agent: Agent, audit: AuditEntry): Promise<void>;
+  addDevice(device: Device, audit: AuditEntry): Promise<void>;
+  /** `oldLabel` keeps the former label redirecting. */
+  changeDevice(device: Device, audit: AuditEntry, oldLabel?: OldLabel): Promise<void>;
+  /** With its last device an agent goes too (revoked certificates stay listed). */
+  removeDevice(deviceId: Id, audit: AuditEntry): Promise<void>;
+
+  // visits: the opening is audited before the visit starts, the closing with its figures
+  openVisit(visit: Visit, audit: AuditEntry): Promise<void>;
+  closeVisits(visits: readonly { visit: Visit; audit: AuditEntry }[]): Promise<void>;
+  /** At start: visits that a crash left open are closed with that reason. Resolves how many. */
+  closeLeftOpenVisits(at: number, why: string): Promise<number>;
+  listVisits(query: VisitQuery): Promise<Visit[]>;
+
+  // audit
+  addAudit(entries: readonly AuditEntry[]): Promise<void>;
+  listAudit(query: AuditQuery): Promise<AuditLine[]>;
+  auditHead(): Promise<{ seq: number; hash: string }>;
+  /** Walks the chain; `brokenAt` is the first line whose hash or link is wrong. */
+  verifyAudit(): Promise<{ lines: number; brokenAt: number | null; why: string | null }>;
+
+  // noted, not kept
+  note(notes: { agents: readonly AgentNote[]; signIns: readonly { id: Id; at: number }[]; tokens: readonly { id: Id; at: number }[] }): Promise<void>;
+
+  /** For doctor: writes, reads back, and says how long the fsync took and what is on disk. */
+  check(): Promise<{ fsyncMs: number; fileBytes: number; integrity: string }>;
+  close(): Promise<void>;
+}

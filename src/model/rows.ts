@@ -1,0 +1,226 @@
+// The shapes of what is kept: one interface a kind of row, as callers see it (camelCase, JSON columns parsed).
+// Times are milliseconds since 1970; ids are UUIDv7 text. Every row belongs to a customer.
+import type { Id } from '#base/ids.ts';
+
+export interface Customer {
+  readonly id: Id;
+  /** In URLs: `[a-z0-9]` and single hyphens, 1–32, unique. */
+  readonly key: string;
+  readonly name: string;
+  readonly createdAt: number;
+}
+
+export interface Site {
+  readonly id: Id;
+  readonly customerId: Id;
+  readonly name: string;
+  readonly createdAt: number;
+}
+
+export interface Agent {
+  readonly id: Id;
+  readonly customerId: Id;
+  readonly siteId: Id;
+  readonly name: string;
+  /** active: may link · locked: until unlocked · revoked: for ever; its certificates are worth nothing. */
+  readonly state: 'active' | 'locked' | 'revoked';
+  readonly createdAt: number;
+}
+
+export interface AgentCertificate {
+  /** SHA-256 of the certificate's DER, hex. */
+  readonly fingerprint: string;
+  readonly customerId: Id;
+  readonly agentId: Id;
+  /** SHA-256 of the public key's SPKI DER, hex: what a renewal must show again. */
+  readonly keyFingerprint: string;
+  readonly notBefore: number;
+  readonly notAfter: number;
+  readonly revokedAt: number | null;
+}
+
+export type PortKind = 'http' | 'https' | 'tcp' | 'udp';
+
+export interface DevicePort {
+  readonly number: number;
+  readonly name: string;
+  readonly kind: PortKind;
+  /** For https: SHA-256 (hex) of the certificate accepted on first use; null until then. */
+  readonly fingerprint: string | null;
+}
+
+export interface Device {
+  readonly id: Id;
+  readonly customerId: Id;
+  readonly siteId: Id;
+  readonly agentId: Id;
+  readonly serial: string | null;
+  /** Its DNS name part: `[a-z0-9]` and single hyphens, 1–50, unique in the gateway. */
+  readonly label: string;
+  readonly name: string;
+  /** The address that the agent dials. */
+  readonly host: string;
+  readonly ports: readonly DevicePort[];
+  /** What `Host` the device sees: its own address, or the public name. */
+  readonly hostHeader: 'own' | 'public';
+  readonly locked: boolean;
+  readonly createdAt: number;
+}
+
+/** A label that a device had before; it redirects until then. */
+export interface OldLabel {
+  readonly label: string;
+  readonly customerId: Id;
+  readonly deviceId: Id;
+  readonly until: number;
+}
+
+export interface Person {
+  readonly id: Id;
+  readonly customerId: Id;
+  /** What is typed at sign-in; unique, compared in lower case. */
+  readonly login: string;
+  readonly name: string;
+  /** PHC string ($argon2id$…). */
+  readonly passwordHash: string;
+  readonly locked: boolean;
+  readonly createdAt: number;
+}
+
+export type Action = 'see' | 'open' | 'administer';
+export type ScopeKind = 'gateway' | 'customer' | 'site' | 'device';
+
+/** administer includes open, open includes see. */
+export interface Right {
+  readonly id: Id;
+  readonly customerId: Id;
+  readonly subjectKind: 'person' | 'token';
+  readonly subjectId: Id;
+  readonly action: Action;
+  readonly scopeKind: ScopeKind;
+  /** null for the gateway. */
+  readonly scopeId: Id | null;
+}
+
+export interface SignIn {
+  readonly id: Id;
+  readonly customerId: Id;
+  readonly personId: Id;
+  /** SHA-256 of the cookie's secret, hex. */
+  readonly secretDigest: string;
+  readonly kind: 'browser' | 'cli';
+  readonly from: string;
+  readonly userAgent: string;
+  readonly createdAt: number;
+  readonly lastUsedAt: number;
+  readonly expiresAt: number;
+}
+
+/** An access token of a person for programs. With rights rows of its own it can do only those, and never more than its person. */
+export interface Token {
+  readonly id: Id;
+  readonly customerId: Id;
+  readonly personId: Id;
+  readonly name: string;
+  readonly secretDigest: string;
+  readonly createdAt: number;
+  readonly lastUsedAt: number | null;
+  readonly expiresAt: number | null;
+}
+
+/** The one-time right of an agent to join. */
+export interface JoinToken {
+  readonly id: Id;
+  readonly customerId: Id;
+  readonly siteId: Id;
+  readonly secretDigest: string;
+  readonly deviceName: string;
+  readonly serial: string | null;
+  readonly host: string;
+  readonly ports: readonly DevicePort[];
+  readonly createdBy: Id;
+  readonly createdAt: number;
+  readonly expiresAt: number;
+  readonly usedAt: number | null;
+  readonly usedByAgentId: Id | null;
+}
+
+export interface Invite {
+  readonly id: Id;
+  readonly customerId: Id;
+  readonly codeDigest: string;
+  readonly name: string;
+  readonly rights: readonly Pick<Right, 'action' | 'scopeKind' | 'scopeId'>[];
+  readonly createdBy: Id;
+  readonly createdAt: number;
+  readonly expiresAt: number;
+  readonly usedAt: number | null;
+}
+
+/** Who did something, as audit keeps it: readable without looking anything up. */
+export interface Actor {
+  readonly kind: 'person' | 'token' | 'agent' | 'operator' | 'gateway' | 'nobody';
+  readonly id: Id | null;
+  readonly name: string;
+  /** The address it came from; '' for the gateway itself. */
+  readonly from: string;
+}
+
+/** What the caller hands over; the store numbers and chains it. */
+export interface AuditEntry {
+  readonly at: number;
+  readonly customerId: Id;
+  readonly actor: Actor;
+  /** `device.locked`, `visit.closed`, `person.invited`, `config.changed`, `sign-in.refused` … */
+  readonly what: string;
+  readonly subjectKind: string;
+  readonly subjectId: string | null;
+  readonly subjectName: string;
+  /** Flat facts: before/after, bytes, how long. Never a secret or a body. */
+  readonly detail: Readonly<Record<string, string | number | boolean | null>>;
+}
+
+export interface AuditLine extends AuditEntry {
+  readonly seq: number;
+  /** Hex of the line before; 64 zeros for the first. */
+  readonly previousHash: string;
+  readonly hash: string;
+}
+
+/** One use of a device, from open to close. */
+export interface Visit {
+  readonly id: Id;
+  readonly customerId: Id;
+  readonly deviceId: Id;
+  readonly deviceName: string;
+  readonly port: number;
+  readonly kind: 'http' | 'tcp' | 'udp';
+  readonly who: Actor;
+  readonly openedAt: number;
+  readonly closedAt: number | null;
+  readonly requests: number;
+  /** Towards the device. */
+  readonly bytesIn: number;
+  /** From the device. */
+  readonly bytesOut: number;
+  /** Why it ended; null while it lasts. */
+  readonly why: string | null;
+}
+
+/** What is noted, not kept: written in batches, lost at a crash. */
+export interface AgentNote {
+  readonly agentId: Id;
+  readonly lastSeenAt: number | null;
+  readonly lastLeftWhy: string | null;
+  readonly version: string | null;
+  readonly from: string | null;
+  /** JSON of the agent's local policy as it last announced it. */
+  readonly policy: string | null;
+}
+
+export interface Revision {
+  readonly number: number;
+  readonly at: number;
+  readonly actor: Actor;
+  readonly config: unknown;
+}

@@ -1,0 +1,93 @@
+// The gateway's tables together: what the data plane and the API look things up in.
+import type { Id } from '#base/ids.ts';
+import type { Everything } from './operations.ts';
+import type { Agent, AgentCertificate, AgentNote, Customer, Device, Invite, JoinToken, OldLabel, Person, Right, SignIn, Site, Token } from './rows.ts';
+import { buildTable, indexBy, type TableWriter } from './table.ts';
+
+export interface Tables {
+  readonly customers: TableWriter<Customer>;
+  readonly sites: TableWriter<Site>;
+  readonly agents: TableWriter<Agent>;
+  readonly agentCertificates: TableWriter<AgentCertificate>;
+  readonly agentNotes: TableWriter<AgentNote>;
+  readonly devices: TableWriter<Device>;
+  readonly oldLabels: TableWriter<OldLabel>;
+  readonly people: TableWriter<Person>;
+  readonly rights: TableWriter<Right>;
+  readonly signIns: TableWriter<SignIn>;
+  readonly tokens: TableWriter<Token>;
+  readonly joinTokens: TableWriter<JoinToken>;
+  readonly invites: TableWriter<Invite>;
+  // second ways to look things up
+  deviceByLabel(label: string): Device | undefined;
+  oldLabel(label: string): OldLabel | undefined;
+  signInByDigest(digest: string): SignIn | undefined;
+  tokenByDigest(digest: string): Token | undefined;
+  joinTokenByDigest(digest: string): JoinToken | undefined;
+  inviteByDigest(digest: string): Invite | undefined;
+  personByLogin(login: string): Person | undefined;
+  devicesOfAgent(agentId: Id): Device[];
+  rightsOf(subjectKind: 'person' | 'token', subjectId: Id): readonly Right[];
+}
+
+const byId = (row: { readonly id: Id }) => row.id;
+
+export function buildTables(all: Everything): Tables {
+  const kept = <Row extends { readonly id: Id }>(name: string, rows: readonly Row[]) => buildTable<Row>({ name, kind: 'kept', keyOf: byId, rows });
+  const devices = kept('devices', all.devices);
+  const signIns = kept('signIns', all.signIns);
+  const tokens = kept('tokens', all.tokens);
+  const joinTokens = kept('joinTokens', all.joinTokens);
+  const invites = kept('invites', all.invites);
+  const people = kept('people', all.people);
+  const rights = kept('rights', all.rights);
+  const oldLabels = buildTable<OldLabel>({ name: 'oldLabels', kind: 'kept', keyOf: (row) => row.label, rows: all.oldLabels });
+  const deviceByLabel = indexBy(devices, byId, (row) => row.label);
+  const signInByDigest = indexBy(signIns, byId, (row) => row.secretDigest);
+  const tokenByDigest = indexBy(tokens, byId, (row) => row.secretDigest);
+  const joinTokenByDigest = indexBy(joinTokens, byId, (row) => row.secretDigest);
+  const inviteByDigest = indexBy(invites, byId, (row) => row.codeDigest);
+  const personByLogin = indexBy(people, byId, (row) => row.login.toLowerCase());
+  // Grouped rows are rebuilt on the first question after a change: changes are rare, questions are per request.
+  let rightsAt = -1;
+  let rightsBySubject = new Map<string, Right[]>();
+  let devicesAt = -1;
+  let devicesByAgent = new Map<Id, Device[]>();
+  const none: readonly Right[] = [];
+  return {
+    customers: kept('customers', all.customers),
+    sites: kept('sites', all.sites),
+    agents: kept('agents', all.agents),
+    agentCertificates: buildTable<AgentCertificate>({ name: 'agentCertificates', kind: 'kept', keyOf: (row) => row.fingerprint, rows: all.agentCertificates }),
+    agentNotes: buildTable<AgentNote>({ name: 'agentNotes', kind: 'noted', keyOf: (row) => row.agentId, rows: all.agentNotes }),
+    devices,
+    oldLabels,
+    people,
+    rights,
+    signIns,
+    tokens,
+    joinTokens,
+    invites,
+    deviceByLabel: (label) => deviceByLabel.get(label),
+    oldLabel: (label) => oldLabels.get(label),
+    signInByDigest: (digest) => signInByDigest.get(digest),
+    tokenByDigest: (digest) => tokenByDigest.get(digest),
+    joinTokenByDigest: (digest) => joinTokenByDigest.get(digest),
+    inviteByDigest: (digest) => inviteByDigest.get(digest),
+    personByLogin: (login) => personByLogin.get(login.toLowerCase()),
+    devicesOfAgent(agentId) {
+      if (devicesAt !== devices.version) {
+        devicesByAgent = Map.groupBy(devices.values(), (row) => row.agentId);
+        devicesAt = devices.version;
+      }
+      return devicesByAgent.get(agentId) ?? [];
+    },
+    rightsOf(subjectKind, subjectId) {
+      if (rightsAt !== rights.version) {
+        rightsBySubject = Map.groupBy(rights.values(), (row) => `${row.subjectKind} ${row.subjectId}`);
+        rightsAt = rights.version;
+      }
+      return rightsBySubject.get(`${subjectKind} ${subjectId}`) ?? none;
+    },
+  };
+}

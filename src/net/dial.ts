@@ -1,0 +1,55 @@
+// Reaching a target: one function type, several implementations (direct here, through the hub in tunnel).
+import { connect } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { Fault } from '#base/fault.ts';
+import type { Id } from '#base/ids.ts';
+import type { Target } from '#model/target.ts';
+
+/** For whom we dial. */
+export interface DialBy {
+  /** Address of the client, for the far end's log. */
+  readonly client: string;
+  readonly visitId?: Id;
+  readonly timeoutMs: number;
+  /** Aborted: the dial is given up and what it opened is closed. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Opens a byte stream to the target. The stream has `allowHalfOpen` semantics: each direction ends by itself.
+ * Faults: `unreachable`, `timeout`, `offline`, `forbidden` (the agent's local policy), `busy`, `closed` (aborted).
+ */
+export type Dial<Kind extends Target['kind']> = (target: Extract<Target, { kind: Kind }>, by: DialBy) => Promise<Duplex>;
+
+/** Direct TCP. */
+export const dialTcp: Dial<'tcp'> = (target, by) =>
+  new Promise((resolve, reject) => {
+    const where = target.host.includes(':') ? `[${target.host}]:${target.port}` : `${target.host}:${target.port}`;
+    if (by.signal?.aborted) return reject(new Fault('closed', `dialling ${where} was given up`));
+    const socket = connect({ host: target.host, port: target.port, allowHalfOpen: true, noDelay: true });
+    const settle = () => {
+      clearTimeout(timer);
+      socket.off('connect', onConnect);
+      socket.off('error', onError);
+      by.signal?.removeEventListener('abort', onAbort);
+    };
+    const fail = (fault: Fault) => {
+      settle();
+      socket.on('error', () => {}); // a late error of a socket that is already given up
+      socket.destroy();
+      reject(fault);
+    };
+    const timer = setTimeout(() => fail(new Fault('timeout', `${where} did not answer within ${by.timeoutMs / 1000} s`)), by.timeoutMs);
+    const onAbort = () => fail(new Fault('closed', `dialling ${where} was given up`));
+    const onConnect = () => {
+      settle();
+      resolve(socket);
+    };
+    const onError = (error: NodeJS.ErrnoException) => {
+      const why = error.code === 'ECONNREFUSED' ? 'refused the connection' : error.code === 'ENOTFOUND' ? 'has no address' : `cannot be reached (${error.code ?? error.message})`;
+      fail(new Fault('unreachable', `${where} ${why}`, { cause: error }));
+    };
+    socket.once('connect', onConnect);
+    socket.once('error', onError);
+    by.signal?.addEventListener('abort', onAbort);
+  });
