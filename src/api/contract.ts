@@ -1,0 +1,152 @@
+// The one list of what the API offers. Server, CLI, console (types only) and the OpenAPI document derive from it.
+import { z } from 'zod';
+import { paths, type ParamsOf, type RouteName } from './paths.ts';
+import {
+  action, agentView, auditLineView, customerView, deviceView, explainView, findingView, fingerprint, grants, hostText, id, inviteView, joinTokenView, journalLineView, label, login, meView, name, page,
+  pageQuery, personView, portNumber, portsInput, revisionView, serial, signInView, siteView, statusView, time, tokenView, visitView,
+} from './shapes.ts';
+
+export interface Shapes {
+  readonly summary: string;
+  readonly query?: z.ZodObject;
+  readonly body?: z.ZodType;
+  readonly answer: z.ZodType;
+}
+
+const password = z.string().min(1).max(1_024);
+const code = z.string().min(1).max(100);
+const nothing = z.object({});
+const query = <Shape extends z.ZodRawShape>(shape: Shape) => z.strictObject(shape);
+const body = query;
+const list = { ...pageQuery };
+
+const shapes = {
+  getSetup: { summary: 'Whether the gateway still waits for its first person', answer: z.object({ needed: z.boolean(), version: z.string(), passwordCharsMin: z.int(), signedIn: z.boolean() }) },
+  setUp: { summary: 'Make the owner, with the code of the setup address; signs in', body: body({ code, login, name, password }), answer: meView },
+  signIn: { summary: 'Sign in; sets the cookie', body: body({ login: z.string().max(100), password }), answer: meView },
+  signOut: { summary: 'End this sign-in and what runs under it', answer: nothing },
+  getMe: { summary: 'Who I am and what I may do', answer: meView },
+  changePassword: { summary: 'Change my password; other sign-ins of mine end', body: body({ current: password, next: password }), answer: nothing },
+  listSignIns: { summary: 'Sign-ins: mine, or those of people that I administer', query: query({ ...list, personId: id.optional() }), answer: page(signInView) },
+  revokeSignIn: { summary: 'End a sign-in at once, with its visits', answer: nothing },
+  listTokens: { summary: 'Access tokens: mine, or those of people that I administer', query: query({ ...list, personId: id.optional() }), answer: page(tokenView) },
+  createToken: {
+    summary: 'Make an access token; its text is shown this once',
+    body: body({ name, expiresAt: time.nullable().default(null), rights: grants.min(1).nullable().default(null).meta({ description: 'narrower than mine; null: all that I may' }) }),
+    answer: z.object({ token: tokenView, secret: z.string() }),
+  },
+  revokeToken: { summary: 'End an access token at once, with its visits', answer: nothing },
+
+  startCliLogin: {
+    summary: 'Start a sign-in of the CLI: shows a code that a person approves in the console',
+    body: body({ client: z.string().max(200).default('').meta({ description: 'what asks, for the person who approves: program and host name' }) }),
+    answer: z.object({ code: z.string(), pollSecret: z.string(), address: z.string().meta({ description: 'to open in a browser' }), expiresAt: time, intervalMs: z.int() }),
+  },
+  pollCliLogin: {
+    summary: 'Ask whether it was approved; the secret is given once and then used as a bearer token',
+    body: body({ pollSecret: code }),
+    answer: z.object({ state: z.enum(['waiting', 'approved', 'refused']), secret: z.string().nullable(), login: z.string().nullable(), expiresAt: time.nullable() }),
+  },
+  getCliLogin: { summary: 'What asks to be signed in as me', answer: z.object({ code: z.string(), from: z.string(), client: z.string(), createdAt: time, expiresAt: time, state: z.enum(['waiting', 'approved', 'refused']) }) },
+  approveCliLogin: { summary: 'Sign it in as me', answer: nothing },
+  refuseCliLogin: { summary: 'Refuse it', answer: nothing },
+
+  listPeople: { summary: 'People', query: query({ ...list, search: z.string().max(100).optional() }), answer: page(personView) },
+  getPerson: { summary: 'One person', answer: personView },
+  lockPerson: { summary: 'Lock a person: everything of theirs ends at once', answer: personView },
+  unlockPerson: { summary: 'Unlock a person', answer: personView },
+  removePerson: { summary: 'Remove a person, with rights, sign-ins and tokens', answer: nothing },
+  setRights: { summary: "Replace a person's rights", body: body({ rights: grants }), answer: personView },
+  listInvites: { summary: 'Invites', query: query(list), answer: page(inviteView) },
+  createInvite: {
+    summary: 'Invite a person; the one-time address is shown this once',
+    body: body({ name, rights: grants.min(1), customerId: id.optional() }),
+    answer: z.object({ invite: inviteView, address: z.string() }),
+  },
+  removeInvite: { summary: 'Take an invite back', answer: nothing },
+  lookInvite: { summary: 'What an invite offers', body: body({ code }), answer: z.object({ name: z.string(), invitedBy: z.string(), rights: z.array(z.object({ action, scopeName: z.string() })), expiresAt: time, passwordCharsMin: z.int() }) },
+  acceptInvite: { summary: 'Become a person of the gateway; signs in', body: body({ code, login, name, password }), answer: meView },
+  listCustomers: { summary: 'Customers of which I see anything', query: query(list), answer: page(customerView) },
+  listSites: { summary: 'Sites of which I see anything', query: query(list), answer: page(siteView) },
+
+  listDevices: {
+    summary: 'Devices',
+    query: query({ ...list, search: z.string().max(100).optional(), siteId: id.optional(), agentId: id.optional(), state: z.enum(['online', 'offline', 'locked']).optional() }),
+    answer: page(deviceView),
+  },
+  getDevice: { summary: 'One device, by id, label or customer/name', answer: deviceView },
+  addDevice: {
+    summary: 'Add a device behind an agent that has joined already',
+    body: body({ agentId: id, name, label: label.optional(), serial: serial.nullable().default(null), host: hostText.default('127.0.0.1'), ports: portsInput, hostHeader: z.enum(['own', 'public']).default('own') }),
+    answer: deviceView,
+  },
+  changeDevice: {
+    summary: 'Change a device; a former label redirects for 30 days',
+    body: body({ name: name.optional(), label: label.optional(), serial: serial.nullable().optional(), host: hostText.optional(), ports: portsInput.optional(), hostHeader: z.enum(['own', 'public']).optional() }),
+    answer: deviceView,
+  },
+  lockDevice: { summary: 'Lock a device: its visits end at once and none begins', answer: deviceView },
+  unlockDevice: { summary: 'Unlock a device', answer: deviceView },
+  removeDevice: { summary: 'Remove a device; with its last device an agent goes too', answer: nothing },
+  acceptFingerprint: { summary: "Accept a certificate of the device's https port", body: body({ fingerprint }), answer: deviceView },
+  forgetFingerprint: { summary: "Forget the accepted certificate: the next one shown is accepted", answer: deviceView },
+  listAgents: { summary: 'Agents', query: query({ ...list, search: z.string().max(100).optional() }), answer: page(agentView) },
+  getAgent: { summary: 'One agent', answer: agentView },
+  lockAgent: { summary: 'Lock an agent: its link and its visits end at once', answer: agentView },
+  unlockAgent: { summary: 'Unlock an agent', answer: agentView },
+  revokeAgent: { summary: 'Revoke an agent for ever: its certificates are worth nothing', answer: agentView },
+  closeAgentLink: { summary: 'Close its link; the agent dials again', answer: z.object({ closed: z.boolean() }) },
+  listJoinTokens: { summary: 'Join tokens', query: query(list), answer: page(joinTokenView) },
+  getJoinToken: { summary: 'One join token: waiting, used (with the device) or expired', answer: joinTokenView },
+  createJoinToken: {
+    summary: 'Make a one-time join token; its text is shown this once',
+    body: body({ deviceName: name, serial: serial.nullable().default(null), host: hostText.default('127.0.0.1'), ports: portsInput.optional().meta({ description: 'default: 80 http' }), siteId: id.optional() }),
+    answer: z.object({ joinToken: joinTokenView, secret: z.string(), commands: z.array(z.object({ address: z.string(), command: z.string() })) }),
+  },
+  removeJoinToken: { summary: 'Take a join token back', answer: nothing },
+  createHandOver: {
+    summary: "A one-time code that signs this browser in at a device's host",
+    body: body({ host: hostText, port: portNumber.optional().meta({ description: 'of the address in the browser' }), path: z.string().min(1).max(8_192).regex(/^\/[^\x00-\x20\x7f]*$/, 'is a path').default('/') }),
+    answer: z.object({ to: z.string() }),
+  },
+
+  listVisits: { summary: 'Visits, the newest first', query: query({ ...list, deviceId: id.optional(), state: z.enum(['live', 'all']).default('all') }), answer: page(visitView) },
+  closeVisit: { summary: 'End a visit now', answer: nothing },
+  listAudit: { summary: 'The audit, the newest first', query: query({ ...list, what: z.string().max(100).optional(), actorId: id.optional(), subjectId: z.string().max(200).optional() }), answer: page(auditLineView) },
+  verifyAudit: { summary: 'Walk the chain of the audit', answer: z.object({ lines: z.int(), brokenAt: z.int().nullable(), why: z.string().nullable(), headHash: z.string() }) },
+  listJournal: { summary: 'The journal, the newest first', query: query({ ...list, event: z.string().max(100).optional() }), answer: page(journalLineView).extend({ dropped: z.int() }) },
+  getEvents: { summary: 'Server-sent events: what changed', answer: z.string() },
+
+  getConfig: { summary: 'The configuration; ETag is the revision', answer: z.object({ revision: z.int(), config: z.unknown() }) },
+  putConfig: {
+    summary: 'Replace the configuration; If-Match names the revision it was made against',
+    query: query({ dryRun: z.enum(['true', 'false']).default('false') }),
+    body: z.record(z.string(), z.unknown()),
+    answer: z.object({ revision: z.int(), dryRun: z.boolean() }),
+  },
+  listRevisions: { summary: 'Revisions, the newest first', query: query({ limit: pageQuery.limit }), answer: z.object({ items: z.array(revisionView) }) },
+  explain: {
+    summary: 'Which rule decides what happens to a request',
+    body: body({ url: z.string().min(1).max(4_096), from: z.string().max(100).default('127.0.0.1'), method: z.string().regex(/^[A-Z]{1,20}$/).default('GET') }),
+    answer: explainView,
+  },
+  getStatus: { summary: 'What the gateway is doing', answer: statusView },
+  runDoctor: { summary: 'Run the checks', answer: z.object({ at: time, findings: z.array(findingView) }) },
+  getOpenApi: { summary: 'This contract as OpenAPI 3.1', answer: z.record(z.string(), z.unknown()) },
+} as const satisfies Record<RouteName, Shapes>;
+
+type ShapesOf = typeof shapes;
+export type Contract = { readonly [Name in RouteName]: (typeof paths)[Name] & ShapesOf[Name] };
+
+/** Method, path, who may ask, and the shapes of query, body and answer, by route name. */
+export const contract = Object.fromEntries(Object.entries(paths).map(([key, path]) => [key, { ...path, ...shapes[key as RouteName] }])) as unknown as Contract;
+
+type SchemaOf<Name extends RouteName, Part extends 'query' | 'body'> = ShapesOf[Name] extends { readonly [Key in Part]: infer Schema extends z.ZodType } ? Schema : never;
+/** What a caller gives: fields with defaults may be left out. */
+export type Query<Name extends RouteName> = [SchemaOf<Name, 'query'>] extends [never] ? undefined : z.input<SchemaOf<Name, 'query'>>;
+export type Body<Name extends RouteName> = [SchemaOf<Name, 'body'>] extends [never] ? undefined : z.input<SchemaOf<Name, 'body'>>;
+/** What the server has after parsing: defaults filled in. */
+export type ParsedQuery<Name extends RouteName> = [SchemaOf<Name, 'query'>] extends [never] ? undefined : z.output<SchemaOf<Name, 'query'>>;
+export type ParsedBody<Name extends RouteName> = [SchemaOf<Name, 'body'>] extends [never] ? undefined : z.output<SchemaOf<Name, 'body'>>;
+export type Params<Name extends RouteName> = ParamsOf<(typeof paths)[Name]['path']>;
+export type Answer<Name extends RouteName> = z.output<ShapesOf[Name]['answer']>;

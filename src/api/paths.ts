@@ -1,0 +1,102 @@
+// Every route of the REST API: name, method, path under /api/v1, and who may ask at all. Plain data without zod, so that the
+// CLI's light commands load nothing else; contract.ts adds the shapes. What a person may do with a thing is decided by rights.
+
+export const apiRoot = '/api/v1';
+
+export interface Path {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** Under apiRoot; `{name}` is one percent-encoded part. */
+  readonly path: string;
+  /** none: anyone · sign-in: a cookie or a token · person: a cookie or the CLI's sign-in, but no token (what guards credentials). */
+  readonly needs: 'none' | 'sign-in' | 'person';
+}
+
+export const paths = {
+  // first run, signing in
+  getSetup: { method: 'GET', path: '/setup', needs: 'none' },
+  setUp: { method: 'POST', path: '/setup', needs: 'none' },
+  signIn: { method: 'POST', path: '/sign-in', needs: 'none' },
+  signOut: { method: 'DELETE', path: '/sign-in', needs: 'sign-in' },
+  getMe: { method: 'GET', path: '/me', needs: 'sign-in' },
+  changePassword: { method: 'PUT', path: '/me/password', needs: 'person' },
+  listSignIns: { method: 'GET', path: '/sign-ins', needs: 'sign-in' },
+  revokeSignIn: { method: 'DELETE', path: '/sign-ins/{id}', needs: 'sign-in' },
+  listTokens: { method: 'GET', path: '/tokens', needs: 'sign-in' },
+  createToken: { method: 'POST', path: '/tokens', needs: 'person' },
+  revokeToken: { method: 'DELETE', path: '/tokens/{id}', needs: 'sign-in' },
+
+  // the CLI's sign-in by one-time code
+  startCliLogin: { method: 'POST', path: '/cli-logins', needs: 'none' },
+  pollCliLogin: { method: 'POST', path: '/cli-logins/poll', needs: 'none' },
+  getCliLogin: { method: 'GET', path: '/cli-logins/{code}', needs: 'person' },
+  approveCliLogin: { method: 'POST', path: '/cli-logins/{code}/approve', needs: 'person' },
+  refuseCliLogin: { method: 'POST', path: '/cli-logins/{code}/refuse', needs: 'person' },
+
+  // people
+  listPeople: { method: 'GET', path: '/people', needs: 'sign-in' },
+  getPerson: { method: 'GET', path: '/people/{id}', needs: 'sign-in' },
+  lockPerson: { method: 'POST', path: '/people/{id}/lock', needs: 'sign-in' },
+  unlockPerson: { method: 'POST', path: '/people/{id}/unlock', needs: 'sign-in' },
+  removePerson: { method: 'DELETE', path: '/people/{id}', needs: 'sign-in' },
+  setRights: { method: 'PUT', path: '/people/{id}/rights', needs: 'sign-in' },
+  listInvites: { method: 'GET', path: '/invites', needs: 'sign-in' },
+  createInvite: { method: 'POST', path: '/invites', needs: 'sign-in' },
+  removeInvite: { method: 'DELETE', path: '/invites/{id}', needs: 'sign-in' },
+  lookInvite: { method: 'POST', path: '/invites/look', needs: 'none' },
+  acceptInvite: { method: 'POST', path: '/invites/accept', needs: 'none' },
+  listCustomers: { method: 'GET', path: '/customers', needs: 'sign-in' },
+  listSites: { method: 'GET', path: '/sites', needs: 'sign-in' },
+
+  // devices, agents
+  listDevices: { method: 'GET', path: '/devices', needs: 'sign-in' },
+  getDevice: { method: 'GET', path: '/devices/{device}', needs: 'sign-in' },
+  addDevice: { method: 'POST', path: '/devices', needs: 'sign-in' },
+  changeDevice: { method: 'PATCH', path: '/devices/{device}', needs: 'sign-in' },
+  lockDevice: { method: 'POST', path: '/devices/{device}/lock', needs: 'sign-in' },
+  unlockDevice: { method: 'POST', path: '/devices/{device}/unlock', needs: 'sign-in' },
+  removeDevice: { method: 'DELETE', path: '/devices/{device}', needs: 'sign-in' },
+  acceptFingerprint: { method: 'PUT', path: '/devices/{device}/ports/{port}/fingerprint', needs: 'sign-in' },
+  forgetFingerprint: { method: 'DELETE', path: '/devices/{device}/ports/{port}/fingerprint', needs: 'sign-in' },
+  listAgents: { method: 'GET', path: '/agents', needs: 'sign-in' },
+  getAgent: { method: 'GET', path: '/agents/{id}', needs: 'sign-in' },
+  lockAgent: { method: 'POST', path: '/agents/{id}/lock', needs: 'sign-in' },
+  unlockAgent: { method: 'POST', path: '/agents/{id}/unlock', needs: 'sign-in' },
+  revokeAgent: { method: 'POST', path: '/agents/{id}/revoke', needs: 'sign-in' },
+  closeAgentLink: { method: 'POST', path: '/agents/{id}/close-link', needs: 'sign-in' },
+  listJoinTokens: { method: 'GET', path: '/join-tokens', needs: 'sign-in' },
+  getJoinToken: { method: 'GET', path: '/join-tokens/{id}', needs: 'sign-in' },
+  createJoinToken: { method: 'POST', path: '/join-tokens', needs: 'sign-in' },
+  removeJoinToken: { method: 'DELETE', path: '/join-tokens/{id}', needs: 'sign-in' },
+  createHandOver: { method: 'POST', path: '/hand-over', needs: 'person' },
+
+  // what runs and what happened
+  listVisits: { method: 'GET', path: '/visits', needs: 'sign-in' },
+  closeVisit: { method: 'POST', path: '/visits/{id}/close', needs: 'sign-in' },
+  listAudit: { method: 'GET', path: '/audit', needs: 'sign-in' },
+  verifyAudit: { method: 'POST', path: '/audit/verify', needs: 'sign-in' },
+  listJournal: { method: 'GET', path: '/journal', needs: 'sign-in' },
+  getEvents: { method: 'GET', path: '/events', needs: 'sign-in' },
+
+  // the gateway itself
+  getConfig: { method: 'GET', path: '/config', needs: 'sign-in' },
+  putConfig: { method: 'PUT', path: '/config', needs: 'sign-in' },
+  listRevisions: { method: 'GET', path: '/config/revisions', needs: 'sign-in' },
+  explain: { method: 'POST', path: '/explain', needs: 'sign-in' },
+  getStatus: { method: 'GET', path: '/status', needs: 'sign-in' },
+  runDoctor: { method: 'POST', path: '/doctor', needs: 'sign-in' },
+  getOpenApi: { method: 'GET', path: '/openapi.json', needs: 'none' },
+} as const satisfies Record<string, Path>;
+
+export type RouteName = keyof typeof paths;
+
+/** `{device}` in a path becomes `{ device: string | number }`. */
+export type ParamsOf<Text extends string> = Text extends `${string}{${infer Name}}${infer Rest}` ? { readonly [Key in Name]: string | number } & ParamsOf<Rest> : unknown;
+
+/** The path under the gateway's root, parts percent-encoded, with the query. Values of undefined are left out. */
+export function pathTo(name: RouteName, params: Readonly<Record<string, string | number>> = {}, query: Readonly<Record<string, string | number | boolean | undefined>> = {}): string {
+  const path = paths[name].path.replace(/\{(\w+)\}/g, (_, key: string) => encodeURIComponent(String(params[key] ?? '')));
+  const search = new URLSearchParams();
+  for (const [key, value] of Object.entries(query)) if (value !== undefined) search.set(key, String(value));
+  const text = search.toString();
+  return `${apiRoot}${path}${text ? `?${text}` : ''}`;
+}
