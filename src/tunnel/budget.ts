@@ -1,0 +1,71 @@
+// The process's memory budget for streams: counts bytes held (queued to send, received and not taken), not promised.
+// At 50 % windows stop growing, at 90 % new streams are refused, at 100 % the stream that stands in the way is reset.
+
+/** One stream's share. */
+export interface Holder {
+  readonly heldBytes: number;
+  /** Monotonic milliseconds of the last time bytes moved on. */
+  readonly movedAtMs: number;
+  /** Ends the stream and lets go of what it holds. */
+  giveUp(why: string): void;
+}
+
+export interface Budget {
+  readonly bytesMax: number;
+  readonly heldBytes: number;
+  readonly mayGrow: boolean;
+  readonly mayOpen: boolean;
+  join(holder: Holder): void;
+  leave(holder: Holder): void;
+  /** The holder has already changed its own count. May give up a stream, this one too, before it returns. */
+  changed(deltaBytes: number): void;
+}
+
+export function buildBudget(bytesMax: number, onGivenUp: (heldBytes: number) => void): Budget {
+  const holders = new Set<Holder>();
+  let held = 0;
+  let relieving = false;
+
+  /** Of those that hold at least half as much as the largest: the one that has stood still longest. */
+  const worst = (): Holder | undefined => {
+    let most = 0;
+    for (const holder of holders) if (holder.heldBytes > most) most = holder.heldBytes;
+    let found: Holder | undefined;
+    for (const holder of holders) {
+      if (holder.heldBytes > 0 && holder.heldBytes * 2 >= most && (found === undefined || holder.movedAtMs < found.movedAtMs)) found = holder;
+    }
+    return found;
+  };
+
+  const relieve = () => {
+    relieving = true;
+    while (held > bytesMax) {
+      const holder = worst();
+      if (holder === undefined) break;
+      const bytes = holder.heldBytes;
+      holders.delete(holder);
+      holder.giveUp('the memory budget is used up and this stream held most and moved least');
+      onGivenUp(bytes);
+    }
+    relieving = false;
+  };
+
+  return {
+    bytesMax,
+    get heldBytes() {
+      return held;
+    },
+    get mayGrow() {
+      return held * 2 < bytesMax;
+    },
+    get mayOpen() {
+      return held * 10 < bytesMax * 9;
+    },
+    join: (holder) => void holders.add(holder),
+    leave: (holder) => void holders.delete(holder),
+    changed(deltaBytes) {
+      held += deltaBytes;
+      if (held > bytesMax && !relieving) relieve();
+    },
+  };
+}
