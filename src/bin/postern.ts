@@ -184,7 +184,7 @@ async function main(): Promise<void> {
   process.exitCode = code;
   if (stdinUsed) {
     process.stdin.pause();
-    process.stdin.unref();
+    if ('unref' in process.stdin) process.stdin.unref(); // a file has none
   }
   // A command that is done ends by itself; should something be left open, it does not keep the shell waiting.
   setTimeout(() => process.exit(code), 1_000).unref();
