@@ -1,4 +1,92 @@
-// HTTP/1.1 heads (RFC 9112): placeholder shapes, the parser follows in this file.
+// HTTP/1.1 message heads (RFC 9112): reading them strictly, deciding how the body is framed, writing them anew.
+// A head is handled as one latin1 string and searched with indexOf; nothing of it is ever forwarded without having been checked.
+
+/** What we know of a field name, looked up once per spelling. Flags say what the name means to a proxy. */
+export interface FieldName {
+  readonly lower: string;
+  readonly flags: number;
+}
+
+/** Meanings of field names, as bits. */
+export const is = {
+  /** Ends at the next hop (RFC 9110 §7.6.1); always removed, written anew where needed. */
+  hop: 1 << 0,
+  /** Says where a request came from; only ours count. */
+  forwarded: 1 << 1,
+  /** Belongs to the gateway; never reaches an upstream. */
+  ours: 1 << 2,
+  host: 1 << 3,
+  cookie: 1 << 4,
+  origin: 1 << 5,
+  referer: 1 << 6,
+  setCookie: 1 << 7,
+  location: 1 << 8,
+  /** Alt-Svc, Clear-Site-Data …: an upstream speaks for the whole name with them. */
+  siteWide: 1 << 9,
+  contentLength: 1 << 10,
+  transferEncoding: 1 << 11,
+  connection: 1 << 12,
+  expect: 1 << 13,
+  upgrade: 1 << 14,
+  authorization: 1 << 15,
+  refresh: 1 << 16,
+} as const;
+
+const KNOWN: Readonly<Record<string, number>> = {
+  connection: is.hop | is.connection,
+  'keep-alive': is.hop,
+  'proxy-connection': is.hop,
+  te: is.hop,
+  'transfer-encoding': is.hop | is.transferEncoding,
+  upgrade: is.hop | is.upgrade,
+  'http2-settings': is.hop,
+  'proxy-authorization': is.hop,
+  'proxy-authenticate': is.hop,
+  'content-length': is.contentLength,
+  host: is.host,
+  cookie: is.cookie,
+  origin: is.origin,
+  referer: is.referer,
+  'set-cookie': is.setCookie,
+  location: is.location,
+  'content-location': is.location,
+  refresh: is.refresh,
+  'alt-svc': is.siteWide,
+  'clear-site-data': is.siteWide,
+  expect: is.expect,
+  authorization: is.authorization,
+  forwarded: is.forwarded,
+  'x-real-ip': is.forwarded,
+  'x-client-ip': is.forwarded,
+  'true-client-ip': is.forwarded,
+};
+
+function flagsOf(lower: string): number {
+  const known = KNOWN[lower];
+  if (known !== undefined) return known;
+  // Servers that map "-" and "_" to one variable would take X_Forwarded_For for ours.
+  const dashed = lower.replaceAll('_', '-');
+  if (dashed.startsWith('x-forwarded-') || dashed === 'forwarded' || dashed === 'x-real-ip' || dashed === 'x-client-ip' || dashed === 'true-client-ip') return is.forwarded;
+  if (dashed.startsWith('postern-') || dashed.startsWith('x-postern-')) return is.ours;
+  return 0;
+}
+
+const NAMES_MAX = 4_096;
+const names = new Map<string, FieldName>();
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+
+/** The name's entry; undefined when it is not a token (RFC 9110 §5.1). A cache of pure values, so it may be shared. */
+function nameOf(raw: string): FieldName | undefined {
+  const cached = names.get(raw);
+  if (cached !== undefined) return cached;
+  if (!TOKEN.test(raw) || raw.length > 256) return undefined;
+  const lower = raw.toLowerCase();
+  const entry = { lower, flags: flagsOf(lower) };
+  // Full of made-up names: start over rather than grow or stop caching the real ones.
+  if (names.size >= NAMES_MAX) names.clear();
+  names.set(raw, entry);
+  return entry;
+}
 
 /** Header fields in the order of arrival. */
 export interface Fields {
@@ -8,11 +96,52 @@ export interface Fields {
   readonly values: readonly string[];
 }
 
-export interface RequestHead {
-  readonly method: string;
-  readonly target: string;
+/** How long a body is (RFC 9112 §6.3). `close`: until the connection ends; only answers. */
+export type Framing = 'none' | 'length' | 'chunked' | 'close';
+
+interface Head {
   readonly minorVersion: 0 | 1;
   readonly fields: Fields;
+  /** The whole head, as checked; `starts[i]` … `starts[i + 1]` is the line of field i with its CRLF. */
+  readonly text: string;
+  readonly starts: readonly number[];
+  readonly flags: readonly number[];
+  /** All flags of all fields. */
+  readonly allFlags: number;
+  /** Names listed in Connection that are none of the usual three; they go too. */
+  readonly connectionNames: readonly string[] | null;
+  readonly framing: Framing;
+  /** For framing `length`. */
+  readonly bodyBytes: number;
+  /** The connection may carry another message after this one, as far as this head says. */
+  readonly keepAlive: boolean;
+}
+
+export interface RequestHead extends Head {
+  readonly method: string;
+  /** origin-form, or `*`; an absolute-form has been reduced to it. */
+  readonly target: string;
+  /** As the client sent it in Host or in an absolute-form; '' when an HTTP/1.0 client sent none. */
+  readonly host: string;
+  /** Lower-case protocol of an Upgrade that Connection names; '' otherwise. */
+  readonly upgrade: string;
+  readonly expectsContinue: boolean;
+}
+
+export interface ResponseHead extends Head {
+  readonly status: number;
+  readonly reason: string;
+  readonly upgrade: string;
+}
+
+/** A refused head: the status to answer, and why in words that a developer understands. */
+export interface BadHead {
+  readonly bad: string;
+  readonly status: 400 | 405 | 417 | 431 | 501 | 505;
+}
+
+export function isBad(head: object): head is BadHead {
+  return 'bad' in head;
 }
 
 /** The field's value; several lines of it joined by ", ". `name` in lower case. */
@@ -22,4 +151,344 @@ export function fieldOf(fields: Fields, name: string): string | undefined {
     if (fields.names[i] === name) value = value === undefined ? fields.values[i] : `${value}, ${fields.values[i]}`;
   }
   return value;
+}
+
+/** Not there yet. */
+export const MORE = -1;
+/** A line feed without its carriage return, or the other way round. */
+export const BARE = -2;
+
+/**
+ * Finds the end of a head: the index after its empty line, MORE, or BARE. `from` is where the last look stopped
+ * (at most three bytes before the new ones), so that a head that comes a byte at a time costs linear time.
+ */
+export function findHeadEnd(bytes: Buffer, start: number, from: number): number {
+  const end = bytes.indexOf('\r\n\r\n', Math.max(start, from - 3), 'latin1');
+  if (end >= 0) return end + 4;
+  // A head that is not whole yet is checked for bare line feeds at once: "\n\n" would otherwise wait for its deadline.
+  for (let at = bytes.indexOf(10, Math.max(start, from - 1)); at >= 0; at = bytes.indexOf(10, at + 1)) {
+    if (at === start || bytes[at - 1] !== 13) return BARE;
+  }
+  return MORE;
+}
+
+// Anything a head must not contain: control bytes other than tab and CRLF pairs, and folded lines (RFC 9112 §5.2).
+// eslint-disable-next-line no-control-regex
+const FORBIDDEN = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r[^\n]|[^\r]\n|\n[ \t]/;
+const DIGITS = /^[0-9]{1,15}$/;
+const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}$/;
+// RFC 3986 characters; also the few that browsers send unescaped in queries.
+const TARGET = /^[!-"$-~]+$/;
+const AUTHORITY = /^(?:[0-9A-Za-z._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/;
+
+interface FieldsRead {
+  names: string[];
+  values: string[];
+  starts: number[];
+  flags: number[];
+  allFlags: number;
+}
+
+/** Reads the field lines of `text` from `at` to the empty line. A string is what is wrong. */
+function readFields(text: string, at: number, fieldsMax: number): FieldsRead | string {
+  const read: FieldsRead = { names: [], values: [], starts: [], flags: [], allFlags: 0 };
+  const last = text.length - 2; // where the empty line begins
+  while (at < last) {
+    const end = text.indexOf('\r\n', at);
+    const colon = text.indexOf(':', at);
+    if (colon < 0 || colon > end) return 'a header line has no colon';
+    const name = nameOf(text.slice(at, colon));
+    if (name === undefined) return colon === at ? 'a header line has no name' : 'a header name has characters that are not allowed (white space before the colon included)';
+    let from = colon + 1;
+    let to = end;
+    while (from < to && (text.charCodeAt(from) === 32 || text.charCodeAt(from) === 9)) from += 1;
+    while (to > from && (text.charCodeAt(to - 1) === 32 || text.charCodeAt(to - 1) === 9)) to -= 1;
+    if (read.names.length >= fieldsMax) return 'too many header lines';
+    read.names.push(name.lower);
+    read.values.push(text.slice(from, to));
+    read.starts.push(at);
+    read.flags.push(name.flags);
+    read.allFlags |= name.flags;
+    at = end + 2;
+  }
+  read.starts.push(at);
+  return read;
+}
+
+function valuesFlagged(read: FieldsRead, flag: number): string[] {
+  const found: string[] = [];
+  for (let i = 0; i < read.flags.length; i++) if (read.flags[i]! & flag) found.push(read.values[i]!);
+  return found;
+}
+
+const PROTECTED = new Set(['host', 'content-length', 'transfer-encoding', 'authorization', 'cookie', 'set-cookie', 'content-type', 'content-encoding', 'location', 'date', 'origin', 'sec-websocket-key', 'sec-websocket-accept']);
+
+interface ConnectionRead {
+  close: boolean;
+  keepAlive: boolean;
+  upgrade: boolean;
+  names: string[] | null;
+}
+
+/** RFC 9110 §7.6.1. Fields that a Connection must not be able to take away stay (a known smuggling aid). */
+function readConnection(read: FieldsRead): ConnectionRead {
+  const result: ConnectionRead = { close: false, keepAlive: false, upgrade: false, names: null };
+  if (!(read.allFlags & is.connection)) return result;
+  for (const value of valuesFlagged(read, is.connection)) {
+    for (const part of value.split(',')) {
+      const name = part.trim().toLowerCase();
+      if (name === 'close') result.close = true;
+      else if (name === 'keep-alive') result.keepAlive = true;
+      else if (name === 'upgrade') result.upgrade = true;
+      else if (name !== '' && !PROTECTED.has(name)) (result.names ??= []).push(name);
+    }
+  }
+  return result;
+}
+
+function bad(why: string, status: BadHead['status'] = 400): BadHead {
+  return { bad: why, status };
+}
+
+/** The host part of an authority, lower case, without port and one trailing dot; undefined when it is not one. */
+export function hostNameOf(authority: string): string | undefined {
+  if (!AUTHORITY.test(authority)) return undefined;
+  const bracket = authority.lastIndexOf(']');
+  const colon = authority.indexOf(':', bracket + 1);
+  let name = colon < 0 ? authority : authority.slice(0, colon);
+  if (name.endsWith('.') && name.length > 1) name = name.slice(0, -1);
+  return name.toLowerCase();
+}
+
+/** The port of an authority; undefined when it names none. */
+export function portOf(authority: string): number | undefined {
+  const bracket = authority.lastIndexOf(']');
+  const colon = authority.indexOf(':', bracket + 1);
+  return colon < 0 ? undefined : Number(authority.slice(colon + 1));
+}
+
+/**
+ * Reads one request head: `text` is the head in latin1 with its empty line. Everything that two readers could understand
+ * differently is refused (RFC 9112 §3, §5, §6; request smuggling).
+ */
+export function parseRequestHead(text: string, fieldsMax = 200): RequestHead | BadHead {
+  if (FORBIDDEN.test(text)) return bad(/\n[ \t]/.test(text) ? 'a header line is folded (RFC 9112 §5.2)' : /\r[^\n]|[^\r]\n/.test(text) ? 'a line does not end with CRLF (RFC 9112 §2.2)' : 'the head has control characters');
+  const lineEnd = text.indexOf('\r\n');
+  const firstSpace = text.indexOf(' ');
+  const secondSpace = text.indexOf(' ', firstSpace + 1);
+  if (firstSpace <= 0 || secondSpace < 0 || secondSpace > lineEnd) return bad('the request line is not "METHOD target HTTP/1.1"');
+  const method = text.slice(0, firstSpace);
+  const version = text.slice(secondSpace + 1, lineEnd);
+  if (version !== 'HTTP/1.1' && version !== 'HTTP/1.0') {
+    return /^HTTP\/[0-9](\.[0-9])?$/.test(version) ? bad(`${version} is not spoken here`, 505) : bad('the request line is not "METHOD target HTTP/1.1"');
+  }
+  const minorVersion = version === 'HTTP/1.1' ? 1 : 0;
+  if (!METHOD.test(method)) return bad('the method is not a token');
+  let target = text.slice(firstSpace + 1, secondSpace);
+  if (!TARGET.test(target)) return bad('the request target has characters that must be percent-encoded, or a fragment');
+  if (method === 'CONNECT') return bad('CONNECT is not offered here', 405);
+
+  const read = readFields(text, lineEnd + 2, fieldsMax);
+  if (typeof read === 'string') return read === 'too many header lines' ? bad(read, 431) : bad(read);
+
+  let host = '';
+  if (read.allFlags & is.host) {
+    const hosts = valuesFlagged(read, is.host);
+    if (hosts.length > 1) return bad('there are two Host lines (RFC 9112 §3.2)');
+    host = hosts[0]!;
+    if (host !== '' && !AUTHORITY.test(host)) return bad('Host is not a host name with an optional port');
+  } else if (minorVersion === 1) {
+    return bad('Host is missing (RFC 9112 §3.2)');
+  }
+
+  if (target.charCodeAt(0) !== 47) {
+    if (target === '*') {
+      if (method !== 'OPTIONS') return bad('the target * is only for OPTIONS (RFC 9112 §3.2.4)');
+    } else {
+      // absolute-form, which every server must accept (RFC 9112 §3.2.2)
+      const match = /^https?:\/\/([^/?]+)(.*)$/i.exec(target);
+      if (!match) return bad('the request target is neither a path nor an http address');
+      if (!AUTHORITY.test(match[1]!)) return bad('the authority in the request target is not a host name with an optional port');
+      if (host !== '' && host.toLowerCase() !== match[1]!.toLowerCase()) return bad('Host and the authority in the request target differ');
+      host = match[1]!;
+      target = match[2]!.startsWith('/') ? match[2]! : `/${match[2]!}`;
+    }
+  }
+
+  let framing: Framing = 'none';
+  let bodyBytes = 0;
+  if (read.allFlags & is.transferEncoding) {
+    const codings = valuesFlagged(read, is.transferEncoding);
+    if (minorVersion === 0) return bad('Transfer-Encoding in an HTTP/1.0 request (RFC 9112 §6.1)');
+    if (read.allFlags & is.contentLength) return bad('both Transfer-Encoding and Content-Length (RFC 9112 §6.1)');
+    if (codings.length > 1 || codings[0]!.toLowerCase() !== 'chunked') {
+      return /^[A-Za-z0-9,\s-]+$/.test(codings.join(',')) && codings.length === 1 && !/chunked/i.test(codings[0]!) ? bad('the only transfer coding taken is chunked (RFC 9112 §6.1)', 501) : bad('the only Transfer-Encoding taken is exactly "chunked"');
+    }
+    framing = 'chunked';
+  } else if (read.allFlags & is.contentLength) {
+    const lengths = valuesFlagged(read, is.contentLength);
+    if (lengths.length > 1) return bad('there are two Content-Length lines (RFC 9112 §6.3)');
+    if (!DIGITS.test(lengths[0]!)) return bad('Content-Length is not a number');
+    bodyBytes = Number(lengths[0]);
+    framing = bodyBytes === 0 ? 'none' : 'length';
+  }
+
+  const connection = readConnection(read);
+  let upgrade = '';
+  if (read.allFlags & is.upgrade && connection.upgrade && minorVersion === 1 && method === 'GET' && framing === 'none') {
+    const protocols = valuesFlagged(read, is.upgrade);
+    // h2c is obsolete (RFC 9113 §3.1) and a way around a proxy; a list is not something a relay can follow.
+    if (protocols.length === 1 && /^[!#$%&'*+\-.^_`|~0-9A-Za-z/]+$/.test(protocols[0]!) && protocols[0]!.toLowerCase() !== 'h2c') upgrade = protocols[0]!.toLowerCase();
+  }
+  let expectsContinue = false;
+  if (read.allFlags & is.expect) {
+    for (const value of valuesFlagged(read, is.expect)) {
+      if (value.toLowerCase() !== '100-continue') return bad('the only expectation known is 100-continue (RFC 9110 §10.1.1)', 417);
+      expectsContinue = minorVersion === 1 && framing !== 'none';
+    }
+  }
+  return {
+    method,
+    target,
+    minorVersion,
+    host,
+    fields: read,
+    text,
+    starts: read.starts,
+    flags: read.flags,
+    allFlags: read.allFlags,
+    connectionNames: connection.names,
+    framing,
+    bodyBytes,
+    keepAlive: minorVersion === 1 ? !connection.close : connection.keepAlive && !connection.close,
+    upgrade,
+    expectsContinue,
+  };
+}
+
+/**
+ * Reads one response head. Devices are sloppy, so where the RFC lets a proxy mend a response it is mended: folded lines, white space
+ * before a colon (RFC 9112 §5.1, §5.2), equal Content-Length lines (RFC 9110 §8.6). What could hide a second answer is refused.
+ */
+export function parseResponseHead(received: string, method: string, fieldsMax = 200): ResponseHead | BadHead {
+  let text = received;
+  if (FORBIDDEN.test(text)) {
+    text = mendResponse(text);
+    if (FORBIDDEN.test(text)) return bad('the head has control characters');
+  }
+  const lineEnd = text.indexOf('\r\n');
+  const start = /^HTTP\/1\.([01]) ([1-9][0-9][0-9])(?: ?(.*))?$/.exec(text.slice(0, lineEnd));
+  if (!start) return bad('the first line is not an HTTP/1 status line');
+  const minorVersion = start[1] === '1' ? 1 : 0;
+  const status = Number(start[2]);
+  let read = readFields(text, lineEnd + 2, fieldsMax);
+  if (typeof read === 'string' && /white space/.test(read)) {
+    text = text.replaceAll(/\r\n([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+:/g, '\r\n$1:');
+    read = readFields(text, lineEnd + 2, fieldsMax);
+  }
+  if (typeof read === 'string') return bad(read);
+  const connection = readConnection(read);
+  let framing: Framing;
+  let bodyBytes = 0;
+  if (status < 200 || status === 204 || status === 304 || method === 'HEAD') {
+    framing = 'none';
+    if (read.allFlags & is.contentLength && !DIGITS.test(valuesFlagged(read, is.contentLength)[0]!)) return bad('Content-Length is not a number');
+  } else if (read.allFlags & is.transferEncoding) {
+    const codings = valuesFlagged(read, is.transferEncoding);
+    if (codings.length > 1 || codings[0]!.toLowerCase() !== 'chunked') return bad('a transfer coding other than chunked');
+    if (minorVersion === 0) return bad('Transfer-Encoding in an HTTP/1.0 answer');
+    if (read.allFlags & is.contentLength) return bad('both Transfer-Encoding and Content-Length');
+    framing = 'chunked';
+  } else if (read.allFlags & is.contentLength) {
+    const lengths = valuesFlagged(read, is.contentLength);
+    if (!lengths.every((length) => length === lengths[0])) return bad('two different Content-Length lines');
+    if (!DIGITS.test(lengths[0]!)) return bad('Content-Length is not a number');
+    bodyBytes = Number(lengths[0]);
+    framing = bodyBytes === 0 ? 'none' : 'length';
+  } else {
+    framing = 'close';
+  }
+  const protocols = read.allFlags & is.upgrade ? valuesFlagged(read, is.upgrade) : [];
+  return {
+    status,
+    reason: start[3] ?? '',
+    minorVersion,
+    fields: read,
+    text,
+    starts: read.starts,
+    flags: read.flags,
+    allFlags: read.allFlags,
+    connectionNames: connection.names,
+    framing,
+    bodyBytes,
+    keepAlive: framing !== 'close' && (minorVersion === 1 ? !connection.close : connection.keepAlive && !connection.close),
+    upgrade: protocols.length === 1 ? protocols[0]!.toLowerCase() : '',
+  };
+}
+
+/** Bare line feeds and folded lines in an answer's head, mended as RFC 9112 §2.2 and §5.2 allow. */
+function mendResponse(text: string): string {
+  return text.replaceAll(/\r?\n/g, '\r\n').replaceAll(/[ \t]*\r\n[ \t]+/g, ' ');
+}
+
+/** The end of an answer's head, for which a bare line feed ends a line too (RFC 9112 §2.2: MAY). */
+export function findResponseHeadEnd(bytes: Buffer, start: number, from: number): number {
+  const strict = bytes.indexOf('\r\n\r\n', Math.max(start, from - 3), 'latin1');
+  // A bare empty line before the strict one would end the head there: "\n\n" or "\n\r\n".
+  let at = bytes.indexOf('\n\n', Math.max(start, from - 3), 'latin1');
+  if (at >= 0 && (strict < 0 || at < strict)) return at + 2;
+  at = bytes.indexOf('\n\r\n', Math.max(start, from - 3), 'latin1');
+  if (at >= 0 && (strict < 0 || at < strict)) return at + 3;
+  return strict < 0 ? MORE : strict + 4;
+}
+
+/** How a head is changed on its way. One per route or purpose, made once; `context` is the exchange's own. */
+export interface HeadEdit<Context> {
+  /** Fields with any of these flags go. */
+  readonly drop: number;
+  /** Fields with any of these flags are asked about: the new value, or null to drop it. */
+  readonly ask: number;
+  readonly value?: (name: string, value: string, context: Context) => string | null;
+}
+
+/**
+ * The field lines of a head after an edit, each with its CRLF; without the empty line. Lines that arrived in the canonical form
+ * `Name: value` and stay are copied in runs.
+ */
+export function encodeFields<Context>(head: Head, edit: HeadEdit<Context>, context: Context): string {
+  const { text, starts, flags, fields } = head;
+  let out = '';
+  let runFrom = starts[0]!;
+  const count = flags.length;
+  const named = head.connectionNames;
+  if (named === null && !(head.allFlags & (edit.drop | edit.ask)) && isCanonical(head)) return text.slice(runFrom, starts[count]);
+  for (let i = 0; i < count; i++) {
+    const flag = flags[i]!;
+    const lineAt = starts[i]!;
+    const next = starts[i + 1]!;
+    let line: string | null | undefined;
+    if (flag & edit.drop || (named !== null && named.includes(fields.names[i]!))) line = null;
+    else if (flag & edit.ask) {
+      const before = fields.values[i]!;
+      const value = edit.value!(fields.names[i]!, before, context);
+      if (value === null) line = null;
+      else if (value !== before) line = `${text.slice(lineAt, text.indexOf(':', lineAt))}: ${value}\r\n`;
+    }
+    if (line === undefined && !isCanonicalLine(head, i)) line = `${text.slice(lineAt, text.indexOf(':', lineAt))}: ${fields.values[i]!}\r\n`;
+    if (line === undefined) continue;
+    if (runFrom < lineAt) out += text.slice(runFrom, lineAt);
+    if (line !== null) out += line;
+    runFrom = next;
+  }
+  return runFrom < starts[count]! ? out + text.slice(runFrom, starts[count]) : out;
+}
+
+function isCanonicalLine(head: Head, i: number): boolean {
+  // name ": " value CRLF, nothing else
+  return head.starts[i + 1]! - head.starts[i]! === head.fields.names[i]!.length + 2 + head.fields.values[i]!.length + 2;
+}
+
+function isCanonical(head: Head): boolean {
+  for (let i = 0; i < head.flags.length; i++) if (!isCanonicalLine(head, i)) return false;
+  return true;
 }
