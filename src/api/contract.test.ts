@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { contract, type Answer, type Body, type Params, type ParsedBody, type Query } from './contract.ts';
+import { contract, type Answer, type Body, type Params, type ParsedBody, type Query, type Shapes } from './contract.ts';
 import { pathTo, paths, type RouteName } from './paths.ts';
 
 test('the types follow the shapes', () => {
@@ -23,7 +23,7 @@ test('each path is there once and names its parts', () => {
 
 test('a body with an unknown field is refused by every route that takes one', () => {
   for (const name of Object.keys(paths) as RouteName[]) {
-    const route: { readonly body?: { safeParse(value: unknown): { success: boolean; error?: { issues: { code: string }[] } } } } = contract[name];
+    const route: Shapes = contract[name];
     if (!route.body || name === 'putConfig') continue;
     const result = route.body.safeParse({ surprise: 1 });
     assert.ok(result.error?.issues.some((issue) => issue.code === 'unrecognized_keys'), name);

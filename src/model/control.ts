@@ -1,0 +1,29 @@
+// The one way in which a person changes the configuration: validate, compile, persist revision n+1 with its audit line in one
+// transaction, publish. Only this raises the revision.
+import type { Actor } from './rows.ts';
+
+export interface ConfigProblem {
+  /** Where in the document: `routes.3.target.port`; '' for the whole of it. */
+  readonly path: string;
+  readonly message: string;
+}
+
+export interface ConfigChange {
+  readonly actor: Actor;
+  /** The revision that it was made against. */
+  readonly against: number;
+  readonly config: unknown;
+  /** Validated and compiled, nothing else. */
+  readonly dryRun: boolean;
+}
+
+export type ChangeResult = { readonly revision: number } | { readonly problems: readonly ConfigProblem[] };
+
+export interface Control<Snapshot = unknown> {
+  /** The compiled configuration in force. */
+  snapshot(): Snapshot;
+  /** The document as a person wrote it. */
+  config(): { readonly revision: number; readonly config: unknown };
+  /** Faults: `conflict` (`against` is not the latest), `busy` (the store is down or the disk full). A dry run answers the present revision. */
+  change(change: ConfigChange): Promise<ChangeResult>;
+}
