@@ -1,0 +1,77 @@
+// What the admin room is given: functions and tables, composed in app.
+import type { IncomingMessage } from 'node:http';
+import type { ExplainView, FindingView, StatusView } from '#api/shapes.ts';
+import type { Clock } from '#base/clock.ts';
+import type { Id, Random } from '#base/ids.ts';
+import type { InTurn } from '#base/in-turn.ts';
+import type { Limits } from '#base/limits.ts';
+import type { Log } from '#base/log.ts';
+import type { Control } from '#model/control.ts';
+import type { Journal, Live } from '#model/live.ts';
+import type { Operations } from '#model/operations.ts';
+import type { Device } from '#model/rows.ts';
+import type { Tables } from '#model/tables.ts';
+import type { Visitor } from '#model/visitor.ts';
+
+/** How people reach things; follows the name that a request used. */
+export interface Addresses {
+  /** The gateway's names, the primary first. */
+  readonly domains: readonly string[];
+  /** The console, without a slash at the end: `https://gw.example.test:8443`. */
+  readonly console: string;
+  /** A device's page; `{label}` stands for its label or label--port: `https://{label}.gw.example.test:8443/`. */
+  readonly devicePattern: string;
+  /** Name and port as in a browser's address → the part before the domain (`printer1--8080`); undefined: not a name for devices. */
+  deviceHost(host: string): string | undefined;
+}
+
+export interface Asker {
+  /** The client's address, by trusted means only. */
+  readonly from: string;
+  readonly secure: boolean;
+}
+
+export interface HandOverOrder {
+  readonly visitor: Visitor;
+  readonly device: Device;
+  /** As in the browser's address, without the port. */
+  readonly host: string;
+  readonly port: number | null;
+  readonly secure: boolean;
+  /** Path and query to end at. */
+  readonly path: string;
+  readonly from: string;
+}
+
+export interface AdminDeps {
+  readonly tables: Tables;
+  readonly operations: Operations;
+  readonly control: Control;
+  readonly live: Live;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly newId: () => Id;
+  readonly limits: Limits;
+  readonly version: string;
+  /** Shared by everyone who changes kept rows, so that no change is lost between reading and writing. */
+  readonly inTurn: InTurn;
+  /** SHA-256 of the setup address's code, hex; null: there is none (any more). */
+  readonly setupDigest: () => string | null;
+  /** Who is at the other end of the connection: known beside the request, never from its head. */
+  readonly askerOf: (request: IncomingMessage) => Asker;
+  /** `host`: the authority that the request named; addresses follow it where it is one of ours. */
+  readonly addresses: (asked: { readonly host: string; readonly secure: boolean }) => Addresses;
+  /** The join token's text and what to run, for each address that agents may dial. */
+  readonly describeJoinToken: (secret: string) => Promise<{ readonly text: string; readonly commands: readonly { readonly address: string; readonly command: string }[] }>;
+  /** Makes the one-time code (60 s, bound to that host) and the address that takes it. */
+  readonly issueHandOver: (order: HandOverOrder) => Promise<{ readonly to: string }>;
+  readonly explain: (question: { readonly url: string; readonly from: string; readonly method: string }) => Promise<ExplainView>;
+  readonly runDoctor: () => Promise<readonly FindingView[]>;
+  readonly status: () => Promise<StatusView>;
+  /** Cuts what runs under a sign-in, a token or a person: visits, the CLI's streams. Called after the table says so. */
+  readonly closeFor: (whose: 'sign-in' | 'token' | 'person', id: Id, why: string) => void;
+  /** The built console (console/dist). */
+  readonly assetsDir: string;
+}
