@@ -177,12 +177,9 @@ export const revisionView = z.object({ number: count, at: time, actor: actorView
 export type RevisionView = z.infer<typeof revisionView>;
 
 export const explainView = z.object({
-  verdict: z.enum(['forward', 'redirect', 'respond', 'refuse']),
-  why: z.string().meta({ description: 'one sentence that names the rule' }),
-  route: z.string().nullable(),
-  rule: z.string().nullable(),
-  target: z.string().nullable(),
-  steps: z.array(z.object({ step: z.string(), outcome: z.string() })),
+  verdict: z.string().meta({ description: 'forward, device, console, redirect, respond, refuse' }),
+  rule: z.string().meta({ description: 'the rule that wins' }),
+  lines: z.array(z.string()).meta({ description: 'the way there, step by step' }),
 });
 export type ExplainView = z.infer<typeof explainView>;
 

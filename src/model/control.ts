@@ -1,12 +1,7 @@
 // The one way in which a person changes the configuration: validate, compile, persist revision n+1 with its audit line in one
 // transaction, publish. Only this raises the revision.
+import type { ConfigProblem } from './config.ts';
 import type { Actor } from './rows.ts';
-
-export interface ConfigProblem {
-  /** Where in the document: `routes.3.target.port`; '' for the whole of it. */
-  readonly path: string;
-  readonly message: string;
-}
 
 export interface ConfigChange {
   readonly actor: Actor;
