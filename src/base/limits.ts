@@ -75,6 +75,11 @@ export const limits = {
   eventStreamsMax: 500,
   apiBodyBytesMax: 1024 * 1024,
   oldLabelMs: 30 * 24 * 3_600_000,
+
+  // store
+  storeQueueMax: 4_096,
+  storeBatchMax: 128,
+  revisionsKeptMax: 1_000,
 } as const;
 
 export type Limits = { readonly [Name in keyof typeof limits]: number };
