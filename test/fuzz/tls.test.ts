@@ -26,7 +26,7 @@ test(`bent hellos, seed ${seed}`, () => {
   const kinds: Record<string, number> = {};
   const runUntil = performance.now() + Number(process.env['POSTERN_FUZZ_MS'] ?? 0);
   for (let round = 0; round < 4_000 || performance.now() < runUntil; round++) {
-    let bytes = Buffer.from(samples[upTo(samples.length)]!);
+    let bytes: Buffer = Buffer.from(samples[upTo(samples.length)]!);
     for (let bends = upTo(4); bends >= 0; bends--) {
       const at = upTo(bytes.length);
       const how = upTo(5);
