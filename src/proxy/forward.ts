@@ -1,0 +1,319 @@
+// One exchange carried to an upstream and back: dial or reuse, send the head anew, stream both bodies with backpressure, retry where
+// that can never repeat a deed, and tell the client what went wrong where it cannot.
+import type { Duplex } from 'node:stream';
+import { Fault, toFault } from '#base/fault.ts';
+import { limits } from '#base/limits.ts';
+import type { Conn } from '#net/conn.ts';
+import { relay } from '#net/relay.ts';
+import type { Sweep } from '#net/sweep.ts';
+import { encodeFields, type HeadEdit, type RequestHead, type ResponseHead } from '#wire/http1.ts';
+import type { Exchange, ExchangeSink } from './exchange.ts';
+import { Upstream, type UpstreamSink } from './http1-upstream.ts';
+import { countDuration, type Meter, type TrafficCounts } from './meter.ts';
+import type { UpstreamPool } from './upstream-pool.ts';
+
+/** Where an exchange goes and how its heads change on the way. Made once per target, not per exchange. */
+export interface ForwardPlan<Context> {
+  /** Connections under one key are interchangeable: same target, same person where that matters. */
+  readonly key: string;
+  /** For people: `127.0.0.1:8000`, `device "printer1", port 80`. */
+  readonly name: string;
+  dial(exchange: Exchange, signal: AbortSignal): Promise<Duplex>;
+  readonly requestEdit: HeadEdit<Context>;
+  readonly answerEdit: HeadEdit<Context>;
+  readonly context: Context;
+  /** Extra lines with CRLF: towards the upstream, towards the client. */
+  readonly requestLines: string;
+  readonly answerLines: string;
+  readonly answerTimeoutMs: number;
+  /** Add X-Forwarded-* and Forwarded. */
+  readonly forwarded: boolean;
+  /** Counted beside the gateway's own: a visit. */
+  readonly meter: Meter | null;
+  onSend?(stream: Duplex, exchange: Exchange): void;
+  onAnswer?(status: number): void;
+  /** A relay after 101 began; returns what ends it early. */
+  onSwitched?(exchange: Exchange, close: (why: string) => void): () => void;
+}
+
+export interface ForwardRoom {
+  readonly pool: UpstreamPool;
+  readonly sweep: Sweep;
+  readonly counts: TrafficCounts;
+  monoMs(): number;
+  /** The page for a failure; also journals it. */
+  failed(exchange: Exchange, plan: ForwardPlan<never>, why: Fault): { status: number; lines: string; body: string };
+  /** Standing relays, so that closing the gateway ends them. */
+  readonly relays: Set<(why: string) => void>;
+}
+
+/** RFC 9110 §9.2.2. */
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE', 'PROPFIND']);
+/** A method that may not be repeated takes a waiting connection only while that is fresh: servers close idle ones without a word. */
+const FRESH_MS = 1_000;
+
+/** The forwarding lines: ours alone, inbound ones are removed (no proxy is trusted until a list says so). */
+export function forwardedLines(conn: Conn, host: string): string {
+  if (conn.forwardedHost === host) return conn.forwardedLines;
+  const proto = conn.facts.secure ? 'https' : 'http';
+  const quoted = conn.from.includes(':') ? `"[${conn.from}]"` : conn.from;
+  conn.forwardedHost = host;
+  conn.forwardedLines = `X-Forwarded-For: ${conn.from}\r\nX-Forwarded-Proto: ${proto}\r\nX-Forwarded-Host: ${host}\r\nForwarded: for=${quoted};host="${host}";proto=${proto}\r\n`;
+  return conn.forwardedLines;
+}
+
+function encodeRequest<Context>(head: RequestHead, plan: ForwardPlan<Context>, conn: Conn): string {
+  let text = `${head.method} ${head.target} HTTP/1.1\r\n${encodeFields(head, plan.requestEdit, plan.context)}${plan.requestLines}`;
+  if (head.host === '') text += `Host: ${plan.name}\r\n`;
+  if (plan.forwarded) text += forwardedLines(conn, head.host);
+  if (head.framing === 'chunked') text += 'Transfer-Encoding: chunked\r\n';
+  if (head.upgrade !== '') text += `Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n`;
+  return `${text}\r\n`;
+}
+
+class Forwarding<Context> implements ExchangeSink, UpstreamSink {
+  readonly #room: ForwardRoom;
+  readonly #exchange: Exchange;
+  readonly #plan: ForwardPlan<Context>;
+  readonly #startedMs: number;
+  #upstream: Upstream | null = null;
+  #dialing: AbortController | null = null;
+  /** Pieces of the request body not yet sent, or still held for a retry; null once too much of it has gone by. */
+  #held: Buffer[] | null = null;
+  #heldBytes = 0;
+  #requestTrailers: string | null = null;
+  #retried = false;
+  #answerPaused = false;
+  #over = false;
+
+  constructor(room: ForwardRoom, exchange: Exchange, plan: ForwardPlan<Context>) {
+    this.#room = room;
+    this.#exchange = exchange;
+    this.#plan = plan;
+    this.#startedMs = room.monoMs();
+    exchange.sink = this;
+    if (exchange.head.framing !== 'none') this.#held = [];
+  }
+
+  start(): void {
+    this.#room.counts.requests += 1;
+    if (this.#plan.meter) this.#plan.meter.requests += 1;
+    this.#exchange.expectWithin(this.#plan.answerTimeoutMs);
+    const waiting = this.#room.pool.take(this.#plan.key, IDEMPOTENT.has(this.#exchange.head.method) ? limits.upstreamIdleMs : FRESH_MS);
+    if (waiting) {
+      this.#room.counts.upstreamReuses += 1;
+      this.#send(waiting);
+    } else this.#dial();
+  }
+
+  #dial(): void {
+    const dialing = new AbortController();
+    this.#dialing = dialing;
+    this.#room.counts.upstreamDials += 1;
+    this.#plan.dial(this.#exchange, dialing.signal).then(
+      (stream) => {
+        this.#dialing = null;
+        if (this.#over) stream.destroy();
+        else this.#send(new Upstream(stream, this.#room.pool.onGone));
+      },
+      (thrown: unknown) => {
+        this.#dialing = null;
+        if (!this.#over) this.#fail(toFault(thrown));
+      },
+    );
+  }
+
+  #send(upstream: Upstream): void {
+    this.#upstream = upstream;
+    const { head } = this.#exchange;
+    this.#plan.onSend?.(upstream.stream, this.#exchange);
+    const done = this.#exchange.requestDone;
+    const bodiless = head.framing === 'none';
+    let more = upstream.begin(this, head.method, encodeRequest(head, this.#plan, this.#exchange.conn), bodiless);
+    if (bodiless || this.#over) return;
+    for (const piece of this.#held ?? []) more = this.#sendPiece(piece);
+    if (this.#requestTrailers !== null) this.#sendEnd(this.#requestTrailers);
+    else if (!done && more) this.#exchange.resumeRequest();
+  }
+
+  #sendPiece(piece: Buffer): boolean {
+    const stream = this.#upstream!.stream;
+    if (this.#exchange.head.framing !== 'chunked') return stream.write(piece);
+    stream.cork();
+    stream.write(`${piece.length.toString(16)}\r\n`, 'latin1');
+    stream.write(piece);
+    const more = stream.write('\r\n', 'latin1');
+    stream.uncork();
+    return more;
+  }
+
+  #sendEnd(trailers: string): void {
+    const upstream = this.#upstream!;
+    if (this.#exchange.head.framing === 'chunked') upstream.stream.write(`0\r\n${trailers}\r\n`, 'latin1');
+    upstream.requestEnded();
+  }
+
+  // from the client
+
+  onRequestPiece(piece: Buffer): void {
+    this.#room.counts.bytesIn += piece.length;
+    if (this.#plan.meter) this.#plan.meter.bytesIn += piece.length;
+    if (this.#held !== null) {
+      this.#heldBytes += piece.length;
+      // Up to the bound it is held for a retry; beyond it only while there is nowhere to send it, and then the client waits.
+      if (this.#heldBytes <= limits.retryBodyBytesMax || this.#upstream === null) this.#held.push(piece);
+      else this.#held = null;
+    }
+    if (this.#upstream === null) {
+      if (this.#heldBytes >= limits.retryBodyBytesMax) this.#exchange.pauseRequest();
+      return;
+    }
+    if (!this.#sendPiece(piece)) this.#exchange.pauseRequest();
+    this.#exchange.expectWithin(limits.bodyIdleMs);
+  }
+
+  onRequestEnd(trailers: string): void {
+    this.#requestTrailers = trailers;
+    if (this.#upstream !== null) this.#sendEnd(trailers);
+    if (!this.#exchange.answered) this.#exchange.expectWithin(this.#plan.answerTimeoutMs);
+  }
+
+  onAnswerDrain(): void {
+    if (!this.#answerPaused) return;
+    this.#answerPaused = false;
+    this.#upstream?.resume();
+  }
+
+  onAborted(): void {
+    if (this.#over) return;
+    this.#finish();
+    this.#dialing?.abort();
+    this.#upstream?.destroy();
+  }
+
+  onLate(): void {
+    if (this.#over) return;
+    const seconds = Math.round(this.#plan.answerTimeoutMs / 1000);
+    if (!this.#exchange.requestDone) return this.#fail(new Fault('timeout', `the request body stopped for ${Math.round(limits.bodyIdleMs / 1000)} s`));
+    this.#fail(new Fault('timeout', `${this.#plan.name} did not answer within ${seconds} s`));
+  }
+
+  // from the upstream
+
+  onInterim(head: ResponseHead): void {
+    this.#exchange.interim(head, this.#plan.answerEdit, this.#plan.context);
+  }
+
+  onAnswerHead(head: ResponseHead): void {
+    const cls = Math.floor(head.status / 100);
+    this.#room.counts.answers[cls]! += 1;
+    this.#plan.onAnswer?.(head.status);
+    this.#held = null;
+    this.#exchange.expectWithin(0);
+    this.#exchange.answer(head, this.#plan.answerEdit, this.#plan.context, this.#plan.answerLines);
+  }
+
+  onAnswerPiece(piece: Buffer): void {
+    this.#room.counts.bytesOut += piece.length;
+    if (this.#plan.meter) this.#plan.meter.bytesOut += piece.length;
+    if (this.#over) return;
+    if (!this.#exchange.piece(piece) && !this.#answerPaused) {
+      this.#answerPaused = true;
+      this.#upstream?.pause();
+    }
+  }
+
+  onTurnEnd(): void {
+    this.#exchange.flush();
+  }
+
+  onAnswerEnd(trailers: string): void {
+    if (this.#over) return;
+    const upstream = this.#upstream!;
+    if (this.#answerPaused) upstream.resume();
+    this.#finish();
+    // Given back first: the next exchange of this very connection may begin within `end`.
+    this.#room.pool.give(this.#plan.key, upstream);
+    this.#exchange.end(trailers);
+  }
+
+  onUpstreamDrain(): void {
+    this.#exchange.resumeRequest();
+  }
+
+  onSwitched(head: ResponseHead, stream: Duplex, leftover: Buffer): void {
+    const exchange = this.#exchange;
+    if (exchange.head.upgrade === '' || head.upgrade !== exchange.head.upgrade) {
+      stream.destroy();
+      return this.#fail(new Fault('protocol', 'the upstream switched to a protocol that was not asked for'));
+    }
+    this.#room.counts.answers[1]! += 1;
+    this.#plan.onAnswer?.(101);
+    exchange.answer(head, this.#plan.answerEdit, this.#plan.context, `${this.#plan.answerLines}Upgrade: ${head.fields.values[head.fields.names.indexOf('upgrade')]!}\r\n`);
+    this.#finish();
+    const taken = exchange.takeSocket();
+    const { socket } = exchange.conn;
+    const { counts, relays, sweep } = this.#room;
+    const { meter } = this.#plan;
+    const close = () => {
+      socket.destroy();
+      stream.destroy();
+    };
+    relays.add(close);
+    const ended = this.#plan.onSwitched?.(exchange, close);
+    void relay(socket, stream, {
+      sweep,
+      idleMs: limits.relayIdleMs,
+      leftoverA: taken.leftover,
+      leftoverB: leftover,
+      onBytes(fromClient, fromUpstream) {
+        counts.bytesIn += fromClient;
+        counts.bytesOut += fromUpstream;
+        if (meter) {
+          meter.bytesIn += fromClient;
+          meter.bytesOut += fromUpstream;
+        }
+      },
+    }).then(() => {
+      relays.delete(close);
+      ended?.();
+    });
+  }
+
+  onUpstreamFailed(why: Fault, touched: boolean): void {
+    if (this.#over) return;
+    const upstream = this.#upstream!;
+    this.#upstream = null;
+    const { head } = this.#exchange;
+    const whole = head.framing === 'none' || (this.#held !== null && this.#heldBytes <= limits.retryBodyBytesMax);
+    // A connection that waited may have been closed by its server at the moment we used it (RFC 9112 §9.3.1). Once, never after a byte of an
+    // answer, never for a method that does something each time.
+    if (!touched && upstream.used > 1 && !this.#retried && whole && IDEMPOTENT.has(head.method)) {
+      this.#retried = true;
+      return this.#dial();
+    }
+    this.#fail(why);
+  }
+
+  #fail(why: Fault): void {
+    if (this.#over) return;
+    this.#finish();
+    this.#upstream?.destroy();
+    this.#dialing?.abort();
+    this.#room.counts.upstreamFailures += 1;
+    const page = this.#room.failed(this.#exchange, this.#plan as unknown as ForwardPlan<never>, why);
+    if (this.#exchange.answered) this.#exchange.breakOff();
+    else this.#exchange.respond(page.status, page.lines, page.body);
+  }
+
+  #finish(): void {
+    this.#over = true;
+    countDuration(this.#room.counts, this.#room.monoMs() - this.#startedMs);
+  }
+}
+
+/** Carries the exchange. Everything that happens to it from here on is the forwarding's. */
+export function forward<Context>(room: ForwardRoom, exchange: Exchange, plan: ForwardPlan<Context>): void {
+  new Forwarding(room, exchange, plan).start();
+}
+

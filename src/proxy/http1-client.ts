@@ -1,0 +1,535 @@
+// The client's side of HTTP/1.1 (RFC 9112): requests read strictly from one connection, one exchange at a time, pipelined ones
+// waiting; answers written with as few writes as their bytes need. Owns the connection's state and nothing else.
+import { latin1Of, noBytes } from '#base/bytes.ts';
+import { isFault } from '#base/fault.ts';
+import { limits } from '#base/limits.ts';
+import type { Conn } from '#net/conn.ts';
+import type { Sweep, Swept } from '#net/sweep.ts';
+import { encodeTrailers, newBodyReader, readBody, startBody, type BodyReader, type BodySink } from '#wire/http1-body.ts';
+import { BARE, encodeFields, findHeadEnd, isBad, MORE, parseRequestHead, type Framing, type HeadEdit, type RequestHead, type ResponseHead } from '#wire/http1.ts';
+import type { Exchange, ExchangeSink } from './exchange.ts';
+import { statusLine } from './reasons.ts';
+
+export interface Http1ClientOptions {
+  readonly conn: Conn;
+  readonly sweep: Sweep;
+  /** Bytes that were read before. */
+  readonly leftover: Buffer;
+  /** Called once per request; what it sets as `sink` is told the rest. */
+  readonly onExchange: (exchange: Exchange) => void;
+  /** Asked once when a head passes 16 KiB: may it grow to 64? The head so far, in latin1. */
+  readonly mayGrow: (headSoFar: string) => boolean;
+  /** A head that is refused before it is an exchange. Returns the whole answer's header lines and body. */
+  readonly onBadHead: (status: number, why: string, headSoFar: string) => { lines: string; body: string };
+  readonly onClosed: () => void;
+  /** No further request on this connection. */
+  readonly isDraining: () => boolean;
+  readonly newRequestId: () => string;
+}
+
+type Phase = 'head' | 'body' | 'wait' | 'linger' | 'taken' | 'closed';
+
+const LINGER_MS = 2_000;
+const LINGER_BYTES_MAX = 1024 * 1024;
+/** Below this a body piece is joined to its head as one latin1 string: one write, one copy. */
+const JOIN_BYTES_MAX = 8 * 1024;
+
+export class Http1Client implements Swept, BodySink {
+  deadlineMs = 0;
+  readonly #options: Http1ClientOptions;
+  readonly #conn: Conn;
+  readonly #sweep: Sweep;
+  readonly #body: BodyReader = newBodyReader();
+  #phase: Phase = 'head';
+  #rest: Buffer | null = null;
+  /** How much of `#rest` has been searched for the head's end. */
+  #searched = 0;
+  /** The chunk in the pump's hands and where its current head ended. */
+  #chunk = noBytes;
+  #chunkAt = 0;
+  #blankLines = 0;
+  #grown = false;
+  #pumping = false;
+  #paused = false;
+  #blocked = false;
+  #halfClosed = false;
+  #lingered = 0;
+  #exchanges = 0;
+  #exchange: Http1Exchange | null = null;
+  #closedTold = false;
+  readonly #onData = (chunk: Buffer) => this.#receive(chunk);
+  readonly #onEnd = () => this.#ended();
+  readonly #onClose = () => this.#close('the client closed the connection');
+  readonly #onError = () => {};
+  readonly #onDrain = () => this.#drained();
+
+  constructor(options: Http1ClientOptions) {
+    this.#options = options;
+    this.#conn = options.conn;
+    this.#sweep = options.sweep;
+  }
+
+  /** Begins to read. */
+  open(): void {
+    const { socket } = this.#conn;
+    socket.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onClose).on('error', this.#onError).on('drain', this.#onDrain);
+    this.deadlineMs = this.#sweep.nowMs + limits.headTimeoutMs;
+    this.#sweep.add(this);
+    if (socket.destroyed) return this.#close('the client closed the connection');
+    if (this.#options.leftover.length > 0) this.#receive(this.#options.leftover);
+    socket.resume();
+  }
+
+  get isIdle(): boolean {
+    return this.#exchange === null;
+  }
+
+  /** Ends the connection once the exchange in progress is done; at once when there is none. */
+  drain(): void {
+    if (this.#exchange === null && this.#phase === 'head') this.#end();
+  }
+
+  destroy(): void {
+    this.#conn.socket.destroy();
+    this.#close('closed by the gateway');
+  }
+
+  onDeadline(): void {
+    switch (this.#phase) {
+      case 'head':
+        if (this.#rest === null || this.#rest.length === 0) return this.#end();
+        return this.#refuse(408, 'the request head did not arrive in time');
+      case 'linger':
+      case 'closed':
+        return this.destroy();
+      case 'taken':
+        this.deadlineMs = 0;
+        return;
+      case 'body':
+      case 'wait': {
+        const exchange = this.#exchange!;
+        if (this.#blocked || (this.#phase === 'body' && exchange.answered)) return this.destroy();
+        this.deadlineMs = 0;
+        if (exchange.sink) exchange.sink.onLate();
+        else this.destroy();
+      }
+    }
+  }
+
+  onBodyPiece(piece: Buffer): void {
+    this.#exchange?.sink?.onRequestPiece(piece);
+  }
+
+  #receive(chunk: Buffer): void {
+    if (this.#phase === 'linger') {
+      this.#lingered += chunk.length;
+      if (this.#lingered > LINGER_BYTES_MAX) this.destroy();
+      return;
+    }
+    const bytes = this.#rest === null ? chunk : Buffer.concat([this.#rest, chunk]);
+    this.#rest = null;
+    this.#pump(bytes);
+  }
+
+  #pump(bytes: Buffer): void {
+    this.#pumping = true;
+    let at = 0;
+    try {
+      for (;;) {
+        if (this.#phase === 'head') {
+          at = this.#readHead(bytes, at);
+          if (at < 0) return;
+        } else if (this.#phase === 'body') {
+          at = readBody(this.#body, bytes, at, this);
+          this.deadlineMs = this.#sweep.nowMs + limits.bodyIdleMs;
+          // A piece may have led to the end of everything.
+          if ((this.#phase as Phase) !== 'body' || !this.#body.done) {
+            if (this.#phase === 'body') return;
+            continue;
+          }
+          this.#phase = 'wait';
+          const exchange = this.#exchange!;
+          exchange.requestDone = true;
+          this.deadlineMs = this.#sweep.nowMs + limits.relayIdleMs;
+          exchange.sink?.onRequestEnd(encodeTrailers(this.#body.trailers));
+          if (exchange.isOver) this.#next();
+        } else {
+          if (this.#phase !== 'wait') return;
+          if (at < bytes.length) this.#keep(at === 0 ? bytes : bytes.subarray(at));
+          return;
+        }
+      }
+    } catch (thrown) {
+      if (!isFault(thrown)) throw thrown;
+      const exchange = this.#exchange;
+      if (exchange && !exchange.answered) {
+        exchange.requestDone = false;
+        exchange.sink?.onAborted(thrown.message);
+        this.#exchange = null;
+        this.#refuse(400, thrown.message);
+      } else this.#abort(thrown.message);
+    } finally {
+      this.#pumping = false;
+    }
+  }
+
+  /** Bytes of later requests: kept to a bound, then the client waits. */
+  #keep(bytes: Buffer): void {
+    this.#rest = bytes;
+    this.#searched = 0;
+    if (bytes.length > limits.pipelinedBytesMax && !this.#paused && this.#phase === 'wait') {
+      this.#paused = true;
+      this.#conn.socket.pause();
+    }
+  }
+
+  /** Returns the index behind the head, or -1 when there is none to go on with. */
+  #readHead(bytes: Buffer, from: number): number {
+    let at = from;
+    // Empty lines before a request (RFC 9112 §2.2): some clients send one behind a form's body.
+    while (this.#blankLines < 2 && bytes[at] === 13 && bytes[at + 1] === 10) {
+      at += 2;
+      this.#blankLines += 1;
+    }
+    if (at >= bytes.length) return -1;
+    const end = findHeadEnd(bytes, at, at + this.#searched);
+    if (end === BARE) {
+      this.#refuse(400, 'a line does not end with CRLF (RFC 9112 §2.2)');
+      return -1;
+    }
+    const length = end === MORE ? bytes.length - at : end - at;
+    const most = this.#grown ? limits.headBytesGrownMax : limits.headBytesMax;
+    if (length > most) {
+      const soFar = latin1Of(bytes, at, Math.min(bytes.length, at + limits.headBytesMax));
+      if (this.#grown || !this.#options.mayGrow(soFar) || length > limits.headBytesGrownMax) {
+        this.#refuse(431, `the request head is larger than ${Math.round(most / 1024)} KiB`, soFar);
+        return -1;
+      }
+      this.#grown = true;
+    }
+    if (end === MORE) {
+      this.#rest = at === 0 ? bytes : bytes.subarray(at);
+      if (this.#searched === 0) this.deadlineMs = this.#sweep.nowMs + limits.headTimeoutMs;
+      this.#searched = this.#rest.length;
+      return -1;
+    }
+    this.#searched = 0;
+    this.#blankLines = 0;
+    this.#grown = false;
+    const text = latin1Of(bytes, at, end);
+    const head = parseRequestHead(text, limits.headFieldsMax);
+    if (isBad(head)) {
+      this.#refuse(head.status, head.bad, text);
+      return -1;
+    }
+    this.#chunk = bytes;
+    this.#chunkAt = end;
+    this.#begin(head);
+    return end;
+  }
+
+  #begin(head: RequestHead): void {
+    this.#exchanges += 1;
+    const exchange = new Http1Exchange(this.#conn, head, this.#exchangeDoor());
+    this.#exchange = exchange;
+    if (head.framing === 'none') {
+      exchange.requestDone = true;
+      this.#phase = 'wait';
+      this.deadlineMs = this.#sweep.nowMs + limits.relayIdleMs;
+    } else {
+      startBody(this.#body, head.framing, head.bodyBytes);
+      this.#phase = 'body';
+      this.deadlineMs = this.#sweep.nowMs + limits.bodyIdleMs;
+    }
+    this.#options.onExchange(exchange);
+    if (exchange.isOver && this.#phase === 'wait') this.#next();
+  }
+
+  #door: ExchangeDoor | null = null;
+  /** What an exchange may ask of its connection; made once per connection. */
+  #exchangeDoor(): ExchangeDoor {
+    return (this.#door ??= {
+      write: (text) => this.#written(this.#conn.socket.write(text, 'latin1')),
+      writeBytes: (bytes) => this.#written(this.#conn.socket.write(bytes)),
+      cork: () => this.#conn.socket.cork(),
+      uncork: () => this.#conn.socket.uncork(),
+      mayKeepAlive: () => !this.#halfClosed && this.#exchanges < limits.exchangesPerConnMax && !this.#options.isDraining(),
+      over: () => this.#over(),
+      pause: () => {
+        if (this.#paused || this.#phase === 'taken') return;
+        this.#paused = true;
+        this.#conn.socket.pause();
+      },
+      resume: () => {
+        if (!this.#paused || this.#phase === 'taken') return;
+        this.#paused = false;
+        this.#conn.socket.resume();
+      },
+      expectWithin: (timeoutMs) => {
+        this.deadlineMs = timeoutMs === 0 ? this.#sweep.nowMs + limits.relayIdleMs : this.#sweep.nowMs + timeoutMs;
+      },
+      breakOff: () => this.destroy(),
+      take: () => this.#take(),
+      newRequestId: this.#options.newRequestId,
+    });
+  }
+
+  #written(more: boolean): boolean {
+    this.#blocked = !more;
+    this.deadlineMs = this.#sweep.nowMs + (more ? limits.relayIdleMs : limits.bodyIdleMs);
+    return more;
+  }
+
+  #drained(): void {
+    this.#blocked = false;
+    if (this.#phase === 'linger' || this.#phase === 'closed') return;
+    this.deadlineMs = this.#sweep.nowMs + limits.relayIdleMs;
+    this.#exchange?.sink?.onAnswerDrain();
+  }
+
+  /** The answer is whole. */
+  #over(): void {
+    const exchange = this.#exchange!;
+    if (!exchange.requestDone) {
+      // Answered before the body came: the rest of it is not wanted, and what follows cannot be found without reading it.
+      exchange.sink = null;
+      this.#exchange = null;
+      return this.#end();
+    }
+    if (!this.#pumping) this.#next();
+  }
+
+  #next(): void {
+    const exchange = this.#exchange;
+    if (exchange === null || this.#phase === 'taken' || this.#phase === 'closed') return;
+    this.#exchange = null;
+    if (!exchange.keepsAlive || this.#halfClosed) return this.#end();
+    this.#phase = 'head';
+    this.#searched = 0;
+    this.deadlineMs = this.#sweep.nowMs + limits.keepAliveIdleMs;
+    if (this.#paused) {
+      this.#paused = false;
+      this.#conn.socket.resume();
+    }
+    if (this.#rest !== null && !this.#pumping) {
+      const bytes = this.#rest;
+      this.#rest = null;
+      this.#pump(bytes);
+    }
+  }
+
+  /** Says goodbye: our direction ends, what the client still sends is read for a moment, so that it sees the answer and not a reset. */
+  #end(): void {
+    if (this.#phase === 'closed' || this.#phase === 'taken') return;
+    this.#phase = 'linger';
+    this.#rest = null;
+    this.deadlineMs = this.#sweep.nowMs + LINGER_MS;
+    this.#conn.socket.end();
+    if (this.#halfClosed) this.#conn.socket.once('finish', () => this.#conn.socket.destroy());
+    this.#conn.socket.resume();
+  }
+
+  #ended(): void {
+    this.#halfClosed = true;
+    switch (this.#phase) {
+      case 'head':
+        return this.#end();
+      case 'body':
+        return this.#abort('the client ended the connection within its request');
+      case 'linger':
+        if (this.#conn.socket.writableFinished) this.#conn.socket.destroy();
+        else this.#conn.socket.once('finish', () => this.#conn.socket.destroy());
+        return;
+      case 'wait':
+      case 'taken':
+      case 'closed':
+    }
+  }
+
+  #refuse(status: number, why: string, headSoFar = ''): void {
+    const { lines, body } = this.#options.onBadHead(status, why, headSoFar);
+    this.#conn.socket.write(`${statusLine(status)}${lines}Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`, 'utf8');
+    this.#end();
+  }
+
+  #abort(why: string): void {
+    this.#conn.socket.destroy();
+    this.#close(why);
+  }
+
+  #take(): { leftover: Buffer } {
+    const { socket } = this.#conn;
+    this.#phase = 'taken';
+    this.#exchange = null;
+    socket.pause();
+    socket.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose).off('drain', this.#onDrain);
+    // The error listener stays: whoever takes over adds its own, and none must be missing in between.
+    this.#sweep.remove(this);
+    // Taken over from within its own first chunk (a service): what stands behind the head is still in the pump's hands.
+    const leftover = this.#pumping ? this.#chunk.subarray(this.#chunkAt) : (this.#rest ?? noBytes);
+    this.#rest = null;
+    this.#tellClosed();
+    return { leftover };
+  }
+
+  #close(why: string): void {
+    if (this.#phase === 'closed' || this.#phase === 'taken') return;
+    this.#phase = 'closed';
+    this.#sweep.remove(this);
+    const sink = this.#exchange?.sink;
+    this.#exchange = null;
+    sink?.onAborted(why);
+    this.#tellClosed();
+  }
+
+  #tellClosed(): void {
+    if (this.#closedTold) return;
+    this.#closedTold = true;
+    this.#options.onClosed();
+  }
+}
+
+interface ExchangeDoor {
+  write(text: string): boolean;
+  writeBytes(bytes: Buffer): boolean;
+  cork(): void;
+  uncork(): void;
+  mayKeepAlive(): boolean;
+  over(): void;
+  pause(): void;
+  resume(): void;
+  expectWithin(timeoutMs: number): void;
+  breakOff(): void;
+  take(): { leftover: Buffer };
+  newRequestId(): string;
+}
+
+class Http1Exchange implements Exchange {
+  readonly conn: Conn;
+  readonly head: RequestHead;
+  sink: ExchangeSink | null = null;
+  requestDone = false;
+  answered = false;
+  /** The answer is whole. */
+  isOver = false;
+  keepsAlive = true;
+  readonly #door: ExchangeDoor;
+  #requestId = '';
+  #held = '';
+  #framing: Framing = 'none';
+
+  constructor(conn: Conn, head: RequestHead, door: ExchangeDoor) {
+    this.conn = conn;
+    this.head = head;
+    this.#door = door;
+  }
+
+  get requestId(): string {
+    if (this.#requestId === '') this.#requestId = this.#door.newRequestId();
+    return this.#requestId;
+  }
+
+  pauseRequest(): void {
+    this.#door.pause();
+  }
+
+  resumeRequest(): void {
+    this.#door.resume();
+  }
+
+  expectWithin(timeoutMs: number): void {
+    this.#door.expectWithin(timeoutMs);
+  }
+
+  interim<Context>(head: ResponseHead, edit: HeadEdit<Context>, context: Context): void {
+    if (this.head.minorVersion === 0 || this.answered) return;
+    this.#door.write(`${statusLine(head.status, head.reason)}${encodeFields(head, edit, context)}\r\n`);
+  }
+
+  answer<Context>(head: ResponseHead, edit: HeadEdit<Context>, context: Context, extraLines: string): void {
+    this.answered = true;
+    let lines = encodeFields(head, edit, context) + extraLines;
+    if (head.status === 101) {
+      this.#held = `${statusLine(101, head.reason)}${lines}Connection: Upgrade\r\n\r\n`;
+      return;
+    }
+    this.#framing = head.framing;
+    this.keepsAlive = this.head.keepAlive && this.#door.mayKeepAlive();
+    if (head.framing === 'chunked' || head.framing === 'close') {
+      // To an HTTP/1.0 client only the connection's end can end a body of unknown length (RFC 9112 §6.3).
+      if (this.head.minorVersion === 1) {
+        this.#framing = 'chunked';
+        lines += 'Transfer-Encoding: chunked\r\n';
+      } else {
+        this.#framing = 'close';
+        this.keepsAlive = false;
+      }
+    }
+    if (!this.keepsAlive) lines += 'Connection: close\r\n';
+    else if (this.head.minorVersion === 0) lines += 'Connection: keep-alive\r\n';
+    this.#held = head.status === 200 && head.reason === 'OK' ? `HTTP/1.1 200 OK\r\n${lines}\r\n` : `${statusLine(head.status, head.reason)}${lines}\r\n`;
+  }
+
+  piece(bytes: Buffer): boolean {
+    if (bytes.length === 0) return true;
+    if (this.#framing === 'chunked') {
+      const text = `${this.#held}${bytes.length.toString(16)}\r\n`;
+      this.#held = '';
+      if (bytes.length <= JOIN_BYTES_MAX) return this.#door.write(`${text}${latin1Of(bytes)}\r\n`);
+      this.#door.cork();
+      this.#door.write(text);
+      this.#door.writeBytes(bytes);
+      const more = this.#door.write('\r\n');
+      this.#door.uncork();
+      return more;
+    }
+    if (this.#held === '') return this.#door.writeBytes(bytes);
+    const text = this.#held;
+    this.#held = '';
+    if (bytes.length <= JOIN_BYTES_MAX) return this.#door.write(text + latin1Of(bytes));
+    this.#door.cork();
+    this.#door.write(text);
+    const more = this.#door.writeBytes(bytes);
+    this.#door.uncork();
+    return more;
+  }
+
+  end(trailers: string): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    if (this.#framing === 'chunked') this.#held += trailers === '' ? '0\r\n\r\n' : `0\r\n${trailers}\r\n`;
+    if (this.#held !== '') this.#door.write(this.#held);
+    this.#held = '';
+    this.#door.over();
+  }
+
+  flush(): void {
+    if (this.#held === '') return;
+    const text = this.#held;
+    this.#held = '';
+    this.#door.write(text);
+  }
+
+  respond(status: number, lines: string, body: string): void {
+    if (this.isOver) return;
+    this.answered = true;
+    this.isOver = true;
+    // A body that nobody will read makes the next request impossible to find.
+    this.keepsAlive = this.head.keepAlive && this.requestDone && this.#door.mayKeepAlive();
+    const connection = this.keepsAlive ? (this.head.minorVersion === 0 ? 'Connection: keep-alive\r\n' : '') : 'Connection: close\r\n';
+    const bytes = Buffer.from(`${statusLine(status)}${lines}Content-Length: ${Buffer.byteLength(body)}\r\n${connection}\r\n${this.head.method === 'HEAD' ? '' : body}`, 'utf8');
+    this.#door.writeBytes(bytes);
+    this.#door.over();
+  }
+
+  breakOff(): void {
+    this.isOver = true;
+    this.#door.breakOff();
+  }
+
+  takeSocket(): { leftover: Buffer } {
+    this.flush();
+    this.isOver = true;
+    return this.#door.take();
+  }
+}
