@@ -50,6 +50,13 @@ export const limits = {
   reconnectFirstMs: 1_000,
   reconnectMaxMs: 30_000,
   instanceChangesPerMinuteMax: 3,
+  webSocketFrameBytesMax: 16 * 1024 * 1024,
+  messageSendBytesMax: 256 * 1024,
+  controlBytesMax: 64 * 1024,
+  reconnectSettledMs: 30_000,
+  drainRedialMaxMs: 2_000,
+  turnRetriesMax: 3,
+  refusedStreamMs: 5_000,
 
   // people
   passwordCharsMin: 10,
