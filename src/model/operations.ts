@@ -93,6 +93,6 @@ export interface Operations {
   note(notes: { agents: readonly AgentNote[]; signIns: readonly { id: Id; at: number }[]; tokens: readonly { id: Id; at: number }[] }): Promise<void>;
 
   /** For doctor: writes, reads back, and says how long the fsync took and what is on disk. */
-  check(): Promise<{ fsyncMs: number; fileBytes: number; integrity: string }>;
+  check(): Promise<{ fsyncMs: number; fileBytes: number; integrity: string; visitsDropped: number }>;
   close(): Promise<void>;
 }

@@ -1,0 +1,48 @@
+// Brings a database to the schema that this program knows: numbered migrations, each in a transaction of its own.
+import type { DatabaseSync } from 'node:sqlite';
+import type { Kysely } from 'kysely';
+import { Fault } from '#base/fault.ts';
+import { kyselyOn, plainKyselyOn } from './dialect.ts';
+import * as start from './migrations/0001-start.ts';
+
+export interface Migration {
+  readonly name: string;
+  readonly up: (db: Kysely<unknown>) => Promise<void>;
+}
+
+/** The first is number 1. Only ever added to: a migration that has run somewhere is never changed. */
+export const migrations: readonly Migration[] = [start];
+
+/** Runs what is missing; resolves the schema's number. Fault `unsupported` when the database is newer than `known`. */
+export async function migrate(database: DatabaseSync, nowMs: number, known: readonly Migration[] = migrations): Promise<number> {
+  const plain = plainKyselyOn(database);
+  const db = kyselyOn(database);
+  await plain.schema
+    .createTable('schema_migration')
+    .ifNotExists()
+    .addColumn('number', 'integer', (column) => column.primaryKey().notNull())
+    .addColumn('name', 'text', (column) => column.notNull())
+    .addColumn('at', 'bigint', (column) => column.notNull())
+    .execute();
+  const { at } = await db.selectFrom('schemaMigration').select((sql) => sql.fn.max('number').as('at')).executeTakeFirstOrThrow() as { at: number | null };
+  const reached = at ?? 0;
+  if (reached > known.length) {
+    throw new Fault('unsupported', `the data folder was written by a newer Postern: its schema is number ${reached}, this program knows ${known.length}`, {
+      remedy: 'run the newer Postern again, or restore the backup from before the update',
+    });
+  }
+  for (const [index, migration] of known.entries()) {
+    const number = index + 1;
+    if (number <= reached) continue;
+    database.exec('begin immediate');
+    try {
+      await migration.up(plain);
+      await db.insertInto('schemaMigration').values({ number, name: migration.name, at: nowMs }).execute();
+      database.exec('commit');
+    } catch (thrown) {
+      if (database.isTransaction) database.exec('rollback');
+      throw thrown;
+    }
+  }
+  return known.length;
+}

@@ -1,0 +1,169 @@
+// Opens the store: one database file in the data folder, one thread that writes it and one that reads it.
+import { chmod, mkdir, open, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock } from '#base/clock.ts';
+import { reasonOf } from '#base/fault.ts';
+import { buildIds, type Random } from '#base/ids.ts';
+import { limits } from '#base/limits.ts';
+import type { Log } from '#base/log.ts';
+import { type AuditHead, emptyAuditHead } from '#model/audit.ts';
+import type { Operations } from '#model/operations.ts';
+import type { Customer, Site } from '#model/rows.ts';
+import type { ReaderData, Reads } from './reader.ts';
+import type { AuditWalk } from './reads.ts';
+import { syncFolder } from './sync-folder.ts';
+import { openThread, type Thread } from './thread.ts';
+import type { WriterData, WriterReady, Writes } from './writer.ts';
+
+export interface StoreOptions {
+  /** Must belong to this process alone: see openDataFolder. */
+  readonly dataDir: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Closed visits beyond this are dropped, oldest first. */
+  readonly visitsKeptMax?: number;
+  /** Calls under way for each thread; more are refused. */
+  readonly queueMax?: number;
+}
+
+/** How often what has expired is cleared away. */
+const dropExpiredEveryMs = 24 * 3_600_000;
+
+/** An operation as the main thread calls it: without its first argument, which only its thread has. */
+type Remote<Operation> = Operation extends (first: never, ...args: infer Args) => infer Result ? (...args: Args) => Result : never;
+
+/** Fault `unsupported` when a newer Postern wrote the data, `busy` or `internal` when the file cannot be used. */
+export async function openStore(options: StoreOptions): Promise<Operations> {
+  const { clock, log, queueMax = limits.storeQueueMax } = options;
+  const file = join(options.dataDir, 'postern.db');
+  await makePrivateFile(options.dataDir, file);
+  const writerData: WriterData = { file, nowMs: clock.nowMs(), visitsKeptMax: options.visitsKeptMax ?? limits.visitsKeptMax };
+  const readerData: ReaderData = { file };
+  const common = { callsMax: queueMax, log };
+  const writer = await openThread({ ...common, name: 'writing', url: new URL('./writer.ts', import.meta.url), data: writerData });
+  let reader: Thread | undefined;
+  try {
+    await makeDefaults(writer, options);
+    await writer.call('dropExpired', [clock.nowMs()]);
+    // So that the files' names, too, survive a power cut.
+    await syncFolder(options.dataDir);
+    reader = await openThread({ ...common, name: 'reading', url: new URL('./reader.ts', import.meta.url), data: readerData });
+  } catch (thrown) {
+    await writer.close();
+    throw thrown;
+  }
+  const ready = writer.ready as WriterReady;
+  if (ready.auditBroken !== null) log.error('audit.broken', { why: ready.auditBroken, remedy: 'run `postern audit verify`' });
+  log.info('store.opened', { file, schema: ready.schema, auditSeq: ready.auditSeq });
+  const cleaning = clock.every(dropExpiredEveryMs, () => {
+    writer.call('dropExpired', [clock.nowMs()]).catch((thrown: unknown) => log.warn('store.cleaning-failed', { reason: reasonOf(thrown) }));
+  });
+  return operationsOn({ writer, reader, file, clock, beforeClose: () => cleaning.cancel() });
+}
+
+/** SQLite gives its other files the mode that this one has. */
+async function makePrivateFile(dir: string, file: string): Promise<void> {
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  await (await open(file, 'a', 0o600)).close();
+  await chmod(file, 0o600);
+}
+
+async function makeDefaults(writer: Thread, { clock, random }: StoreOptions): Promise<void> {
+  const nextId = buildIds(() => clock.nowMs(), random);
+  const customer: Customer = { id: nextId(), key: 'default', name: 'Default', createdAt: clock.nowMs() };
+  const site: Site = { id: nextId(), customerId: customer.id, name: 'main', createdAt: clock.nowMs() };
+  await writer.call('makeDefaults', [customer, site]);
+}
+
+interface Parts {
+  readonly writer: Thread;
+  readonly reader: Thread;
+  readonly file: string;
+  readonly clock: Clock;
+  readonly beforeClose: () => void;
+}
+
+function operationsOn({ writer, reader, file, clock, beforeClose }: Parts): Operations {
+  const write = <Name extends keyof Writes>(name: Name) => ((...args: readonly unknown[]) => writer.call(name, args)) as unknown as Remote<Writes[Name]>;
+  const read = <Name extends keyof Reads>(name: Name) => ((...args: readonly unknown[]) => reader.call(name, args)) as unknown as Remote<Reads[Name]>;
+  const auditHead = write('auditHead');
+  return {
+    loadEverything: read('loadEverything'),
+    latestRevision: read('latestRevision'),
+    addRevision: write('addRevision'),
+    listRevisions: read('listRevisions'),
+    addPerson: write('addPerson'),
+    addOwner: write('addOwner'),
+    changePerson: write('changePerson'),
+    removePerson: write('removePerson'),
+    setRights: write('setRights'),
+    addInvite: write('addInvite'),
+    removeInvite: write('removeInvite'),
+    addSignIn: write('addSignIn'),
+    removeSignIns: write('removeSignIns'),
+    addToken: write('addToken'),
+    removeToken: write('removeToken'),
+    addJoinToken: write('addJoinToken'),
+    removeJoinToken: write('removeJoinToken'),
+    join: write('join'),
+    addAgentCertificate: write('addAgentCertificate'),
+    changeAgent: write('changeAgent'),
+    addDevice: write('addDevice'),
+    changeDevice: write('changeDevice'),
+    removeDevice: write('removeDevice'),
+    openVisit: write('openVisit'),
+    closeVisits: write('closeVisits'),
+    closeLeftOpenVisits: write('closeLeftOpenVisits'),
+    listVisits: read('listVisits'),
+    addAudit: write('addAudit'),
+    listAudit: read('listAudit'),
+    auditHead,
+    verifyAudit: () => verifyAudit(read('walkAudit'), auditHead),
+    note: write('note'),
+    async check() {
+      const [{ fsyncMs }, inspected] = await Promise.all([writer.call('check', [clock.nowMs()]) as Promise<{ fsyncMs: number }>, read('inspect')()]);
+      return { fsyncMs, fileBytes: await bytesOf(file), ...inspected };
+    },
+    async close() {
+      beforeClose();
+      // The reader first: the writer's last checkpoint then has the file to itself.
+      try {
+        await reader.close();
+      } finally {
+        await writer.close();
+      }
+    },
+  };
+}
+
+async function bytesOf(file: string): Promise<number> {
+  const sizes = await Promise.all([file, `${file}-wal`].map((path) => stat(path).then((found) => found.size, () => 0)));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+/** A line's own hash cannot tell that lines are missing at the end, or that all were rewritten: the writer's memory can. */
+async function verifyAudit(walk: (from: AuditHead) => Promise<AuditWalk>, headNow: () => Promise<AuditHead>): Promise<{ lines: number; brokenAt: number | null; why: string | null }> {
+  let lines = 0;
+  let reached = emptyAuditHead;
+  let expected: AuditHead | undefined;
+  for (;;) {
+    const page = await walk(reached);
+    lines += page.lines;
+    reached = page.reached;
+    if (page.brokenAt !== null) return { lines, brokenAt: page.brokenAt, why: page.why };
+    if (!page.atEnd) continue;
+    const head: AuditHead = expected ?? (await headNow());
+    if (head.seq === reached.seq) {
+      if (head.hash === reached.hash) return { lines, brokenAt: null, why: null };
+      return { lines, brokenAt: head.seq, why: `line ${head.seq}, the last, is not the one that was written` };
+    }
+    if (head.seq < reached.seq) {
+      // Lines that were written since `expected` was asked for are no surprise; without having asked, they are.
+      if (expected) return { lines, brokenAt: null, why: null };
+      return { lines, brokenAt: head.seq + 1, why: `line ${head.seq + 1} was not written by this gateway` };
+    }
+    if (expected) return { lines, brokenAt: reached.seq + 1, why: `the audit ends at line ${reached.seq}, but line ${head.seq} had been written` };
+    expected = head;
+  }
+}

@@ -1,0 +1,103 @@
+// Reading operations: they run in the read-only thread, each in one transaction, so that all of it is of one moment.
+import { type AuditHead, verifyLine } from '#model/audit.ts';
+import type { AuditQuery, Everything, VisitQuery } from '#model/operations.ts';
+import type { AuditLine, Revision, Visit } from '#model/rows.ts';
+import type { Kysely } from 'kysely';
+import { sql } from 'kysely';
+import { visitsDroppedCounter } from './records.ts';
+import { codecs, loadAuditLine, type Schema } from './schema.ts';
+
+/** More than this is not answered at once, whatever the caller asks for. */
+const rowsMax = 1_000;
+const verifiedPerPage = 1_000;
+
+/** How far a walk along the chain has come. */
+export interface AuditWalk {
+  readonly lines: number;
+  readonly reached: AuditHead;
+  readonly brokenAt: number | null;
+  readonly why: string | null;
+  readonly atEnd: boolean;
+}
+
+const bounded = (limit: number) => Math.max(0, Math.min(limit, rowsMax));
+
+export const reads = {
+  async loadEverything(db: Kysely<Schema>): Promise<Everything> {
+    const all = <Row>(table: keyof typeof codecs & keyof Schema, load: (stored: never) => Row): Promise<Row[]> =>
+      db.selectFrom(table).selectAll().execute().then((rows) => rows.map((row) => load(row as never)));
+    return {
+      customers: await all('customer', codecs.customer.load),
+      sites: await all('site', codecs.site.load),
+      agents: await all('agent', codecs.agent.load),
+      agentCertificates: await all('agentCertificate', codecs.agentCertificate.load),
+      agentNotes: await all('agentNote', codecs.agentNote.load),
+      devices: await all('device', codecs.device.load),
+      oldLabels: await all('oldLabel', codecs.oldLabel.load),
+      people: await all('person', codecs.person.load),
+      rights: await all('accessRight', codecs.accessRight.load),
+      signIns: await all('signIn', codecs.signIn.load),
+      tokens: await all('token', codecs.token.load),
+      joinTokens: await all('joinToken', codecs.joinToken.load),
+      invites: await all('invite', codecs.invite.load),
+    };
+  },
+
+  async latestRevision(db: Kysely<Schema>): Promise<Revision | null> {
+    const row = await db.selectFrom('revision').select(['number', 'at', 'actor', 'config']).orderBy('number', 'desc').limit(1).executeTakeFirst();
+    return row ? { number: row.number, at: row.at, actor: JSON.parse(row.actor) as Revision['actor'], config: JSON.parse(row.config) as unknown } : null;
+  },
+
+  /** Newest first. */
+  async listRevisions(db: Kysely<Schema>, limit: number): Promise<Omit<Revision, 'config'>[]> {
+    const rows = await db.selectFrom('revision').select(['number', 'at', 'actor']).orderBy('number', 'desc').limit(bounded(limit)).execute();
+    return rows.map((row) => ({ number: row.number, at: row.at, actor: JSON.parse(row.actor) as Revision['actor'] }));
+  },
+
+  /** Newest first. */
+  async listVisits(db: Kysely<Schema>, query: VisitQuery): Promise<Visit[]> {
+    let rows = db.selectFrom('visit').selectAll().orderBy('id', 'desc').limit(bounded(query.limit));
+    if (query.deviceId !== undefined) rows = rows.where('deviceId', '=', query.deviceId);
+    if (query.beforeId !== undefined) rows = rows.where('id', '<', query.beforeId);
+    return (await rows.execute()).map(codecs.visit.load);
+  },
+
+  /** Newest first. */
+  async listAudit(db: Kysely<Schema>, query: AuditQuery): Promise<AuditLine[]> {
+    let rows = db.selectFrom('audit').selectAll().orderBy('seq', 'desc').limit(bounded(query.limit));
+    if (query.beforeSeq !== undefined) rows = rows.where('seq', '<', query.beforeSeq);
+    if (query.what !== undefined) rows = rows.where('what', '=', query.what);
+    if (query.actorId !== undefined) rows = rows.where('actorId', '=', query.actorId);
+    if (query.subjectId !== undefined) rows = rows.where('subjectId', '=', query.subjectId);
+    return (await rows.execute()).map(loadAuditLine);
+  },
+
+  /** One page of the walk, so that other reading takes its turn in between. Stops at the first line that does not fit. */
+  async walkAudit(db: Kysely<Schema>, from: AuditHead): Promise<AuditWalk> {
+    const rows = await db.selectFrom('audit').selectAll().where('seq', '>', from.seq).orderBy('seq').limit(verifiedPerPage).execute();
+    let reached = from;
+    for (const [lines, row] of rows.entries()) {
+      let why: string | null;
+      try {
+        const line = loadAuditLine(row);
+        why = verifyLine(reached, line);
+        if (why === null) {
+          reached = { seq: line.seq, hash: line.hash };
+          continue;
+        }
+      } catch {
+        why = `line ${row.seq} was changed after it was written: its detail is not JSON`;
+      }
+      // A gap is named by the line that is missing.
+      return { lines: lines + 1, reached, brokenAt: Math.min(row.seq, reached.seq + 1), why, atEnd: true };
+    }
+    return { lines: rows.length, reached, brokenAt: null, why: null, atEnd: rows.length < verifiedPerPage };
+  },
+
+  /** `integrity` is `ok` or what SQLite found first. */
+  async inspect(db: Kysely<Schema>): Promise<{ integrity: string; visitsDropped: number }> {
+    const found = await sql<{ quickCheck: string }>`pragma quick_check(1)`.execute(db);
+    const dropped = await db.selectFrom('counter').select('value').where('name', '=', visitsDroppedCounter).executeTakeFirst();
+    return { integrity: found.rows[0]?.quickCheck ?? 'no answer', visitsDropped: dropped?.value ?? 0 };
+  },
+};

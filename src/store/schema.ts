@@ -1,0 +1,84 @@
+// What the tables hold, in camelCase as queries write it, and how rows of the model become rows of the database and back:
+// flags are 0 or 1, lists and objects are JSON text.
+import type { Agent, AgentCertificate, AgentNote, AuditLine, Customer, Device, Invite, JoinToken, OldLabel, Person, Revision, Right, SignIn, Site, Token, Visit } from '#model/rows.ts';
+
+type Column<Value> = Value extends boolean ? number : Value extends string | number | null ? Value : string;
+
+/** A row of the model as its table keeps it. */
+export type Stored<Row> = { [Name in keyof Row]: Column<Row[Name]> };
+
+export interface Schema {
+  schemaMigration: { number: number; name: string; at: number };
+  customer: Stored<Customer>;
+  site: Stored<Site>;
+  agent: Stored<Agent>;
+  agentCertificate: Stored<AgentCertificate>;
+  agentNote: Stored<AgentNote> & { customerId: string };
+  device: Stored<Device>;
+  oldLabel: Stored<OldLabel>;
+  person: Stored<Person> & { loginKey: string };
+  /** `right` is a word of SQL. */
+  accessRight: Stored<Right>;
+  signIn: Stored<SignIn>;
+  token: Stored<Token>;
+  joinToken: Stored<JoinToken>;
+  invite: Stored<Invite>;
+  revision: Omit<Stored<Revision>, 'config'> & { customerId: string; config: string };
+  visit: Omit<Stored<Visit>, 'who'> & { who: string };
+  audit: Omit<Stored<AuditLine>, 'actor'> & { actorKind: AuditLine['actor']['kind']; actorId: string | null; actorName: string; actorFrom: string };
+  /** One row: where the chain stands. With it a cut-off end is noticed. */
+  auditHead: { id: number; seq: number; hash: string };
+  /** Single numbers: how many visits were dropped, when `check` last wrote. */
+  counter: { name: string; value: number };
+}
+
+/** How to store the columns that are not plain text or numbers. */
+export type Kinds<Row> = { readonly [Name in keyof Row as Row[Name] extends string | number | null ? never : Name]: Row[Name] extends boolean ? 'flag' : 'json' };
+
+export interface Codec<Row> {
+  store(row: Row): Stored<Row>;
+  /** Columns that the model does not know are left out. */
+  load(stored: Stored<Row>): Row;
+}
+
+export function codec<Row extends object>(columns: readonly (keyof Row & string)[], kinds: Kinds<Row>): Codec<Row> {
+  const kindOf = kinds as Readonly<Record<string, 'flag' | 'json' | undefined>>;
+  const mapped = (from: object, change: (kind: 'flag' | 'json' | undefined, value: unknown) => unknown) => {
+    const values = from as Readonly<Record<string, unknown>>;
+    return Object.fromEntries(columns.map((name) => [name, change(kindOf[name], values[name])]));
+  };
+  return {
+    store: (row) => mapped(row, (kind, value) => (kind === 'flag' ? Number(value) : kind === 'json' ? JSON.stringify(value) : value)) as Stored<Row>,
+    load: (stored) => mapped(stored, (kind, value) => (kind === 'flag' ? value === 1 : kind === 'json' ? JSON.parse(value as string) : value)) as Row,
+  };
+}
+
+export const codecs = {
+  customer: codec<Customer>(['id', 'key', 'name', 'createdAt'], {}),
+  site: codec<Site>(['id', 'customerId', 'name', 'createdAt'], {}),
+  agent: codec<Agent>(['id', 'customerId', 'siteId', 'name', 'state', 'createdAt'], {}),
+  agentCertificate: codec<AgentCertificate>(['fingerprint', 'customerId', 'agentId', 'keyFingerprint', 'notBefore', 'notAfter', 'revokedAt'], {}),
+  agentNote: codec<AgentNote>(['agentId', 'lastSeenAt', 'lastLeftWhy', 'version', 'from', 'policy'], {}),
+  device: codec<Device>(['id', 'customerId', 'siteId', 'agentId', 'serial', 'label', 'name', 'host', 'ports', 'hostHeader', 'locked', 'createdAt'], { ports: 'json', locked: 'flag' }),
+  oldLabel: codec<OldLabel>(['label', 'customerId', 'deviceId', 'until'], {}),
+  person: codec<Person>(['id', 'customerId', 'login', 'name', 'passwordHash', 'locked', 'createdAt'], { locked: 'flag' }),
+  accessRight: codec<Right>(['id', 'customerId', 'subjectKind', 'subjectId', 'action', 'scopeKind', 'scopeId'], {}),
+  signIn: codec<SignIn>(['id', 'customerId', 'personId', 'secretDigest', 'kind', 'from', 'userAgent', 'createdAt', 'lastUsedAt', 'expiresAt'], {}),
+  token: codec<Token>(['id', 'customerId', 'personId', 'name', 'secretDigest', 'createdAt', 'lastUsedAt', 'expiresAt'], {}),
+  joinToken: codec<JoinToken>(
+    ['id', 'customerId', 'siteId', 'secretDigest', 'deviceName', 'serial', 'host', 'ports', 'createdBy', 'createdAt', 'expiresAt', 'usedAt', 'usedByAgentId'],
+    { ports: 'json' },
+  ),
+  invite: codec<Invite>(['id', 'customerId', 'codeDigest', 'name', 'rights', 'createdBy', 'createdAt', 'expiresAt', 'usedAt'], { rights: 'json' }),
+  visit: codec<Visit>(['id', 'customerId', 'deviceId', 'deviceName', 'port', 'kind', 'who', 'openedAt', 'closedAt', 'requests', 'bytesIn', 'bytesOut', 'why'], { who: 'json' }),
+};
+
+export function storeAuditLine(line: AuditLine): Schema['audit'] {
+  const { actor, detail, ...rest } = line;
+  return { ...rest, detail: JSON.stringify(detail), actorKind: actor.kind, actorId: actor.id, actorName: actor.name, actorFrom: actor.from };
+}
+
+export function loadAuditLine(stored: Schema['audit']): AuditLine {
+  const { actorKind, actorId, actorName, actorFrom, detail, ...rest } = stored;
+  return { ...rest, actor: { kind: actorKind, id: actorId, name: actorName, from: actorFrom }, detail: JSON.parse(detail) as AuditLine['detail'] };
+}
