@@ -40,7 +40,7 @@ function choose(entry: HostRoutes, facts: ConnFacts, target: string, local: bool
   let elsewhere = false;
   for (const route of entry.routes) {
     if (!pathMatches(route.path, target)) continue;
-    if (route.listeners === null ? facts.secure || local || (facts.loopback && route.builtIn) : route.listeners.has(facts.listener)) return route;
+    if (route.listeners === null ? facts.secure || local || route.plainToo || (facts.loopback && route.builtIn) : route.listeners.has(facts.listener)) return route;
     elsewhere ||= route.listeners === null;
   }
   return elsewhere ? 'elsewhere' : undefined;

@@ -15,6 +15,8 @@ export interface Route {
   readonly target: RouteTarget;
   readonly largeHeads: boolean;
   readonly builtIn: boolean;
+  /** Answered on plain listeners too, wherever the gateway stands: what must work before anyone can speak TLS to us. */
+  readonly plainToo: boolean;
 }
 
 /** All routes of one host pattern, longest path first. */
@@ -77,18 +79,21 @@ export function compile(config: Config, revision: number): { snapshot: Snapshot 
     }
   };
   for (const domain of domains) {
-    add({ name: `console of ${domain}`, listeners: null, host: domain, path: '/', target: { kind: 'service', name: 'console' }, largeHeads: false, builtIn: true }, 'domains');
-    add({ name: `streams of ${domain}`, listeners: null, host: domain, path: '/stream', target: { kind: 'service', name: 'stream' }, largeHeads: false, builtIn: true }, 'domains');
+    add({ name: `console of ${domain}`, listeners: null, host: domain, path: '/', target: { kind: 'service', name: 'console' }, largeHeads: false, builtIn: true, plainToo: false }, 'domains');
+    add({ name: `streams of ${domain}`, listeners: null, host: domain, path: '/stream', target: { kind: 'service', name: 'stream' }, largeHeads: false, builtIn: true, plainToo: false }, 'domains');
+  }
+  for (const domain of domains) {
+    add({ name: `certificate authority of ${domain}`, listeners: null, host: domain, path: '/ca', target: { kind: 'service', name: 'console' }, largeHeads: false, builtIn: true, plainToo: true }, 'domains');
   }
   for (const domain of deviceDomains) {
-    add({ name: `devices of ${domain}`, listeners: null, host: `*.${domain}`, path: '/', target: { kind: 'devices' }, largeHeads: true, builtIn: true }, 'domains');
+    add({ name: `devices of ${domain}`, listeners: null, host: `*.${domain}`, path: '/', target: { kind: 'devices' }, largeHeads: true, builtIn: true, plainToo: false }, 'domains');
   }
   config.routes.forEach((route, i) => {
     const before = names.get(route.name);
     if (before !== undefined) problems.push({ path: `routes[${i}].name`, message: `"${route.name}" is also the name of routes[${before}]` });
     names.set(route.name, i);
     for (const name of route.listeners ?? []) if (!listenerNames.has(name)) problems.push({ path: `routes[${i}].listeners`, message: `there is no listener "${name}"` });
-    add({ name: route.name, listeners: route.listeners ? new Set(route.listeners) : null, host: route.host ?? null, path: route.path, target: targetOf(route.target), largeHeads: route.largeHeads, builtIn: false }, `routes[${i}]`);
+    add({ name: route.name, listeners: route.listeners ? new Set(route.listeners) : null, host: route.host ?? null, path: route.path, target: targetOf(route.target), largeHeads: route.largeHeads, builtIn: false, plainToo: false }, `routes[${i}]`);
   });
   if (problems.length > 0) return { problems };
 

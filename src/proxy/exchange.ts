@@ -21,7 +21,10 @@ export interface Exchange {
   readonly head: RequestHead;
   /** Short, unique in this process's life; shown to people, written to the journal. */
   readonly requestId: string;
+  /** Until it is set, a request body waits. */
   sink: ExchangeSink | null;
+  /** The client has gone; there is nobody to answer. */
+  readonly isGone: boolean;
   /** The whole request body has been handed over. */
   readonly requestDone: boolean;
   /** The answer's head was written (or is about to be). */

@@ -31,6 +31,9 @@ export interface ForwardPlan<Context> {
   /** Counted beside the gateway's own: a visit. */
   readonly meter: Meter | null;
   onSend?(stream: Duplex, exchange: Exchange): void;
+  /** The exchange runs; `cut` ends it at once. Undone by `onDone` with the same function. */
+  onBegin?(cut: (why: string) => void): void;
+  onDone?(cut: (why: string) => void): void;
   onAnswer?(status: number): void;
   /** A relay after 101 began; returns what ends it early. */
   onSwitched?(exchange: Exchange, close: (why: string) => void): () => void;
@@ -63,7 +66,7 @@ export function forwardedLines(conn: Conn, host: string): string {
 }
 
 function encodeRequest<Context>(head: RequestHead, plan: ForwardPlan<Context>, conn: Conn): string {
-  let text = `${head.method} ${head.target} HTTP/1.1\r\n${encodeFields(head, plan.requestEdit, plan.context)}${plan.requestLines}`;
+  let text = `${head.method} ${head.target} HTTP/1.1\r\n${plan.requestLines}${encodeFields(head, plan.requestEdit, plan.context)}`;
   if (head.host === '') text += `Host: ${plan.name}\r\n`;
   if (plan.forwarded) text += forwardedLines(conn, head.host);
   if (head.framing === 'chunked') text += 'Transfer-Encoding: chunked\r\n';
@@ -85,19 +88,24 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
   #retried = false;
   #answerPaused = false;
   #over = false;
+  #cut: ((why: string) => void) | null = null;
 
   constructor(room: ForwardRoom, exchange: Exchange, plan: ForwardPlan<Context>) {
     this.#room = room;
     this.#exchange = exchange;
     this.#plan = plan;
     this.#startedMs = room.monoMs();
-    exchange.sink = this;
     if (exchange.head.framing !== 'none') this.#held = [];
+    exchange.sink = this;
   }
 
   start(): void {
     this.#room.counts.requests += 1;
     if (this.#plan.meter) this.#plan.meter.requests += 1;
+    if (this.#plan.onBegin) {
+      this.#cut = (why) => this.#fail(new Fault('closed', why));
+      this.#plan.onBegin(this.#cut);
+    }
     this.#exchange.expectWithin(this.#plan.answerTimeoutMs);
     const waiting = this.#room.pool.take(this.#plan.key, IDEMPOTENT.has(this.#exchange.head.method) ? limits.upstreamIdleMs : FRESH_MS);
     if (waiting) {
@@ -308,12 +316,13 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
 
   #finish(): void {
     this.#over = true;
+    if (this.#cut !== null) this.#plan.onDone?.(this.#cut);
     countDuration(this.#room.counts, this.#room.monoMs() - this.#startedMs);
   }
 }
 
 /** Carries the exchange. Everything that happens to it from here on is the forwarding's. */
 export function forward<Context>(room: ForwardRoom, exchange: Exchange, plan: ForwardPlan<Context>): void {
-  new Forwarding(room, exchange, plan).start();
+  if (!exchange.isGone) new Forwarding(room, exchange, plan).start();
 }
 

@@ -140,6 +140,12 @@ export class Http1Client implements Swept, BodySink {
           at = this.#readHead(bytes, at);
           if (at < 0) return;
         } else if (this.#phase === 'body') {
+          if (this.#exchange!.sink === null) {
+            // Nobody takes the body yet (a visit is being recorded): it waits, and so does the client.
+            if (at < bytes.length) this.#rest = at === 0 ? bytes : bytes.subarray(at);
+            this.#door!.pause();
+            return;
+          }
           at = readBody(this.#body, bytes, at, this);
           this.deadlineMs = this.#sweep.nowMs + limits.bodyIdleMs;
           // A piece may have led to the end of everything.
@@ -270,6 +276,15 @@ export class Http1Client implements Swept, BodySink {
       },
       breakOff: () => this.destroy(),
       take: () => this.#take(),
+      sinkSet: () => {
+        if (this.#rest === null || this.#phase !== 'body') return;
+        queueMicrotask(() => {
+          if (this.#rest === null || this.#phase !== 'body' || this.#pumping) return;
+          const bytes = this.#rest;
+          this.#rest = null;
+          this.#pump(bytes);
+        });
+      },
       newRequestId: this.#options.newRequestId,
     });
   }
@@ -376,7 +391,9 @@ export class Http1Client implements Swept, BodySink {
     if (this.#phase === 'closed' || this.#phase === 'taken') return;
     this.#phase = 'closed';
     this.#sweep.remove(this);
-    const sink = this.#exchange?.sink;
+    const exchange = this.#exchange;
+    const sink = exchange?.sink;
+    if (exchange) exchange.isGone = true;
     this.#exchange = null;
     sink?.onAborted(why);
     this.#tellClosed();
@@ -401,13 +418,15 @@ interface ExchangeDoor {
   expectWithin(timeoutMs: number): void;
   breakOff(): void;
   take(): { leftover: Buffer };
+  sinkSet(): void;
   newRequestId(): string;
 }
 
 class Http1Exchange implements Exchange {
   readonly conn: Conn;
   readonly head: RequestHead;
-  sink: ExchangeSink | null = null;
+  isGone = false;
+  #sink: ExchangeSink | null = null;
   requestDone = false;
   answered = false;
   /** The answer is whole. */
@@ -422,6 +441,15 @@ class Http1Exchange implements Exchange {
     this.conn = conn;
     this.head = head;
     this.#door = door;
+  }
+
+  get sink(): ExchangeSink | null {
+    return this.#sink;
+  }
+
+  set sink(sink: ExchangeSink | null) {
+    this.#sink = sink;
+    if (sink !== null) this.#door.sinkSet();
   }
 
   get requestId(): string {

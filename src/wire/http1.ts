@@ -485,7 +485,8 @@ export function encodeFields<Context>(head: Head, edit: HeadEdit<Context>, conte
 
 function isCanonicalLine(head: Head, i: number): boolean {
   // name ": " value CRLF, nothing else
-  return head.starts[i + 1]! - head.starts[i]! === head.fields.names[i]!.length + 2 + head.fields.values[i]!.length + 2;
+  const lineBytes = head.starts[i + 1]! - head.starts[i]!;
+  return lineBytes === head.fields.names[i]!.length + 2 + head.fields.values[i]!.length + 2;
 }
 
 function isCanonical(head: Head): boolean {

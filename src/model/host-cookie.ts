@@ -1,0 +1,50 @@
+// The cookie on a device's host. It says which sign-in a browser has there and cannot be made without the gateway's key, so nothing
+// about it is stored: a sign-in that ends takes all of them with it. Bound to one host: a device cannot use it on another.
+import { createHmac } from 'node:crypto';
+import { sameText } from '#base/secret.ts';
+import type { Id } from '#base/ids.ts';
+
+/** Prefix of every cookie name that is ours; removed in both directions between browsers and devices. */
+export const OUR_COOKIES = '__Host-postern';
+export const hostCookieName = '__Host-postern-device';
+
+function macOf(key: Buffer, signInId: Id, host: string): string {
+  return createHmac('sha256', key).update(`${signInId}\n${host}`).digest('base64url');
+}
+
+/** `host`: lower case, without port. */
+export function makeHostCookie(key: Buffer, signInId: Id, host: string): string {
+  return `${signInId}.${macOf(key, signInId, host)}`;
+}
+
+/** The sign-in's id, or null when the value is not ours for this host. */
+export function readHostCookie(key: Buffer, value: string, host: string): Id | null {
+  const dot = value.indexOf('.');
+  if (dot !== 36 || value.length > 100) return null;
+  const signInId = value.slice(0, dot);
+  return sameText(value.slice(dot + 1), macOf(key, signInId, host)) ? signInId : null;
+}
+
+/** The cookie's value in a Cookie line; undefined without one, null when it came twice (one of them was planted). */
+export function findHostCookie(cookieLine: string): string | null | undefined {
+  let at = cookieLine.indexOf(`${hostCookieName}=`);
+  let found: string | undefined;
+  while (at >= 0) {
+    const before = cookieLine.slice(0, at).trimEnd();
+    if (before === '' || before.endsWith(';')) {
+      if (found !== undefined) return null;
+      const end = cookieLine.indexOf(';', at);
+      found = cookieLine.slice(at + hostCookieName.length + 1, end < 0 ? undefined : end).trim();
+    }
+    at = cookieLine.indexOf(`${hostCookieName}=`, at + 1);
+  }
+  return found;
+}
+
+/** A Cookie line without our cookies; null when nothing is left. */
+export function withoutOurCookies(cookieLine: string): string | null {
+  if (!/__(?:host|secure)-postern/i.test(cookieLine)) return cookieLine;
+  const kept = cookieLine.split(';').filter((part) => !/^\s*__(?:host|secure)-postern/i.test(part));
+  const line = kept.join(';').trim();
+  return line === '' ? null : line;
+}

@@ -1,0 +1,83 @@
+// TLS around an accepted connection whose ClientHello has been looked at: the context was chosen by what the hello says, the
+// bytes are still in the stream. At most so many handshakes at once; the rest wait their turn.
+import type { X509Certificate } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { TLSSocket, type SecureContext } from 'node:tls';
+import { Fault } from '#base/fault.ts';
+
+export interface UnwrapOptions {
+  readonly context: SecureContext;
+  readonly alpn: readonly string[];
+  /** Ask for a client certificate; it is never required here and not judged. */
+  readonly requestCertificate: boolean;
+  readonly timeoutMs: number;
+}
+
+export interface Unwrapped {
+  readonly socket: TLSSocket;
+  readonly alpn: string | null;
+  readonly peerCertificate: X509Certificate | null;
+}
+
+/** Faults: `timeout`, `protocol` (the handshake failed; the message says how), `closed`. The socket is destroyed then. */
+export function unwrapTls(socket: Socket, looked: Buffer, options: UnwrapOptions): Promise<Unwrapped> {
+  return new Promise((resolve, reject) => {
+    socket.pause();
+    socket.unshift(looked);
+    const tls = new TLSSocket(socket, {
+      isServer: true,
+      secureContext: options.context,
+      ALPNProtocols: [...options.alpn],
+      requestCert: options.requestCertificate,
+      rejectUnauthorized: false,
+    });
+    const settle = () => {
+      clearTimeout(timer);
+      tls.off('secure', onSecure);
+      tls.off('close', onClose);
+    };
+    const fail = (fault: Fault) => {
+      settle();
+      tls.destroy();
+      socket.destroy();
+      reject(fault);
+    };
+    const timer = setTimeout(() => fail(new Fault('timeout', `the TLS handshake took longer than ${options.timeoutMs / 1000} s`)), options.timeoutMs);
+    const onSecure = () => {
+      settle();
+      resolve({ socket: tls, alpn: tls.alpnProtocol === false ? null : tls.alpnProtocol, peerCertificate: options.requestCertificate ? (tls.getPeerX509Certificate() ?? null) : null });
+    };
+    const onClose = () => fail(new Fault('closed', 'the client left during the TLS handshake'));
+    tls.on('secure', onSecure);
+    tls.on('close', onClose);
+    // Stays for the connection's life: an error without a listener would end the process, and `close` follows every error.
+    tls.on('error', (error: NodeJS.ErrnoException) => {
+      if (timer.hasRef()) fail(new Fault('protocol', `the TLS handshake failed: ${error.code ?? error.message}`, { cause: error }));
+    });
+    tls.on('_tlsError', (error: NodeJS.ErrnoException) => fail(new Fault('protocol', `the TLS handshake failed: ${error.code ?? error.message}`, { cause: error })));
+  });
+}
+
+/** At most `atOnceMax` run, the rest wait in order; beyond `waitingMax` one more is refused. */
+export function buildGate(atOnceMax: number, waitingMax: number): { enter(): Promise<() => void>; readonly waiting: number } {
+  let running = 0;
+  const queue: (() => void)[] = [];
+  const leave = () => {
+    const next = queue.shift();
+    if (next) next();
+    else running -= 1;
+  };
+  return {
+    enter() {
+      if (running < atOnceMax) {
+        running += 1;
+        return Promise.resolve(leave);
+      }
+      if (queue.length >= waitingMax) return Promise.reject(new Fault('busy', 'too many TLS handshakes are waiting'));
+      return new Promise((resolve) => queue.push(() => resolve(leave)));
+    },
+    get waiting() {
+      return queue.length;
+    },
+  };
+}

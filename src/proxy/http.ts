@@ -1,0 +1,174 @@
+// Each exchange judged and sent on its way: redirect, respond, a service of ours, a tcp target, a device. The verdict comes from
+// model/decide; what is done about it is here.
+import type { Duplex } from 'node:stream';
+import { Fault } from '#base/fault.ts';
+import type { Limits } from '#base/limits.ts';
+import { printable } from '#base/log.ts';
+import { decideExchange } from '#model/decide.ts';
+import type { Journal } from '#model/live.ts';
+import type { Route, Snapshot } from '#model/snapshot.ts';
+import type { ServiceName } from '#model/target.ts';
+import { dialTcp, type DialBy } from '#net/dial.ts';
+import { setAsker } from '#net/service-pair.ts';
+import type { Takeover } from '#net/takeover.ts';
+import { is, type HeadEdit } from '#wire/http1.ts';
+import type { DeviceHosts, Refusal } from './device-host.ts';
+import type { Exchange } from './exchange.ts';
+import { forward, type ForwardPlan, type ForwardRoom } from './forward.ts';
+import { encodePage, wantsHtml } from './pages.ts';
+
+export interface HttpOptions {
+  readonly snapshot: () => Snapshot;
+  readonly limits: Limits;
+  readonly journal: Pick<Journal, 'note'>;
+  readonly room: ForwardRoom;
+  readonly devices: () => DeviceHosts;
+  /** Opens our end of a service's pair. */
+  dialService(name: ServiceName): Duplex;
+  /** Services that take the connection whole, by service name and exact path. */
+  readonly takeovers: Readonly<Partial<Record<ServiceName, Takeover>>>;
+  /** A stream to the port of a device that a route names; Fault `not-found`, `offline` … */
+  dialNamedDevice(device: string, port: number, by: DialBy): Promise<Duplex>;
+  /** The port people reach TLS on. */
+  httpsPort(): number;
+}
+
+const plain: HeadEdit<null> = { drop: is.hop | is.forwarded | is.ours, ask: 0 };
+const back: HeadEdit<null> = { drop: is.hop, ask: 0 };
+/** The console's own heads: our headers and cookies are for it, and only the gateway says who it is talking to. */
+const toService: HeadEdit<null> = { drop: is.hop | is.forwarded, ask: 0 };
+
+export interface HttpFront {
+  onExchange(exchange: Exchange): void;
+  refuse(exchange: Exchange, refusal: Refusal): void;
+  /** The page and journal line of a failed forwarding. */
+  failed(exchange: Exchange, plan: { readonly name: string }, why: Fault): { status: number; lines: string; body: string };
+}
+
+const STATUS_OF: Readonly<Partial<Record<Fault['code'], number>>> = { timeout: 504, unreachable: 502, closed: 502, protocol: 502, offline: 503, busy: 503, 'too-many': 503, forbidden: 403, 'not-found': 404, unsupported: 502 };
+const TITLE_OF: Readonly<Partial<Record<Fault['code'], string>>> = { timeout: 'No answer in time', unreachable: 'Cannot be reached', closed: 'The connection broke', protocol: 'Not a proper answer', offline: 'Offline', busy: 'Busy', forbidden: 'Refused', unsupported: 'Not offered' };
+const REMEDY_OF: Readonly<Partial<Record<Fault['code'], string>>> = {
+  timeout: 'Try again; if it stays so, see whether the device or server is overloaded.',
+  unreachable: 'Check that the program on that port runs there.',
+  closed: 'Try again.',
+  protocol: 'The port may speak something other than HTTP; its kind can be set on the device\'s page.',
+  offline: 'It comes back by itself when its agent can dial out again; the device\'s page says why it left.',
+  busy: 'Try again in a moment.',
+};
+
+export function buildHttpFront(options: HttpOptions): HttpFront {
+  const { limits, journal, room } = options;
+  const plans = new WeakMap<Route, ForwardPlan<null>>();
+
+  const refuse = (exchange: Exchange, refusal: Refusal) => {
+    room.counts.refusals += 1;
+    room.counts.answers[Math.floor(refusal.status / 100)]! += 1;
+    const { conn, head, requestId } = exchange;
+    journal.note('exchange.refused', { conn: conn.id, request: requestId, from: conn.from, host: printable(head.host, 100), method: head.method, path: printable(head.target.split('?', 1)[0]!, 200), status: refusal.status, why: refusal.why, rule: refusal.rule });
+    const page = encodePage({ status: refusal.status, code: refusal.code, title: refusal.title, text: refusal.why, remedy: refusal.remedy ?? '', requestId, ...(refusal.link ? { link: refusal.link } : {}) }, wantsHtml(head.fields));
+    exchange.respond(refusal.status, page.lines + (refusal.lines ?? ''), page.body);
+  };
+
+  const failed: HttpFront['failed'] = (exchange, plan, why) => {
+    const { conn, head, requestId } = exchange;
+    journal.note('exchange.failed', { conn: conn.id, request: requestId, from: conn.from, host: printable(head.host, 100), method: head.method, path: printable(head.target.split('?', 1)[0]!, 200), to: plan.name, code: why.code, why: printable(why.message, 300) });
+    const status = STATUS_OF[why.code] ?? 502;
+    room.counts.answers[Math.floor(status / 100)]! += 1;
+    const page = encodePage({ status, code: why.code, title: TITLE_OF[why.code] ?? 'It did not work', text: `${why.message}.`, remedy: why.remedy ?? REMEDY_OF[why.code] ?? '', requestId }, wantsHtml(head.fields));
+    return { status, lines: page.lines + (status === 503 ? 'Retry-After: 5\r\n' : ''), body: page.body };
+  };
+
+  const servicePlan = (name: ServiceName): ForwardPlan<null> => ({
+    key: `service ${name}`,
+    name: `the gateway's ${name}`,
+    dial: () => Promise.resolve(options.dialService(name)),
+    requestEdit: toService,
+    answerEdit: back,
+    context: null,
+    requestLines: '',
+    answerLines: '',
+    answerTimeoutMs: limits.answerHeadTimeoutMs,
+    forwarded: false,
+    meter: null,
+    onSend: (stream, exchange) => {
+      const { conn } = exchange;
+      setAsker(stream, { from: conn.from, secure: conn.facts.secure, loopback: conn.facts.loopback, listener: conn.facts.listener, connId: conn.id, requestId: exchange.requestId, conn });
+    },
+  });
+  const consolePlan = servicePlan('console');
+  const joinPlan = servicePlan('join');
+
+  const planOf = (route: Route): ForwardPlan<null> => {
+    let plan = plans.get(route);
+    if (plan) return plan;
+    const { target } = route;
+    if (target.kind !== 'tcp' && target.kind !== 'named-device') throw new Error(`route ${route.name} has no upstream`);
+    const common = { requestEdit: plain, answerEdit: back, context: null, requestLines: '', answerLines: '', answerTimeoutMs: limits.answerHeadTimeoutMs, forwarded: true, meter: null };
+    plan =
+      target.kind === 'tcp'
+        ? { ...common, key: `tcp ${target.host} ${target.port}`, name: `${target.host}:${target.port}`, dial: (exchange, signal) => dialTcp(target, { client: exchange.conn.from, timeoutMs: limits.dialTimeoutMs, signal }) }
+        : { ...common, key: `named ${target.device} ${target.port}`, name: `device "${target.device}", port ${target.port}`, dial: (exchange, signal) => options.dialNamedDevice(target.device, target.port, { client: exchange.conn.from, timeoutMs: limits.deviceDialTimeoutMs, signal }) };
+    plans.set(route, plan);
+    return plan;
+  };
+
+  const takeOver = (exchange: Exchange, takeover: Takeover) => {
+    const { conn, head } = exchange;
+    const { leftover } = exchange.takeSocket();
+    room.counts.requests += 1;
+    takeover({ socket: conn.socket, leftover, head, from: conn.from, secure: conn.facts.secure, peerCertificate: conn.peerCertificate, connId: conn.id });
+  };
+
+  const link = (exchange: Exchange) => {
+    const path = exchange.head.target.split('?', 1)[0]!;
+    const takeover = options.takeovers.link;
+    if (path === '/link' && takeover) return takeOver(exchange, takeover);
+    if (path === '/link/join' || path === '/link/renew') return forward(room, exchange, joinPlan);
+    return refuse(exchange, { status: 404, code: 'not-found', title: 'Not found', why: 'this is the endpoint for links of agents', rule: 'link endpoint' });
+  };
+
+  const onExchange = (exchange: Exchange): void => {
+    const { head, conn } = exchange;
+    const verdict = decideExchange(options.snapshot(), conn.facts, head.host, head.target);
+    switch (verdict.step) {
+      case 'device':
+        return options.devices().serve(exchange, verdict.host, verdict.domain, verdict.label);
+      case 'link':
+        return link(exchange);
+      case 'secure': {
+        const port = options.httpsPort();
+        const name = head.host.replace(/:\d+$/, '');
+        return exchange.respond(308, `Location: https://${name}${port === 443 ? '' : `:${port}`}${head.target}\r\n`, '');
+      }
+      case 'refuse': {
+        const title = verdict.status === 421 ? 'Not one of our names' : verdict.status === 404 ? 'Nothing here' : 'Bad request';
+        return refuse(exchange, { status: verdict.status, code: verdict.status === 421 ? 'unknown-host' : verdict.status === 404 ? 'no-route' : 'bad-input', title, why: verdict.why, rule: verdict.rule, remedy: verdict.status === 400 ? '' : 'postern explain shows which names and paths lead where.' });
+      }
+      case 'route': {
+        const { route } = verdict;
+        const { target } = route;
+        switch (target.kind) {
+          case 'tcp':
+          case 'named-device':
+            return forward(room, exchange, planOf(route));
+          case 'redirect':
+            room.counts.requests += 1;
+            room.counts.answers[3]! += 1;
+            return exchange.respond(target.status, `Location: ${target.to}\r\n`, '');
+          case 'respond':
+            room.counts.requests += 1;
+            room.counts.answers[Math.floor(target.status / 100)]! += 1;
+            return exchange.respond(target.status, `Content-Type: ${target.contentType}\r\n`, target.body);
+          case 'service': {
+            const takeover = options.takeovers[target.name];
+            if (takeover) return takeOver(exchange, takeover);
+            return forward(room, exchange, consolePlan);
+          }
+          case 'devices':
+            return refuse(exchange, { status: 404, code: 'no-route', title: 'Nothing here', why: 'this name belongs to no device', rule: route.name });
+        }
+      }
+    }
+  };
+  return { onExchange, refuse, failed };
+}
