@@ -39,9 +39,8 @@ export function buildBudget(bytesMax: number, onGivenUp: (heldBytes: number) => 
 
   const relieve = () => {
     relieving = true;
-    while (held > bytesMax) {
-      const holder = worst();
-      if (holder === undefined) break;
+    for (let holder = worst(); holder !== undefined; holder = worst()) {
+      if (held <= bytesMax) break;
       const bytes = holder.heldBytes;
       holders.delete(holder);
       holder.giveUp('the memory budget is used up and this stream held most and moved least');

@@ -213,7 +213,7 @@ export class MuxSession implements AsyncDisposable {
     socket.once('end', () => socket.destroy());
     socket.end();
     const fault = new Fault('closed', `the link ended: ${end.why}`);
-    for (const stream of [...this.#streams.values()]) stream.cut(fault);
+    for (const stream of this.#streams.values()) stream.cut(fault);
     this.#firstReady = undefined;
     this.#lastReady = undefined;
     this.#resolveClosed(end);
@@ -506,22 +506,26 @@ export class MuxSession implements AsyncDisposable {
     while (at < stop) {
       const stream = this.#shiftReady();
       if (stream === undefined) break;
-      const bytes = stream.nextFrameBytes(frameMax);
-      frameMax = full;
       const head = at;
       at += yamuxHeadBytes;
+      const flags = this.#firstFlag(stream);
+      let bytes = 0;
+      // Again and again: calling the writer back often brings the next piece.
+      for (let next = stream.nextFrameBytes(frameMax); next > 0; next = stream.nextFrameBytes(frameMax - bytes)) {
+        stream.copyOut(scratch, at, next, now);
+        at += next;
+        bytes += next;
+      }
+      frameMax = full;
       if (bytes > 0) {
-        const flags = this.#firstFlag(stream);
-        stream.copyOut(scratch, at, bytes, now);
-        at += bytes;
         writeYamuxHead(scratch, head, FrameType.data, flags | stream.takeFin(), stream.id, bytes);
       } else {
         const fin = stream.takeFin();
-        if (fin === 0) {
+        if ((flags | fin) === 0) {
           at = head;
           continue;
         }
-        writeYamuxHead(scratch, head, FrameType.windowUpdate, this.#firstFlag(stream) | fin, stream.id, 0);
+        writeYamuxHead(scratch, head, FrameType.windowUpdate, flags | fin, stream.id, 0);
       }
       if (stream.canSend) this.#wantSend(stream);
     }

@@ -19,7 +19,7 @@ function raw(...fields: [type: number, value: string | Buffer][]): Buffer {
 }
 
 test('the bytes of the specification', () => {
-  assert.equal(encodePreface({ kind: 'tcp', target: 'a:1' }).toString('hex'), '5001000c' + '010003746370' + '020003613a31');
+  assert.equal(encodePreface({ kind: 'tcp', target: 'a:1' }).toString('hex'), '5001000c010003746370020003613a31');
   assert.equal(encodePrefaceAnswer({ code: 2, text: 'no' }).toString('hex'), '700200026e6f');
 });
 

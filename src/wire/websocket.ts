@@ -172,8 +172,9 @@ export function buildFrameParser(options: FrameParserOptions, sink: FrameSink): 
     push(chunk) {
       const end = chunk.length;
       let at = 0;
-      // After a close frame nothing counts any more (RFC 6455 §5.5.1).
-      while (at < end && !ended) {
+      while (at < end) {
+        // After a close frame nothing counts any more (RFC 6455 §5.5.1).
+        if (ended) return;
         if (inFrame) {
           at = body(chunk, at, end);
           continue;
