@@ -6,7 +6,7 @@ import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Fault, reasonOf } from '#base/fault.ts';
-import { syncFolder } from './sync-folder.ts';
+import { makePrivateFile, syncFolder } from './private-file.ts';
 
 export interface DataFolder {
   readonly path: string;
@@ -107,11 +107,11 @@ async function makeFolder(path: string): Promise<void> {
 
 async function takeLock(path: string): Promise<DatabaseSync> {
   const file = join(path, lockName);
-  await (await open(file, 'a', 0o600)).close();
+  await makePrivateFile(file);
   const lock = new DatabaseSync(file, { timeout: 0 });
   try {
     // Held until the database is closed or the process ends, however it ends.
-    lock.exec('begin exclusive');
+    lock.exec('pragma journal_mode = memory; begin exclusive');
     await writeFile(join(path, pidName), `${process.pid} ${hostname()}\n`, { mode: 0o600 });
     return lock;
   } catch (thrown) {

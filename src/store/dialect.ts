@@ -5,7 +5,7 @@ import { CamelCasePlugin, type CompiledQuery, type DatabaseConnection, type Driv
 import type { Schema } from './schema.ts';
 
 /** How long a statement waits for a lock; nobody else should hold one for long. */
-const busyTimeoutMs = 5_000;
+const busyTimeoutMs = 2_000;
 const statementsKeptMax = 256;
 
 /** Opens the file with what every connection needs: WAL, an fsync at every commit, foreign keys. */

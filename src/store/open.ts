@@ -1,5 +1,5 @@
 // Opens the store: one database file in the data folder, one thread that writes it and one that reads it.
-import { chmod, mkdir, open, stat } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '#base/clock.ts';
 import { reasonOf } from '#base/fault.ts';
@@ -9,9 +9,9 @@ import type { Log } from '#base/log.ts';
 import { type AuditHead, emptyAuditHead } from '#model/audit.ts';
 import type { Operations } from '#model/operations.ts';
 import type { Customer, Site } from '#model/rows.ts';
+import { makePrivateFile, syncFolder } from './private-file.ts';
 import type { ReaderData, Reads } from './reader.ts';
 import type { AuditWalk } from './reads.ts';
-import { syncFolder } from './sync-folder.ts';
 import { openThread, type Thread } from './thread.ts';
 import type { WriterData, WriterReady, Writes } from './writer.ts';
 
@@ -37,22 +37,30 @@ type Remote<Operation> = Operation extends (first: never, ...args: infer Args) =
 export async function openStore(options: StoreOptions): Promise<Operations> {
   const { clock, log, queueMax = limits.storeQueueMax } = options;
   const file = join(options.dataDir, 'postern.db');
-  await makePrivateFile(options.dataDir, file);
+  await mkdir(options.dataDir, { recursive: true, mode: 0o700 });
+  // SQLite gives its other files the mode that this one has.
+  await makePrivateFile(file);
   const writerData: WriterData = { file, nowMs: clock.nowMs(), visitsKeptMax: options.visitsKeptMax ?? limits.visitsKeptMax };
   const readerData: ReaderData = { file };
   const common = { callsMax: queueMax, log };
-  const writer = await openThread({ ...common, name: 'writing', url: new URL('./writer.ts', import.meta.url), data: writerData });
-  let reader: Thread | undefined;
+  const opening = [
+    openThread({ ...common, name: 'writing', url: new URL('./writer.ts', import.meta.url), data: writerData }),
+    openThread({ ...common, name: 'reading', url: new URL('./reader.ts', import.meta.url), data: readerData }),
+  ] as const;
   try {
+    const [writer, reader] = await Promise.all(opening);
     await makeDefaults(writer, options);
     await writer.call('dropExpired', [clock.nowMs()]);
     // So that the files' names, too, survive a power cut.
     await syncFolder(options.dataDir);
-    reader = await openThread({ ...common, name: 'reading', url: new URL('./reader.ts', import.meta.url), data: readerData });
+    return begin(options, file, writer, reader);
   } catch (thrown) {
-    await writer.close();
+    for (const thread of await Promise.allSettled(opening)) if (thread.status === 'fulfilled') await thread.value.close();
     throw thrown;
   }
+}
+
+function begin({ clock, log }: StoreOptions, file: string, writer: Thread, reader: Thread): Operations {
   const ready = writer.ready as WriterReady;
   if (ready.auditBroken !== null) log.error('audit.broken', { why: ready.auditBroken, remedy: 'run `postern audit verify`' });
   log.info('store.opened', { file, schema: ready.schema, auditSeq: ready.auditSeq });
@@ -60,13 +68,6 @@ export async function openStore(options: StoreOptions): Promise<Operations> {
     writer.call('dropExpired', [clock.nowMs()]).catch((thrown: unknown) => log.warn('store.cleaning-failed', { reason: reasonOf(thrown) }));
   });
   return operationsOn({ writer, reader, file, clock, beforeClose: () => cleaning.cancel() });
-}
-
-/** SQLite gives its other files the mode that this one has. */
-async function makePrivateFile(dir: string, file: string): Promise<void> {
-  await mkdir(dir, { recursive: true, mode: 0o700 });
-  await (await open(file, 'a', 0o600)).close();
-  await chmod(file, 0o600);
 }
 
 async function makeDefaults(writer: Thread, { clock, random }: StoreOptions): Promise<void> {

@@ -16,12 +16,22 @@ type AnyRead = (db: Kysely<Schema>, ...args: readonly unknown[]) => Promise<unkn
 const readOf = reads as unknown as Readonly<Record<string, AnyRead | undefined>>;
 
 async function openRoom(data: ReaderData): Promise<Room> {
-  const database = openDatabase(data.file, 'read');
-  const db = kyselyOn(database);
+  let database: DatabaseSync | undefined;
+  let db: Kysely<Schema> | undefined;
   return {
     ready: null,
-    work: async (waiting) => [await runInTransaction(database, db, waiting.shift()!)],
-    close: () => database.close(),
+    // Opened at the first call: both threads load their code at the same time, and only then is there a file to read.
+    async work(waiting) {
+      const call = waiting.shift()!;
+      try {
+        database ??= openDatabase(data.file, 'read');
+        db ??= kyselyOn(database);
+      } catch (thrown) {
+        return [failed(call, thrown)];
+      }
+      return [await runInTransaction(database, db, call)];
+    },
+    close: () => database?.close(),
   };
 }
 

@@ -77,16 +77,11 @@ export const reads = {
     const rows = await db.selectFrom('audit').selectAll().where('seq', '>', from.seq).orderBy('seq').limit(verifiedPerPage).execute();
     let reached = from;
     for (const [lines, row] of rows.entries()) {
-      let why: string | null;
-      try {
-        const line = loadAuditLine(row);
-        why = verifyLine(reached, line);
-        if (why === null) {
-          reached = { seq: line.seq, hash: line.hash };
-          continue;
-        }
-      } catch {
-        why = `line ${row.seq} was changed after it was written: its detail is not JSON`;
+      const line = loadAuditLine(row);
+      const why = verifyLine(reached, line);
+      if (why === null) {
+        reached = { seq: line.seq, hash: line.hash };
+        continue;
       }
       // A gap is named by the line that is missing.
       return { lines: lines + 1, reached, brokenAt: Math.min(row.seq, reached.seq + 1), why, atEnd: true };

@@ -80,5 +80,16 @@ export function storeAuditLine(line: AuditLine): Schema['audit'] {
 
 export function loadAuditLine(stored: Schema['audit']): AuditLine {
   const { actorKind, actorId, actorName, actorFrom, detail, ...rest } = stored;
-  return { ...rest, actor: { kind: actorKind, id: actorId, name: actorName, from: actorFrom }, detail: JSON.parse(detail) as AuditLine['detail'] };
+  return { ...rest, actor: { kind: actorKind, id: actorId, name: actorName, from: actorFrom }, detail: loadDetail(detail) };
+}
+
+/** A line that somebody spoilt must still be listed; that its hash does not match is for the verifier to say. */
+function loadDetail(text: string): AuditLine['detail'] {
+  try {
+    const detail: unknown = JSON.parse(text);
+    if (typeof detail === 'object' && detail !== null && !Array.isArray(detail)) return detail as AuditLine['detail'];
+  } catch {
+    // Not JSON at all: the same.
+  }
+  return { unreadable: text };
 }

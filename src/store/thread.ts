@@ -29,7 +29,8 @@ interface Waiter {
 }
 
 export async function openThread(options: ThreadOptions): Promise<Thread> {
-  const worker = new Worker(options.url, { workerData: options.data, name: `store ${options.name}` });
+  // Options meant for the main program (`--input-type`, `--watch`) would end or mislead the thread.
+  const worker = new Worker(options.url, { workerData: options.data, name: `store ${options.name}`, execArgv: [] });
   const waiters = new Map<number, Waiter>();
   let nextId = 1;
   let closing: Promise<void> | undefined;
