@@ -225,6 +225,7 @@ export type Problem = z.infer<typeof problem>;
 // --- the event stream (server-sent events; `event:` is the key, `data:` the JSON)
 
 export const deviceLive = z.object({ id, online: z.boolean(), rttMs: z.number().nullable(), streams: count, bytesIn: count, bytesOut: count, lastSeenAt: time.nullable() });
+export type DeviceLive = z.infer<typeof deviceLive>;
 /** Each says what to read again; ids are only of things that the person may see, and an empty list means "many". */
 export const eventShapes = {
   hello: z.object({ now: time, version: z.string() }),

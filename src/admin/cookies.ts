@@ -1,0 +1,28 @@
+// Our cookie on the gateway's own name, and who may have it.
+import { signInCookie } from '#model/credentials.ts';
+
+/** The cookie's value; when it came twice (RFC 6265 §5.4 sends the older first) none is taken: one of them was planted. */
+export function readSignInCookie(header: string | null | undefined): string | null {
+  if (!header) return null;
+  let found: string | null = null;
+  for (const part of header.split(';')) {
+    const at = part.indexOf('=');
+    if (at < 0 || part.slice(0, at).trim() !== signInCookie) continue;
+    if (found !== null) return null;
+    found = part.slice(at + 1).trim();
+  }
+  return found === '' ? null : found;
+}
+
+export function setSignInCookie(secret: string, maxAgeMs: number): string {
+  return `${signInCookie}=${secret}; Path=/; Max-Age=${Math.floor(maxAgeMs / 1000)}; Secure; HttpOnly; SameSite=Lax`;
+}
+
+export const clearSignInCookie = `${signInCookie}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax`;
+
+/** Browsers keep Secure cookies from https and from loopback names (Secure Contexts §3.1), from nowhere else. */
+export function cookiesWork(secure: boolean, host: string): boolean {
+  if (secure) return true;
+  const name = host.replace(/:\d+$/, '').toLowerCase();
+  return name === 'localhost' || name.endsWith('.localhost') || /^127(\.\d{1,3}){3}$/.test(name) || name === '[::1]';
+}
