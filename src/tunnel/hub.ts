@@ -1,15 +1,29 @@
 // The gateway's table of links: judges handshakes, keeps one link per (agent, slot), opens streams to devices.
 import type { Duplex } from 'node:stream';
 import type { Clock } from '#base/clock.ts';
-import type { Fault } from '#base/fault.ts';
+import { Fault, isFault, reasonOf, toFault } from '#base/fault.ts';
 import type { Id, Random } from '#base/ids.ts';
 import type { Limits } from '#base/limits.ts';
+import { printable } from '#base/log.ts';
 import type { Log } from '#base/log.ts';
+import { fingerprintOf } from '#model/fingerprint.ts';
 import type { Journal, LiveLink } from '#model/live.ts';
 import type { AgentNote } from '#model/rows.ts';
 import type { DialBy } from '#net/dial.ts';
-import type { Takeover } from '#net/takeover.ts';
+import type { TakenOver, Takeover } from '#net/takeover.ts';
+import { buildMessageParser, encodeMessage } from '#wire/message.ts';
+import type { Message } from '#wire/message.ts';
+import { AnswerCode } from '#wire/preface.ts';
+import { CloseCode, encodeUpgradeAnswer } from '#wire/websocket.ts';
 import type { Budget } from './budget.ts';
+import { judgeTurn, linkProtocol, readGreeting } from './greeting.ts';
+import type { Greeting, SlotMemory } from './greeting.ts';
+import { acceptStream, encodeTarget, openStream } from './open.ts';
+import { refuseHandshake } from './refusal.ts';
+import type { ExtraFields } from './refusal.ts';
+import { MuxSession } from './session.ts';
+import type { SessionEnd } from './session.ts';
+import type { MuxStream } from './stream.ts';
 
 export interface HubOptions {
   readonly clock: Clock;
@@ -25,6 +39,8 @@ export interface HubOptions {
   onAgentSeen(note: AgentNote): void;
   /** What was noted about an agent before this process knew it. */
   noteOf(agentId: Id): AgentNote | undefined;
+  /** Where agents dial from now on; told to each after its hello. */
+  addresses?(): readonly string[];
 }
 
 export type Located = { readonly at: 'here' } | { readonly at: 'nowhere'; readonly since: number | null; readonly why: string | null };
@@ -35,7 +51,7 @@ export interface Hub {
   /**
    * A byte stream to an address as the agent sees it; half-close works each way.
    * Faults: `offline` (says since when and why), `forbidden` (the agent's local policy, with the line to add), `unreachable`,
-   * `timeout`, `busy`, `unsupported`, `closed` (the signal aborted or the link broke), `protocol`.
+   * `timeout`, `busy`, `too-many`, `unsupported`, `closed` (the signal aborted or the link broke), `protocol`.
    */
   dialDevice(agentId: Id, host: string, port: number, by: DialBy): Promise<Duplex>;
   links(): LiveLink[];
@@ -48,4 +64,281 @@ export interface Hub {
   /** Tells agents to dial again, takes no new links, and resolves when the streams have ended or `drainMs` are over. */
   drain(drainMs: number): Promise<void>;
   close(): void;
+}
+
+interface Link {
+  readonly id: Id;
+  readonly agentId: Id;
+  readonly slot: number;
+  readonly from: string;
+  readonly version: string;
+  readonly can: readonly string[];
+  readonly since: number;
+  readonly session: MuxSession;
+  /** Streams that the agent opened for itself and that a drain does not wait for. */
+  readonly controls: Set<Duplex>;
+  policy: string | null;
+}
+
+const countersEveryMs = 1_000;
+const drainLookMs = 50;
+/** Of a link's streams that the agent opened, those that may be `control`. */
+const controlsMax = 4;
+
+export function buildHub(options: HubOptions): Hub {
+  const { clock, log, journal, limits, newId, budget } = options;
+  /** Links that take streams, by agent, then slot. */
+  const standing = new Map<Id, Map<number, Link>>();
+  /** Every link that is not closed yet, those that finish their streams too. */
+  const open = new Set<Link>();
+  const memories = new Map<string, SlotMemory>();
+  const left = new Map<Id, { since: number; why: string }>();
+  const watchers = new Set<() => void>();
+  let isDraining = false;
+  let isClosed = false;
+  let lastCounters = 0;
+
+  const changed = () => {
+    for (const watcher of watchers) watcher();
+  };
+  const counterTimer = clock.every(countersEveryMs, () => {
+    if (watchers.size === 0) return;
+    let counters = 0;
+    for (const { session } of open) counters += session.bytesIn + session.bytesOut + session.streams * 7 + (session.rttMs ?? 0);
+    if (counters !== lastCounters) changed();
+    lastCounters = counters;
+  });
+
+  const seen = (link: Link, why: string | null) =>
+    options.onAgentSeen({ agentId: link.agentId, lastSeenAt: clock.nowMs(), lastLeftWhy: why, version: link.version, from: link.from, policy: link.policy });
+
+  const refuse = (taken: TakenOver, fault: Fault, agentId: Id | null, extra: ExtraFields = []) => {
+    journal.note('link.refused', { why: fault.code, message: printable(fault.message), from: taken.from, agent: agentId, conn: taken.connId });
+    log.info('link.refused', { conn: taken.connId, from: taken.from, agent: agentId, code: fault.code, why: fault.message, ...fault.detail });
+    refuseHandshake(taken.socket, clock, fault, extra);
+  };
+
+  const takeover: Takeover = (taken) => {
+    let agentId: Id | null = null;
+    try {
+      if (isDraining || isClosed) return refuse(taken, new Fault('busy', 'the gateway is going down'), null, [['Retry-After', '1']]);
+      if (taken.peerCertificate === null) return refuse(taken, new Fault('unauthenticated', 'a link needs a client certificate', { remedy: 'Join with `postern join TOKEN`.' }), null);
+      const judged = options.judgeAgent(fingerprintOf(taken.peerCertificate));
+      if (isFault(judged)) return refuse(taken, judged, null);
+      agentId = judged.agentId;
+      const greeting = readGreeting(taken.head);
+      if (open.size >= limits.linksMax || !budget.mayOpen) return refuse(taken, new Fault('busy', 'the gateway has no room for another link'), agentId, [['Retry-After', '30']]);
+      take(taken, agentId, greeting);
+    } catch (thrown) {
+      const fault = toFault(thrown);
+      if (fault.code === 'internal') log.error('link.failed', { conn: taken.connId, why: reasonOf(thrown), stack: thrown instanceof Error ? thrown.stack : undefined });
+      refuse(taken, fault.code === 'internal' ? new Fault('internal', 'the gateway failed') : fault, agentId);
+    }
+  };
+
+  const take = (taken: TakenOver, agentId: Id, greeting: Greeting) => {
+    const slots = standing.get(agentId) ?? new Map<number, Link>();
+    const before = slots.get(greeting.slot);
+    const key = `${agentId}/${greeting.slot}`;
+    const memory = memories.get(key) ?? { turn: -1, instance: greeting.instance, changes: [] };
+    const verdict = judgeTurn(memory, greeting, before !== undefined, clock.monoMs(), limits.instanceChangesPerMinuteMax);
+    if (!verdict.take) return refuse(taken, verdict.fault, agentId, verdict.extra);
+    memories.set(key, memory);
+    // Never waits for the old one to notice: a ghost must not keep an agent out.
+    before?.session.close('replaced', CloseCode.replaced);
+    const link = greet(taken, agentId, greeting);
+    slots.set(greeting.slot, link);
+    standing.set(agentId, slots);
+    open.add(link);
+    journal.note('link.opened', { link: link.id, agent: agentId, slot: link.slot, from: link.from, version: link.version });
+    log.info('link.opened', { link: link.id, agent: agentId, slot: link.slot, turn: greeting.turn, from: link.from, version: link.version });
+    seen(link, null);
+    void link.session.closed.then((end) => leave(link, end));
+    changed();
+  };
+
+  const greet = (taken: TakenOver, agentId: Id, greeting: Greeting): Link => {
+    const id = newId();
+    taken.socket.write(
+      encodeUpgradeAnswer(greeting.key, linkProtocol, [
+        ['Postern-Link', id],
+        ['Postern-Can', 'tcp, service'],
+        ['Postern-Time', String(clock.nowMs())],
+      ]),
+    );
+    const session = new MuxSession({
+      socket: taken.socket,
+      leftover: taken.leftover,
+      role: 'server',
+      isSecure: taken.secure,
+      clock,
+      limits,
+      random: options.random,
+      budget,
+      onStream: (stream) => void onStream(link, stream),
+      onGoAway: () => unlist(link),
+    });
+    const link: Link = { id, agentId, slot: greeting.slot, from: taken.from, version: greeting.version, can: greeting.can, since: clock.nowMs(), session, controls: new Set(), policy: null };
+    return link;
+  };
+
+  /** No new streams over it. */
+  const unlist = (link: Link) => {
+    const slots = standing.get(link.agentId);
+    if (slots?.get(link.slot) !== link) return;
+    slots.delete(link.slot);
+    if (slots.size === 0) standing.delete(link.agentId);
+    changed();
+  };
+
+  const leave = (link: Link, end: SessionEnd) => {
+    unlist(link);
+    open.delete(link);
+    const why = printable(end.why, 120);
+    journal.note('link.closed', { link: link.id, agent: link.agentId, slot: link.slot, why, code: end.code, bytesIn: link.session.bytesIn, bytesOut: link.session.bytesOut });
+    log.info('link.closed', { link: link.id, agent: link.agentId, slot: link.slot, why, code: end.code });
+    if (!standing.has(link.agentId)) {
+      left.set(link.agentId, { since: clock.nowMs(), why });
+      seen(link, why);
+    }
+    changed();
+  };
+
+  const onStream = async (link: Link, stream: MuxStream) => {
+    try {
+      const offered = await acceptStream(stream, { clock, limits });
+      const { kind, target } = offered.preface;
+      if (kind !== 'service') return offered.refuse({ code: AnswerCode.unsupported, text: 'a gateway opens no addresses for agents' });
+      if (target !== 'control') return offered.refuse({ code: AnswerCode.unsupported, text: `the service "${target.slice(0, 40)}" is not offered` });
+      if (link.controls.size >= controlsMax) return offered.refuse({ code: AnswerCode.busy, text: 'control is open already' });
+      offered.accept();
+      link.controls.add(stream);
+      stream.once('close', () => link.controls.delete(stream));
+      stream.once('end', () => stream.end());
+      const parser = buildMessageParser(limits.messageBytesMax, (message) => onMessage(link, stream, message));
+      stream.on('data', (chunk: Buffer) => {
+        try {
+          parser.push(chunk);
+        } catch (thrown) {
+          if (!isFault(thrown)) throw thrown;
+          journal.note('stream.reset', { link: link.id, agent: link.agentId, service: 'control', why: printable(thrown.message) });
+          stream.destroy(thrown);
+        }
+      });
+    } catch (thrown) {
+      const fault = toFault(thrown);
+      journal.note('stream.refused', { link: link.id, agent: link.agentId, why: printable(fault.message) });
+      if (fault.code === 'internal') log.error('stream.failed', { link: link.id, why: reasonOf(thrown) });
+    }
+  };
+
+  const send = (stream: Duplex, message: Message) => {
+    if (!stream.writable) return;
+    // Whoever asks and does not read the answers gets no more of them.
+    if (stream.writableLength > limits.messageBytesMax) stream.destroy();
+    else stream.write(encodeMessage(message, limits.messageBytesMax));
+  };
+
+  const onMessage = (link: Link, stream: Duplex, message: Message) => {
+    const { id } = message;
+    const hasId = typeof id === 'number' || typeof id === 'string';
+    if (message['do'] === 'hello') {
+      const lines = Array.isArray(message['policy']) ? message['policy'].filter((line): line is string => typeof line === 'string') : [];
+      link.policy = JSON.stringify(lines.map((line) => printable(line, 300)));
+      if (hasId) send(stream, { id, ok: {} });
+      const addresses = options.addresses?.() ?? [];
+      if (addresses.length > 0) send(stream, { do: 'settings', addresses });
+      seen(link, null);
+      changed();
+    } else if (hasId && message['do'] !== undefined) send(stream, { id, fault: { code: 'unsupported', message: 'the gateway does not know what this asks' } });
+  };
+
+  const liveOf = ({ id, agentId, slot, from, version, since, can, session }: Link): LiveLink => ({
+    id,
+    agentId,
+    slot,
+    from,
+    version,
+    since,
+    can,
+    rttMs: session.rttMs,
+    streams: session.streams,
+    bytesIn: session.bytesIn,
+    bytesOut: session.bytesOut,
+  });
+
+  const best = (agentId: Id): Link | undefined => {
+    let found: Link | undefined;
+    for (const link of standing.get(agentId)?.values() ?? []) if (link.session.isOpen && (found === undefined || link.slot < found.slot)) found = link;
+    return found;
+  };
+
+  const locate = (agentId: Id): Located => {
+    if (best(agentId) !== undefined) return { at: 'here' };
+    const gone = left.get(agentId);
+    if (gone !== undefined) return { at: 'nowhere', ...gone };
+    const note = options.noteOf(agentId);
+    return { at: 'nowhere', since: note?.lastSeenAt ?? null, why: note?.lastLeftWhy ?? null };
+  };
+
+  const offline = (agentId: Id): Fault => {
+    const at = locate(agentId);
+    const since = at.at === 'nowhere' ? at.since : null;
+    const why = at.at === 'nowhere' ? at.why : null;
+    const message = since === null ? 'the device has never been online' : `the device is offline since ${new Date(since).toISOString()}${why === null ? '' : `: ${why}`}`;
+    return new Fault('offline', message, { remedy: 'See that the device has power and network and that its agent runs.', detail: { since, why } });
+  };
+
+  return {
+    takeover,
+    async dialDevice(agentId, host, port, by) {
+      const link = best(agentId);
+      if (link === undefined) throw offline(agentId);
+      if (!budget.mayOpen) throw new Fault('busy', 'the gateway has no memory left for another stream');
+      const preface = { kind: 'tcp', target: encodeTarget(host, port), client: by.client, ...(by.visitId === undefined ? {} : { visit: by.visitId }) } as const;
+      return await openStream(link.session, preface, { clock, timeoutMs: by.timeoutMs, signal: by.signal });
+    },
+    links: () => [...open].map(liveOf),
+    linkOf(agentId) {
+      const link = best(agentId);
+      return link === undefined ? undefined : liveOf(link);
+    },
+    closeLink(agentId, why) {
+      let any = false;
+      for (const link of open) {
+        if (link.agentId !== agentId) continue;
+        any = true;
+        link.session.close(why, CloseCode.refused);
+      }
+      return any;
+    },
+    watch(onChange) {
+      watchers.add(onChange);
+      return () => void watchers.delete(onChange);
+    },
+    locate,
+    async drain(drainMs) {
+      isDraining = true;
+      for (const link of open) {
+        for (const control of link.controls) send(control, { do: 'drain' });
+        link.session.goAway();
+      }
+      await new Promise<void>((resolve) => {
+        const until = clock.monoMs() + drainMs;
+        const look = () => {
+          const isOver = clock.monoMs() >= until;
+          for (const link of open) if (isOver || link.session.streams <= link.controls.size) link.session.close('the gateway is going down', CloseCode.goingAway);
+          if (open.size > 0 && !isOver) return;
+          timer.cancel();
+          resolve();
+        };
+        const timer = clock.every(drainLookMs, look);
+      });
+    },
+    close() {
+      isClosed = true;
+      counterTimer.cancel();
+      for (const link of open) link.session.close('the gateway is going down', CloseCode.goingAway);
+    },
+  };
 }
