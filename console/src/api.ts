@@ -1,0 +1,166 @@
+// The one way to the gateway: typed by the contract, same origin, failures as problem documents.
+import type { Answer, Body, Params, Query } from '#api/contract.ts';
+import type { paths, RouteName } from '#api/paths.ts';
+import type { Problem } from '#api/shapes.ts';
+import { text } from './text.ts';
+
+const ROOT = '/api/v1';
+
+type RouteTable = { readonly [Name in RouteName]: { readonly method: (typeof paths)[Name]['method']; readonly path: (typeof paths)[Name]['path'] } };
+
+/** The routes that the console uses. Written out, since only types may come from the gateway's rooms; a difference does not compile. */
+const routes = {
+  getSetup: { method: 'GET', path: '/setup' },
+  setUp: { method: 'POST', path: '/setup' },
+  signIn: { method: 'POST', path: '/sign-in' },
+  signOut: { method: 'DELETE', path: '/sign-in' },
+  getMe: { method: 'GET', path: '/me' },
+  changePassword: { method: 'PUT', path: '/me/password' },
+  listSignIns: { method: 'GET', path: '/sign-ins' },
+  revokeSignIn: { method: 'DELETE', path: '/sign-ins/{id}' },
+  listTokens: { method: 'GET', path: '/tokens' },
+  createToken: { method: 'POST', path: '/tokens' },
+  revokeToken: { method: 'DELETE', path: '/tokens/{id}' },
+  getCliLogin: { method: 'GET', path: '/cli-logins/{code}' },
+  approveCliLogin: { method: 'POST', path: '/cli-logins/{code}/approve' },
+  refuseCliLogin: { method: 'POST', path: '/cli-logins/{code}/refuse' },
+  listPeople: { method: 'GET', path: '/people' },
+  lockPerson: { method: 'POST', path: '/people/{id}/lock' },
+  unlockPerson: { method: 'POST', path: '/people/{id}/unlock' },
+  removePerson: { method: 'DELETE', path: '/people/{id}' },
+  setRights: { method: 'PUT', path: '/people/{id}/rights' },
+  listInvites: { method: 'GET', path: '/invites' },
+  createInvite: { method: 'POST', path: '/invites' },
+  removeInvite: { method: 'DELETE', path: '/invites/{id}' },
+  lookInvite: { method: 'POST', path: '/invites/look' },
+  acceptInvite: { method: 'POST', path: '/invites/accept' },
+  listCustomers: { method: 'GET', path: '/customers' },
+  listSites: { method: 'GET', path: '/sites' },
+  listDevices: { method: 'GET', path: '/devices' },
+  getDevice: { method: 'GET', path: '/devices/{device}' },
+  changeDevice: { method: 'PATCH', path: '/devices/{device}' },
+  lockDevice: { method: 'POST', path: '/devices/{device}/lock' },
+  unlockDevice: { method: 'POST', path: '/devices/{device}/unlock' },
+  removeDevice: { method: 'DELETE', path: '/devices/{device}' },
+  acceptFingerprint: { method: 'PUT', path: '/devices/{device}/ports/{port}/fingerprint' },
+  forgetFingerprint: { method: 'DELETE', path: '/devices/{device}/ports/{port}/fingerprint' },
+  getAgent: { method: 'GET', path: '/agents/{id}' },
+  lockAgent: { method: 'POST', path: '/agents/{id}/lock' },
+  unlockAgent: { method: 'POST', path: '/agents/{id}/unlock' },
+  revokeAgent: { method: 'POST', path: '/agents/{id}/revoke' },
+  closeAgentLink: { method: 'POST', path: '/agents/{id}/close-link' },
+  listJoinTokens: { method: 'GET', path: '/join-tokens' },
+  getJoinToken: { method: 'GET', path: '/join-tokens/{id}' },
+  createJoinToken: { method: 'POST', path: '/join-tokens' },
+  removeJoinToken: { method: 'DELETE', path: '/join-tokens/{id}' },
+  createHandOver: { method: 'POST', path: '/hand-over' },
+  listVisits: { method: 'GET', path: '/visits' },
+  closeVisit: { method: 'POST', path: '/visits/{id}/close' },
+  listAudit: { method: 'GET', path: '/audit' },
+  verifyAudit: { method: 'POST', path: '/audit/verify' },
+  listJournal: { method: 'GET', path: '/journal' },
+  explain: { method: 'POST', path: '/explain' },
+  getStatus: { method: 'GET', path: '/status' },
+  runDoctor: { method: 'POST', path: '/doctor' },
+} as const satisfies Partial<RouteTable>;
+
+type UsedRoute = keyof typeof routes;
+
+export const eventsAddress = `${ROOT}/events`;
+
+/** A failed call: the gateway's own words, or ours when it could not be asked. */
+export class ApiProblem extends Error {
+  readonly problem: Problem;
+
+  constructor(problem: Problem) {
+    super(problem.detail || problem.title);
+    this.name = 'ApiProblem';
+    this.problem = problem;
+  }
+}
+
+export interface ShownProblem {
+  readonly title: string;
+  readonly cause: string;
+  readonly remedy: string;
+  readonly requestId: string;
+  readonly problems: readonly string[];
+}
+
+/** What to show of anything that was thrown. */
+export function problemOf(thrown: unknown): ShownProblem {
+  if (!(thrown instanceof ApiProblem)) {
+    return { title: text.problem.bug, cause: thrown instanceof Error ? thrown.message : String(thrown), remedy: text.problem.bugRemedy, requestId: '', problems: [] };
+  }
+  const { title, detail, cause, remedy, requestId, problems, retryAfterS } = thrown.problem;
+  const parts = [detail === title ? '' : detail, cause ?? ''].filter((part, at, all) => part !== '' && all.indexOf(part) === at);
+  const wait = retryAfterS ? text.problem.retryAfter(retryAfterS) : '';
+  return { title: title || detail, cause: parts.join(' '), remedy: [remedy ?? '', wait].filter(Boolean).join(' '), requestId, problems: (problems ?? []).map((each) => (each.path ? `${each.path}: ${each.message}` : each.message)) };
+}
+
+export function isProblem(thrown: unknown, status?: number): thrown is ApiProblem {
+  return thrown instanceof ApiProblem && (status === undefined || thrown.problem.status === status);
+}
+
+function ownProblem(status: number, code: string, title: string, cause: string, remedy: string): ApiProblem {
+  return new ApiProblem({ type: 'about:blank', title, status, code, detail: '', cause, remedy, requestId: '' });
+}
+
+interface Ask<Name extends UsedRoute> {
+  params?: Params<Name>;
+  query?: Query<Name>;
+  body?: Body<Name>;
+  signal?: AbortSignal;
+}
+
+/** Set by the router: where a sign-in that ended leads. */
+let onSignedOut: () => void = () => {};
+export function whenSignedOut(run: () => void): void {
+  onSignedOut = run;
+}
+/** These answer 401 as a part of their job. */
+const ANSWERS_401: ReadonlySet<UsedRoute> = new Set(['signIn', 'getMe', 'signOut', 'changePassword', 'setUp', 'acceptInvite', 'lookInvite']);
+
+export async function call<Name extends UsedRoute>(name: Name, ask: Ask<Name> = {}): Promise<Answer<Name>> {
+  const { method, path } = routes[name];
+  const headers: Record<string, string> = { accept: 'application/json' };
+  if (ask.body !== undefined) headers['content-type'] = 'application/json';
+  let answer: Response;
+  try {
+    answer = await fetch(addressOf(path, ask.params, ask.query), {
+      method,
+      headers,
+      credentials: 'same-origin',
+      cache: 'no-store',
+      redirect: 'error',
+      body: ask.body === undefined ? null : JSON.stringify(ask.body),
+      signal: ask.signal ?? null,
+    });
+  } catch (thrown) {
+    if (thrown instanceof DOMException && thrown.name === 'AbortError') throw thrown;
+    throw ownProblem(0, 'unreachable', text.problem.unreachable, text.problem.unreachableCause, text.problem.unreachableRemedy);
+  }
+  if (answer.ok) return answer.status === 204 ? ({} as Answer<Name>) : ((await answer.json()) as Answer<Name>);
+  const problem = await problemFrom(answer);
+  if (answer.status === 401 && !ANSWERS_401.has(name)) onSignedOut();
+  throw problem;
+}
+
+function addressOf(path: string, params: unknown = {}, query: unknown = {}): string {
+  const values = params as Readonly<Record<string, string | number>>;
+  const filled = path.replace(/\{(\w+)\}/g, (_, key: string) => encodeURIComponent(String(values[key] ?? '')));
+  const search = new URLSearchParams();
+  for (const [key, value] of Object.entries(query as Record<string, string | number | boolean | undefined>)) if (value !== undefined && value !== '') search.set(key, String(value));
+  const asked = search.toString();
+  return `${ROOT}${filled}${asked ? `?${asked}` : ''}`;
+}
+
+async function problemFrom(answer: Response): Promise<ApiProblem> {
+  if (/json/.test(answer.headers.get('content-type') ?? '')) {
+    const given = (await answer.json().catch(() => null)) as Partial<Problem> | null;
+    if (given && typeof given.title === 'string') {
+      return new ApiProblem({ ...given, type: given.type ?? 'about:blank', title: given.title, status: answer.status, code: given.code ?? '', detail: given.detail ?? '', cause: given.cause ?? null, remedy: given.remedy ?? null, requestId: given.requestId ?? '' });
+    }
+  }
+  return ownProblem(answer.status, 'unknown', text.problem.odd(answer.status), text.problem.oddCause, text.problem.oddRemedy);
+}

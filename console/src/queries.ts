@@ -1,0 +1,138 @@
+// What the pages read, under which key, and what an event makes stale.
+import type { Answer, Query } from '#api/contract.ts';
+import type { DeviceView, EventData } from '#api/shapes.ts';
+import { infiniteQueryOptions, keepPreviousData, queryOptions, QueryClient, type InfiniteData } from '@tanstack/react-query';
+import { call, isProblem } from './api.ts';
+import { listenLive, type LiveEvent } from './live.ts';
+import { addSamples } from './samples.ts';
+
+export const queryClient = new QueryClient({
+  defaultOptions: {
+    queries: {
+      // Events say when something is stale; reading again on focus covers what a sleeping laptop missed.
+      staleTime: 15_000,
+      refetchOnWindowFocus: true,
+      retry: (failures, thrown) => failures < 2 && (isProblem(thrown, 0) || isProblem(thrown, 502) || isProblem(thrown, 503)),
+      retryDelay: (failures) => Math.min(1_000 * 2 ** failures, 8_000),
+    },
+    mutations: { retry: false },
+  },
+});
+
+const PAGE = 100;
+const DEVICES_PAGE = 500;
+
+type Paged = { readonly next: string | null };
+const paging = { initialPageParam: undefined as string | undefined, getNextPageParam: (last: Paged) => last.next ?? undefined, placeholderData: keepPreviousData };
+
+export const meQuery = queryOptions({ queryKey: ['me'], queryFn: ({ signal }) => call('getMe', { signal }), staleTime: 60_000 });
+export const setupQuery = queryOptions({ queryKey: ['setup'], queryFn: ({ signal }) => call('getSetup', { signal }), staleTime: 0 });
+
+export type DeviceFilter = Pick<NonNullable<Query<'listDevices'>>, 'search' | 'state'>;
+export const devicesQuery = (filter: DeviceFilter) =>
+  infiniteQueryOptions({ ...paging, queryKey: ['devices', filter], queryFn: ({ pageParam, signal }) => call('listDevices', { query: { ...filter, ...(pageParam ? { cursor: pageParam } : {}), limit: DEVICES_PAGE }, signal }) });
+export const deviceQuery = (device: string) => queryOptions({ queryKey: ['device', device], queryFn: ({ signal }) => call('getDevice', { params: { device }, signal }) });
+export const agentQuery = (id: string) => queryOptions({ queryKey: ['agent', id], queryFn: ({ signal }) => call('getAgent', { params: { id }, signal }) });
+export const joinTokensQuery = queryOptions({ queryKey: ['join-tokens'], queryFn: ({ signal }) => call('listJoinTokens', { query: { limit: PAGE }, signal }) });
+/** Also asked now and then: a device that has joined must be seen even where the event stream does not get through. */
+export const joinTokenQuery = (id: string) => queryOptions({ queryKey: ['join-token', id], queryFn: ({ signal }) => call('getJoinToken', { params: { id }, signal }), refetchInterval: (query) => (query.state.data?.state === 'expired' || query.state.data?.device?.online ? false : 3_000) });
+export const visitsQuery = (filter: { deviceId?: string; state?: 'live' | 'all' }) =>
+  infiniteQueryOptions({ ...paging, queryKey: ['visits', filter], queryFn: ({ pageParam, signal }) => call('listVisits', { query: { ...filter, ...(pageParam ? { cursor: pageParam } : {}), limit: 50 }, signal }) });
+export const peopleQuery = (search: string) =>
+  infiniteQueryOptions({ ...paging, queryKey: ['people', search], queryFn: ({ pageParam, signal }) => call('listPeople', { query: { ...(search ? { search } : {}), ...(pageParam ? { cursor: pageParam } : {}), limit: PAGE }, signal }) });
+export const invitesQuery = queryOptions({ queryKey: ['invites'], queryFn: ({ signal }) => call('listInvites', { query: { limit: PAGE }, signal }) });
+export const sitesQuery = queryOptions({ queryKey: ['sites'], queryFn: ({ signal }) => call('listSites', { query: { limit: 500 }, signal }), staleTime: 60_000 });
+export const customersQuery = queryOptions({ queryKey: ['customers'], queryFn: ({ signal }) => call('listCustomers', { query: { limit: 500 }, signal }), staleTime: 60_000 });
+export const signInsQuery = (personId?: string) => queryOptions({ queryKey: ['sign-ins', personId ?? 'me'], queryFn: ({ signal }) => call('listSignIns', { query: { ...(personId ? { personId } : {}), limit: PAGE }, signal }) });
+export const tokensQuery = (personId?: string) => queryOptions({ queryKey: ['tokens', personId ?? 'me'], queryFn: ({ signal }) => call('listTokens', { query: { ...(personId ? { personId } : {}), limit: PAGE }, signal }) });
+export type AuditFilter = { what?: string; actorId?: string; subjectId?: string };
+export const auditQuery = (filter: AuditFilter) =>
+  infiniteQueryOptions({ ...paging, queryKey: ['audit', filter], queryFn: ({ pageParam, signal }) => call('listAudit', { query: { ...filter, ...(pageParam ? { cursor: pageParam } : {}), limit: 50 }, signal }) });
+export const journalQuery = (event: string) =>
+  infiniteQueryOptions({ ...paging, queryKey: ['journal', event], queryFn: ({ pageParam, signal }) => call('listJournal', { query: { ...(event ? { event } : {}), ...(pageParam ? { cursor: pageParam } : {}), limit: 50 }, signal }) });
+export const statusQuery = queryOptions({ queryKey: ['status'], queryFn: ({ signal }) => call('getStatus', { signal }), refetchInterval: 5_000 });
+export const doctorQuery = queryOptions({ queryKey: ['doctor'], queryFn: ({ signal }) => call('runDoctor', { signal }), staleTime: 300_000 });
+
+/** All pages as one list. */
+export function itemsOf<Item>(data: InfiniteData<{ readonly items: Item[] }> | undefined): Item[] | undefined {
+  return data?.pages.flatMap((page) => page.items);
+}
+
+const STALE_AFTER_MS = 300;
+const waiting = new Set<string>();
+
+/** Events come in bursts; what they make stale is read once per burst. */
+function stale(...keys: string[]): void {
+  if (waiting.size === 0) {
+    setTimeout(() => {
+      const now = [...waiting];
+      waiting.clear();
+      for (const key of now) void queryClient.invalidateQueries({ queryKey: [key] });
+    }, STALE_AFTER_MS);
+  }
+  for (const key of keys) waiting.add(key);
+}
+
+type DevicePages = InfiniteData<Answer<'listDevices'>>;
+type Patch = EventData<'links'>['devices'][number];
+
+function patched(device: DeviceView, patch: Patch): DeviceView {
+  const link = device.link && patch.online ? { ...device.link, rttMs: patch.rttMs, streams: patch.streams, bytesIn: patch.bytesIn, bytesOut: patch.bytesOut } : patch.online ? device.link : null;
+  return { ...device, online: patch.online, link, lastSeenAt: patch.lastSeenAt };
+}
+
+function takeLinks(data: EventData<'links'>): void {
+  addSamples(data.devices, Date.now());
+  const patches = new Map(data.devices.map((patch) => [patch.id, patch]));
+  // One that came or went has more news than the event carries: its link, why it left.
+  let turned = data.more;
+  const apply = (device: DeviceView) => {
+    const patch = patches.get(device.id);
+    if (!patch) return device;
+    if (patch.online !== device.online || (patch.online && !device.link)) turned = true;
+    return patched(device, patch);
+  };
+  queryClient.setQueriesData<DevicePages>({ queryKey: ['devices'] }, (pages) => pages && { ...pages, pages: pages.pages.map((page) => ({ ...page, items: page.items.map(apply) })) });
+  queryClient.setQueriesData<DeviceView>({ queryKey: ['device'] }, (device) => device && apply(device));
+  if (turned) stale('devices', 'device', 'agent');
+}
+
+function take(event: LiveEvent | { readonly name: 'again' }): void {
+  switch (event.name) {
+    case 'again':
+      void queryClient.invalidateQueries({ predicate: (query) => query.queryKey[0] !== 'doctor' });
+      break;
+    case 'links':
+      takeLinks(event.data);
+      break;
+    case 'devices':
+      stale('devices', 'device', 'agent', 'join-tokens');
+      break;
+    case 'visits':
+      stale('visits');
+      break;
+    case 'people':
+      stale('people', 'invites', 'me', 'sign-ins', 'tokens');
+      break;
+    case 'audit':
+      stale('audit');
+      break;
+    case 'status':
+      stale('status', 'journal');
+      break;
+    case 'join':
+      void queryClient.invalidateQueries({ queryKey: ['join-token', event.data.id] });
+      stale('join-tokens', 'devices');
+      break;
+    case 'bye':
+      stale('me');
+      break;
+    case 'hello':
+      break;
+  }
+}
+
+/** Keeps what is shown fresh until the returned function is called. */
+export function keepFresh(): () => void {
+  return listenLive(take);
+}

@@ -1,0 +1,98 @@
+// The console's addresses. They are stable: people keep them in mails and bookmarks.
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from '@tanstack/react-router';
+import { isProblem, whenSignedOut } from './api.ts';
+import { PageGone, RouteProblem, RouteWaits } from './pages/route-states.tsx';
+import { meQuery, queryClient, setupQuery } from './queries.ts';
+import { currentPath, signInAddress, signInHash } from './session.ts';
+import { Shell } from './shell.tsx';
+
+const word = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : typeof value === 'number' ? String(value) : undefined);
+const kept = <Shape extends Record<string, unknown>>(shape: Shape) => Object.fromEntries(Object.entries(shape).filter(([, value]) => value !== undefined)) as { [Key in keyof Shape]?: NonNullable<Shape[Key]> };
+
+const root = createRootRoute({ notFoundComponent: PageGone, errorComponent: RouteProblem });
+
+/** Everything behind the sign-in. */
+const inside = createRoute({
+  getParentRoute: () => root,
+  id: 'inside',
+  component: Shell,
+  beforeLoad: async ({ location }) => {
+    try {
+      await queryClient.ensureQueryData(meQuery);
+    } catch (thrown) {
+      if (!isProblem(thrown, 401)) throw thrown;
+      const setup = await queryClient.fetchQuery(setupQuery);
+      if (setup.needed) throw redirect({ to: '/setup', replace: true });
+      const hash = signInHash(location.href);
+      throw redirect({ to: '/sign-in', replace: true, ...(hash ? { hash } : {}) });
+    }
+  },
+});
+
+const STATES = ['online', 'offline', 'locked'] as const;
+const isState = (value: unknown): value is (typeof STATES)[number] => STATES.some((state) => state === value);
+
+const home = createRoute({
+  getParentRoute: () => root,
+  path: '/',
+  beforeLoad: () => {
+    throw redirect({ to: '/devices', replace: true });
+  },
+});
+const devices = createRoute({
+  getParentRoute: () => inside,
+  path: '/devices',
+  validateSearch: (search: Record<string, unknown>) => kept({ q: word(search['q']), state: isState(search['state']) ? search['state'] : undefined, sort: word(search['sort']), add: search['add'] === true ? true : undefined }),
+  component: lazyRouteComponent(() => import('./pages/devices.tsx'), 'DevicesPage'),
+});
+const device = createRoute({ getParentRoute: () => inside, path: '/devices/$device', component: lazyRouteComponent(() => import('./pages/device.tsx'), 'DevicePage') });
+const people = createRoute({
+  getParentRoute: () => inside,
+  path: '/people',
+  validateSearch: (search: Record<string, unknown>) => kept({ q: word(search['q']), invite: search['invite'] === true ? true : undefined }),
+  component: lazyRouteComponent(() => import('./pages/people.tsx'), 'PeoplePage'),
+});
+const audit = createRoute({
+  getParentRoute: () => inside,
+  path: '/audit',
+  validateSearch: (search: Record<string, unknown>) => kept({ what: word(search['what']), actorId: word(search['actorId']), actorName: word(search['actorName']), subjectId: word(search['subjectId']), subjectName: word(search['subjectName']) }),
+  component: lazyRouteComponent(() => import('./pages/audit.tsx'), 'AuditPage'),
+});
+const status = createRoute({
+  getParentRoute: () => inside,
+  path: '/status',
+  validateSearch: (search: Record<string, unknown>) => kept({ event: word(search['event']) }),
+  component: lazyRouteComponent(() => import('./pages/status.tsx'), 'StatusPage'),
+});
+const account = createRoute({ getParentRoute: () => inside, path: '/account', component: lazyRouteComponent(() => import('./pages/account.tsx'), 'AccountPage') });
+
+const setup = createRoute({ getParentRoute: () => root, path: '/setup', component: lazyRouteComponent(() => import('./pages/setup.tsx'), 'SetupPage') });
+const signIn = createRoute({ getParentRoute: () => root, path: '/sign-in', component: lazyRouteComponent(() => import('./pages/sign-in.tsx'), 'SignInPage') });
+const invite = createRoute({ getParentRoute: () => root, path: '/invite', component: lazyRouteComponent(() => import('./pages/invite.tsx'), 'InvitePage') });
+const cli = createRoute({ getParentRoute: () => root, path: '/cli', component: lazyRouteComponent(() => import('./pages/cli.tsx'), 'CliPage') });
+const open = createRoute({
+  getParentRoute: () => root,
+  path: '/open',
+  validateSearch: (search: Record<string, unknown>) => kept({ host: word(search['host']), to: word(search['to']) }),
+  component: lazyRouteComponent(() => import('./pages/open.tsx'), 'OpenPage'),
+});
+
+export const router = createRouter({
+  routeTree: root.addChildren([home, setup, signIn, invite, cli, open, inside.addChildren([devices, device, people, audit, status, account])]),
+  defaultPreload: 'intent',
+  defaultPendingMs: 150,
+  defaultPendingComponent: RouteWaits,
+  defaultErrorComponent: RouteProblem,
+  scrollRestoration: true,
+});
+
+declare module '@tanstack/react-router' {
+  interface Register {
+    router: typeof router;
+  }
+}
+
+whenSignedOut(() => {
+  queryClient.clear();
+  router.history.replace(signInAddress(currentPath()));
+});
