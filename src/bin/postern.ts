@@ -95,12 +95,6 @@ export function nearest(word: string, words: Iterable<string>): string | null {
   return best;
 }
 
-async function version(): Promise<string> {
-  const { readFile } = await import('node:fs/promises');
-  const about: { version: string } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
-  return about.version;
-}
-
 function complain(io: CommandIo, name: string, thrown: unknown): number {
   const code = exitCodeOf(thrown);
   // Ended by Ctrl-C: the shell knows; what was aborted is no news.
@@ -121,7 +115,8 @@ export async function dispatch(argv: readonly string[], io: CommandIo): Promise<
     return exitCodes.usage;
   }
   if (first === '--version' || first === '-V' || first === 'version') {
-    io.stdout.write(`postern ${await version()}\n`);
+    const { version } = await import('#base/about.ts');
+    io.stdout.write(`postern ${version}\n`);
     return exitCodes.ok;
   }
   const isHelp = first === '--help' || first === '-h' || first === 'help';

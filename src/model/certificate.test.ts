@@ -8,9 +8,11 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Pkcs10CertificateRequestGenerator } from '@peculiar/x509';
 import { isFault } from '#base/fault.ts';
-import { issueAgentCertificate, issueServerLeaf, makeCa, makeCertificateRequest, requestKeyFingerprintOf } from './certificate.ts';
+import { encodeCertificateRequest } from '#wire/pkcs10.ts';
+import { issueAgentCertificate, issueServerLeaf, makeCa, requestKeyFingerprintOf } from './certificate.ts';
 import type { Ca, IssuedCertificate, KeyPair } from './certificate.ts';
 import { fingerprintOf, judgeAgentCertificate, keyFingerprintOf } from './fingerprint.ts';
+import { privateKeyPemOf } from './key-pair.ts';
 
 const now = Date.UTC(2026, 5, 1, 12, 0, 0, 123);
 const dayMs = 24 * 3_600_000;
@@ -18,6 +20,8 @@ const agentId = '019a2b3c-4d5e-7f60-8123-456789abcdef';
 const ecKeys = (curve = 'P-256') => crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: curve }, true, ['sign', 'verify']) as Promise<KeyPair>;
 const rsaKeys = (bits: number) =>
   crypto.subtle.generateKey({ name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256', modulusLength: bits, publicExponent: new Uint8Array([1, 0, 1]) }, true, ['sign', 'verify']) as Promise<KeyPair>;
+
+const requestOf = async (keys: KeyPair, name = 'x') => encodeCertificateRequest(await privateKeyPemOf(keys), name);
 
 async function newCa(name = 'Postern CA of gw.example.test'): Promise<{ ca: Ca; made: IssuedCertificate }> {
   const keys = await ecKeys();
@@ -83,7 +87,7 @@ test('an agent gets a certificate for the key of its request, whatever the reque
   const rsa = await rsaKeys(2048);
   const p384 = await ecKeys('P-384');
   const requests = [
-    await makeCertificateRequest({ name: 'anything, even CN=root', keys: await ecKeys() }),
+    await requestOf(await ecKeys(), 'anything, even CN=root'),
     (await Pkcs10CertificateRequestGenerator.create({ name: 'CN=x', keys: p384, signingAlgorithm: { name: 'ECDSA', hash: 'SHA-384' } })).toString('pem'),
     (await Pkcs10CertificateRequestGenerator.create({ name: 'CN=x', keys: ed25519, signingAlgorithm: { name: 'Ed25519' } })).toString('pem'),
     (await Pkcs10CertificateRequestGenerator.create({ name: 'CN=x', keys: rsa, signingAlgorithm: { name: 'RSASSA-PKCS1-v1_5' } })).toString('pem'),
@@ -104,11 +108,11 @@ test('an agent gets a certificate for the key of its request, whatever the reque
 
 test('requests that are refused', async () => {
   const { ca } = await newCa();
-  const good = await makeCertificateRequest({ name: 'x', keys: await ecKeys() });
+  const good = await requestOf(await ecKeys());
   const bent = Buffer.from(good.replace(/-----.*-----|\n/g, ''), 'base64');
   bent[bent.length - 3] = bent[bent.length - 3]! ^ 1;
   const pem = (der: Buffer) => `-----BEGIN CERTIFICATE REQUEST-----\n${der.toString('base64')}\n-----END CERTIFICATE REQUEST-----\n`;
-  const p521 = await makeCertificateRequest({ name: 'x', keys: await ecKeys('P-521') });
+  const p521 = (await Pkcs10CertificateRequestGenerator.create({ name: 'CN=x', keys: await ecKeys('P-521'), signingAlgorithm: { name: 'ECDSA', hash: 'SHA-512' } })).toString('pem');
   const rsa1024 = (await Pkcs10CertificateRequestGenerator.create({ name: 'CN=x', keys: await rsaKeys(1024), signingAlgorithm: { name: 'RSASSA-PKCS1-v1_5' } })).toString('pem');
   const cases: [string, string, RegExp][] = [
     ['nothing', '', /not a certificate request/],
@@ -131,7 +135,7 @@ test('certificates that are no proof of an agent', async () => {
   const { ca: other } = await newCa();
   const authority = new X509Certificate(ca.certificatePem);
   const keys = await ecKeys();
-  const csrPem = await makeCertificateRequest({ name: 'x', keys });
+  const csrPem = await requestOf(keys);
   const foreign = await issueAgentCertificate({ ca: other, csrPem, agentId, now, random: randomBytes });
   const server = await issueServerLeaf({ ca, names: { dns: [agentId], ip: [] }, publicKey: keys.publicKey, now, random: randomBytes });
   const noId = await issueAgentCertificate({ ca, csrPem, agentId: 'root', now, random: randomBytes });
@@ -147,7 +151,7 @@ test('openssl agrees', { skip: spawnSync('openssl', ['version']).status === 0 ? 
     const { ca } = await newCa();
     const keys = await ecKeys();
     const server = await issueServerLeaf({ ca, names: { dns: ['gw.example.test'], ip: ['192.0.2.7'] }, publicKey: keys.publicKey, now, random: randomBytes });
-    const agent = await issueAgentCertificate({ ca, csrPem: await makeCertificateRequest({ name: 'x', keys }), agentId, now, random: randomBytes });
+    const agent = await issueAgentCertificate({ ca, csrPem: await requestOf(keys), agentId, now, random: randomBytes });
     writeFileSync(join(dir, 'ca.pem'), ca.certificatePem);
     writeFileSync(join(dir, 'server.pem'), server.pem);
     writeFileSync(join(dir, 'agent.pem'), agent.pem);

@@ -9,7 +9,6 @@ import {
   KeyUsageFlags,
   KeyUsagesExtension,
   Pkcs10CertificateRequest,
-  Pkcs10CertificateRequestGenerator,
   SubjectAlternativeNameExtension,
   SubjectKeyIdentifierExtension,
   X509Certificate,
@@ -141,16 +140,6 @@ export async function issueAgentCertificate(options: { ca: Ca; csrPem: string; a
 /** Fingerprint of the request's key, to compare with that of the certificate it wants to renew. Faults as above. */
 export async function requestKeyFingerprintOf(csrPem: string): Promise<string> {
   return spkiFingerprintOf(Buffer.from((await readRequest(csrPem)).publicKey.rawData));
-}
-
-/** What an agent sends: a signed PKCS#10 request (RFC 2986) for its key. */
-export async function makeCertificateRequest(options: { name: string; keys: KeyPair }): Promise<string> {
-  const request = await Pkcs10CertificateRequestGenerator.create({
-    name: [{ CN: [options.name.slice(0, commonNameCharsMax)] }],
-    keys: options.keys,
-    signingAlgorithm: ecdsaSha256,
-  });
-  return `${request.toString('pem')}\n`;
 }
 
 async function readRequest(csrPem: string): Promise<Pkcs10CertificateRequest> {

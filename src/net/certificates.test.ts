@@ -9,9 +9,9 @@ import type { ConnectionOptions, SecureContext } from 'node:tls';
 import type { Clock } from '#base/clock.ts';
 import { isFault } from '#base/fault.ts';
 import { silentLog } from '#base/log.ts';
-import { makeCertificateRequest } from '#model/certificate.ts';
 import { fingerprintOf, keyFingerprintOf } from '#model/fingerprint.ts';
 import { makeKeyPair, privateKeyPemOf } from '#model/key-pair.ts';
+import { encodeCertificateRequest } from '#wire/pkcs10.ts';
 import { buildCertificates } from './certificates.ts';
 import type { Certificates, CertificatesOptions } from './certificates.ts';
 
@@ -24,17 +24,17 @@ function handClock(): Clock & { move(ms: number): void } {
   return { nowMs: () => now, monoMs: () => now, after: () => ({ cancel() {} }), every: () => ({ cancel() {} }), move: (ms) => void (now += ms) };
 }
 
-function memoryFiles(): CertificatesOptions['files'] & { kept: Map<string, string>; isFull: boolean } {
-  const kept = new Map<string, string>();
+function memoryFiles(): CertificatesOptions['files'] & { kept: Map<string, Buffer>; isFull: boolean } {
+  const kept = new Map<string, Buffer>();
   return {
     kept,
     isFull: false,
     async read(name) {
       return kept.get(name) ?? null;
     },
-    async write(name, text) {
+    async write(name, bytes) {
       if (this.isFull) throw new Error('no space left');
-      kept.set(name, text);
+      kept.set(name, bytes);
     },
   };
 }
@@ -85,9 +85,9 @@ async function handshake(context: SecureContext, client: ConnectionOptions, asks
 }
 
 async function agentOf(certificates: Certificates) {
-  const keys = await makeKeyPair();
-  const made = await certificates.issueAgentCertificate(await makeCertificateRequest({ name: 'x', keys }), agentId);
-  return { cert: made.pem, key: await privateKeyPemOf(keys), fingerprint: made.fingerprint };
+  const key = await privateKeyPemOf(await makeKeyPair());
+  const made = await certificates.issueAgentCertificate(encodeCertificateRequest(key, 'x'), agentId);
+  return { cert: made.pem, key, fingerprint: made.fingerprint };
 }
 
 test('names under a domain share its wildcard leaf; clients that trust the CA accept it', async () => {
@@ -115,6 +115,13 @@ test('the default leaf names the domains and this machine', async () => {
   for (const address of ['127.0.0.1', '::1', '192.0.2.7', '2001:db8::7']) assert.ok(shown.checkIP(address), address);
 });
 
+test('a very long domain has a leaf too', async () => {
+  const domain = `${'a'.repeat(60)}.${'b'.repeat(60)}.example.test`;
+  const { certificates, files } = await setUp({ domains: () => [domain] });
+  assert.equal((await handshake(await certificates.contextFor(`x.${domain}`), { servername: `x.${domain}`, ca: certificates.ca.pem })).authorized, true);
+  for (const name of files.kept.keys()) assert.match(name, /^[a-z0-9][a-z0-9._-]{0,99}$/);
+});
+
 test('below a domain of one label each known name has a leaf, made once', async () => {
   const { certificates, files } = await setUp({ domains: () => ['localhost'], isKnown: (name) => name !== 'unknown.localhost' });
   assert.equal(certificates.contextFor('localhost'), certificates.contextFor(null));
@@ -125,7 +132,7 @@ test('below a domain of one label each known name has a leaf, made once', async 
   assert.equal(certificates.contextFor('demo.localhost'), first, 'no promise the second time');
   const seen = await handshake(first, { servername: 'demo.localhost', ca: certificates.ca.pem });
   assert.equal(seen.authorized, true);
-  assert.deepEqual([...files.kept.keys()].sort(), ['ca.pem', 'leaf.default.pem', 'leaf.demo.localhost.pem', 'ticket-keys.json']);
+  assert.deepEqual([...files.kept.keys()].sort(), ['ca.pem', 'leaf.demo.localhost.pem', 'leaf.pem', 'ticket-keys.json']);
 });
 
 test('CA, leaves and ticket keys outlive a restart', async () => {
@@ -180,12 +187,12 @@ test('leaves renew before they end, and when names or addresses change', async (
 
 test('damaged files: leaves are made anew, the CA never is', async () => {
   const first = await setUp();
-  first.files.kept.set('leaf.default.pem', 'damaged');
-  first.files.kept.set('ticket-keys.json', '{"madeAt":');
+  first.files.kept.set('leaf.pem', Buffer.from('damaged'));
+  first.files.kept.set('ticket-keys.json', Buffer.from('{"madeAt":'));
   const second = await setUp({ files: first.files, clock: first.clock });
   assert.equal(second.certificates.ca.keyFingerprint, first.certificates.ca.keyFingerprint);
   assert.equal(keyFingerprintOf(second.certificates.ca.pem), first.certificates.ca.keyFingerprint);
-  first.files.kept.set('ca.pem', first.certificates.ca.pem);
+  first.files.kept.set('ca.pem', Buffer.from(first.certificates.ca.pem));
   await assert.rejects(setUp({ files: first.files }), (fault) => isFault(fault, 'internal') && /ca\.pem/.test(fault.message) && /backup/.test(fault.remedy ?? ''));
 });
 

@@ -1,6 +1,6 @@
 // What the gateway shows in TLS handshakes: the private CA, leaves for its names that renew themselves, and the keys of session
 // tickets. Where the key material is kept is the caller's: it hands in two functions.
-import { createPrivateKey } from 'node:crypto';
+import { createHash, createPrivateKey } from 'node:crypto';
 import type { X509Certificate } from 'node:crypto';
 import { networkInterfaces } from 'node:os';
 import { createSecureContext } from 'node:tls';
@@ -15,12 +15,12 @@ import { judgeAgentCertificate, keyFingerprintOf, readCertificate } from '#model
 import type { AgentProof } from '#model/fingerprint.ts';
 import { makeKeyPair, privateKeyPemOf, readKeyPair } from '#model/key-pair.ts';
 
-/** Where secrets stay between starts: small texts by name, readable by the gateway alone. */
+/** Where secrets stay between starts, readable by the gateway alone: the data folder. Names are at most 100 characters of `[a-z0-9._-]`. */
 export interface SecretFiles {
   /** Null when there is none. */
-  read(name: string): Promise<string | null>;
+  read(name: string): Promise<Buffer | null>;
   /** Whole or not at all, and durable when it resolves. */
-  write(name: string, text: string): Promise<void>;
+  write(name: string, bytes: Buffer): Promise<void>;
 }
 
 export interface CertificatesOptions {
@@ -48,7 +48,7 @@ export interface Certificates {
   /** What people, programs and devices see under this name (canonical, as the ClientHello reader gives it). A promise only at a name's first use. */
   contextFor(serverName: string | null): SecureContext | Promise<SecureContext>;
   /**
-   * What the link endpoint shows: always the private CA's leaf, followed by the CA's certificate. For a TLSSocket with `requestCert: true`,
+   * What the link endpoint shows: always the private CA's leaf. For a TLSSocket with `requestCert: true`,
    * `rejectUnauthorized: false` and ALPN `postern-link/1`; who the peer is, `verifyAgentCertificate` says.
    */
   linkContext(): SecureContext;
@@ -104,7 +104,7 @@ export async function buildCertificates(options: CertificatesOptions): Promise<C
   let ticketKeys = await readOrMakeTicketKeys(files, clock.nowMs(), random);
   const shelf = buildShelf(options, ca, () => ticketKeys.bytes);
   let linkLeaf = await shelf.provide(defaultLeaf);
-  let link = contextOf(linkLeaf, ticketKeys.bytes, ca.certificatePem);
+  let link = contextOf(linkLeaf, ca.certificatePem, ticketKeys.bytes, true);
   await shelf.refresh();
 
   const refresh = async () => {
@@ -116,7 +116,7 @@ export async function buildCertificates(options: CertificatesOptions): Promise<C
     }
     await shelf.refresh();
     const leaf = await shelf.provide(defaultLeaf);
-    if (isTurned || leaf !== linkLeaf) link = contextOf(leaf, ticketKeys.bytes, ca.certificatePem);
+    if (isTurned || leaf !== linkLeaf) link = contextOf(leaf, ca.certificatePem, ticketKeys.bytes, true);
     linkLeaf = leaf;
   };
   const hourly = clock.every(hourMs, () => void refresh().catch((error: unknown) => log.error('certificate.refresh-failed', { why: reasonOf(error) })));
@@ -136,17 +136,17 @@ export async function buildCertificates(options: CertificatesOptions): Promise<C
   };
 }
 
-/** For links with the CA's certificate behind the leaf, and asking clients for certificates of that CA. */
-function contextOf(leaf: Pick<Leaf, 'certificatePem' | 'keyPem'>, ticketKeys: Buffer, linkCaPem?: string): SecureContext {
+/** The CA's certificate stands behind the leaf: agents and the command line pin its key and find it nowhere else. */
+function contextOf(leaf: Pick<Leaf, 'certificatePem' | 'keyPem'>, caPem: string, ticketKeys: Buffer, forLinks: boolean): SecureContext {
   return createSecureContext({
     key: leaf.keyPem,
-    cert: leaf.certificatePem + (linkCaPem ?? ''),
-    ...(linkCaPem === undefined ? {} : { ca: linkCaPem }),
+    cert: leaf.certificatePem + caPem,
+    ...(forLinks ? { ca: caPem } : {}),
     minVersion: 'TLSv1.2',
     ciphers,
     honorCipherOrder: true,
     // A ticket of one kind of endpoint must not be good at the other: only one of them asks who the client is.
-    sessionIdContext: linkCaPem === undefined ? 'postern' : 'postern-link',
+    sessionIdContext: forLinks ? 'postern-link' : 'postern',
     sessionTimeout: ticketKeysMs / 1000,
     ticketKeys,
   });
@@ -207,7 +207,7 @@ function buildShelf(options: CertificatesOptions, ca: Ca, ticketKeys: () => Buff
     if (!one) {
       one = readOrIssueLeaf(options, ca, key)
         .then((material) => {
-          const leaf = { ...material, context: contextOf(material, ticketKeys()) };
+          const leaf = { ...material, context: contextOf(material, ca.certificatePem, ticketKeys(), false) };
           put(key, leaf);
           return leaf;
         })
@@ -226,31 +226,37 @@ function buildShelf(options: CertificatesOptions, ca: Ca, ticketKeys: () => Buff
       for (const key of new Set([...leaves.keys(), ...domains])) await provide(key);
     },
     renewContexts() {
-      for (const leaf of leaves.values()) leaf.context = contextOf(leaf, ticketKeys());
+      for (const leaf of leaves.values()) leaf.context = contextOf(leaf, ca.certificatePem, ticketKeys(), false);
     },
   };
+}
+
+/** A name takes up to 253 characters; file names that long are not everyone's. */
+function leafFileOf(key: string): string {
+  if (key === defaultLeaf) return 'leaf.pem';
+  return `leaf.${key.length <= 80 ? key : createHash('sha256').update(key).digest('hex')}.pem`;
 }
 
 /** From its file when that still fits. */
 async function readOrIssueLeaf(options: CertificatesOptions, ca: Ca, key: string): Promise<Omit<Leaf, 'context'>> {
   const { files, clock, log, random } = options;
   const names = namesOf(options, key);
-  const file = `leaf.${key === defaultLeaf ? 'default' : key}.pem`;
+  const file = leafFileOf(key);
   const kept = await files.read(file);
-  const usable = kept === null ? null : usableLeaf(kept, names, readCertificate(ca.certificatePem), clock.nowMs());
+  const usable = kept === null ? null : usableLeaf(kept.toString(), names, readCertificate(ca.certificatePem), clock.nowMs());
   if (usable) return usable;
   const keys = await makeKeyPair();
   const made = await issueServerLeaf({ ca, names, publicKey: keys.publicKey, now: clock.nowMs(), random });
   const leaf = { names, certificatePem: made.pem, keyPem: await privateKeyPemOf(keys), notAfter: made.notAfter };
   log.info('certificate.issued', { for: key || names.dns[0], notAfter: new Date(made.notAfter).toISOString() });
   // A full disk must not take TLS down: the leaf is made again at the next start.
-  await files.write(file, leaf.certificatePem + leaf.keyPem).catch((error: unknown) => log.warn('certificate.not-kept', { file, why: reasonOf(error) }));
+  await files.write(file, Buffer.from(leaf.certificatePem + leaf.keyPem)).catch((error: unknown) => log.warn('certificate.not-kept', { file, why: reasonOf(error) }));
   return leaf;
 }
 
 async function readOrMakeCa(options: CertificatesOptions): Promise<Ca> {
   const { files, clock, log, random } = options;
-  const kept = await files.read('ca.pem');
+  const kept = (await files.read('ca.pem'))?.toString() ?? null;
   if (kept !== null) {
     try {
       const certificate = readCertificate(kept);
@@ -258,7 +264,7 @@ async function readOrMakeCa(options: CertificatesOptions): Promise<Ca> {
       if (!certificate.checkPrivateKey(createPrivateKey(kept))) throw new Fault('bad-input', 'certificate and key do not belong together');
       return { certificatePem: certificatePartOf(kept), signingKey };
     } catch (cause) {
-      throw new Fault('internal', `the private CA (ca.pem in the gateway's keys) cannot be used: ${reasonOf(cause)}`, {
+      throw new Fault('internal', `the private CA (ca.pem in the data folder) cannot be used: ${reasonOf(cause)}`, {
         remedy: 'Restore the file from a backup. Moved away, a new CA is made at the next start, and every agent has to join again.',
         cause,
       });
@@ -266,7 +272,7 @@ async function readOrMakeCa(options: CertificatesOptions): Promise<Ca> {
   }
   const keys = await makeKeyPair();
   const made = await makeCa({ name: `Postern CA of ${options.domains()[0] ?? 'localhost'}`, keys, now: clock.nowMs(), random });
-  await files.write('ca.pem', made.pem + (await privateKeyPemOf(keys)));
+  await files.write('ca.pem', Buffer.from(made.pem + (await privateKeyPemOf(keys))));
   log.info('ca.made', { keyFingerprint: made.keyFingerprint, notAfter: new Date(made.notAfter).toISOString() });
   return { certificatePem: made.pem, signingKey: keys.privateKey };
 }
@@ -320,7 +326,7 @@ const ticketKeyBytes = 48;
 
 async function makeTicketKeys(files: SecretFiles, now: number, random: Random): Promise<TicketKeys> {
   const keys = { bytes: random(ticketKeyBytes), madeAt: now };
-  await files.write('ticket-keys.json', `${JSON.stringify({ madeAt: now, keys: keys.bytes.toString('base64') })}\n`);
+  await files.write('ticket-keys.json', Buffer.from(`${JSON.stringify({ madeAt: now, keys: keys.bytes.toString('base64') })}\n`));
   return keys;
 }
 
@@ -328,7 +334,7 @@ async function makeTicketKeys(files: SecretFiles, now: number, random: Random): 
 async function readOrMakeTicketKeys(files: SecretFiles, now: number, random: Random): Promise<TicketKeys> {
   const text = await files.read('ticket-keys.json');
   try {
-    const kept: { madeAt?: unknown; keys?: unknown } = JSON.parse(text ?? '{}');
+    const kept: { madeAt?: unknown; keys?: unknown } = JSON.parse(text?.toString() ?? '{}');
     const bytes = Buffer.from(String(kept.keys ?? ''), 'base64');
     if (typeof kept.madeAt === 'number' && bytes.length === ticketKeyBytes && now >= kept.madeAt && now - kept.madeAt < ticketKeysMs) return { bytes, madeAt: kept.madeAt };
   } catch {
