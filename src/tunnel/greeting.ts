@@ -6,6 +6,7 @@ import type { RequestHead } from '#wire/http1.ts';
 import { checkUpgradeRequest } from '#wire/websocket.ts';
 
 export const linkProtocol = 'postern-link.1';
+export const streamProtocol = 'postern-stream.1';
 export const linkAlpn = 'postern-link/1';
 export const slotsMax = 16;
 

@@ -53,6 +53,7 @@ export class MuxStream extends Duplex implements Holder {
   #window: number;
   #receiveLeft: number;
   #received = 0;
+  #sent = 0;
   #credited = 0;
   #creditedAtMs: number;
   #finReceived = false;
@@ -82,6 +83,15 @@ export class MuxStream extends Duplex implements Holder {
   /** The receive window as it was last announced. */
   get windowBytes(): number {
     return this.#window;
+  }
+
+  /** As a socket counts: bytes that left and came, without the frames around them. */
+  get bytesWritten(): number {
+    return this.#sent;
+  }
+
+  get bytesRead(): number {
+    return this.#received;
   }
 
   giveUp(why: string): void {
@@ -165,6 +175,7 @@ export class MuxStream extends Duplex implements Holder {
   /** Copies the next `bytes` queued bytes out. May call the writer back, which may queue more. */
   copyOut(into: Buffer, at: number, bytes: number, nowMs: number): void {
     this.#sendWindow -= bytes;
+    this.#sent += bytes;
     this.#queuedBytes -= bytes;
     this.movedAtMs = nowMs;
     let left = bytes;

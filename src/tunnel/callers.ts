@@ -1,0 +1,158 @@
+// The gateway's end of users' streams: `postern ssh`, `connect` and `forward` (docs/wire/tunnel.md §7). One session for each
+// process of a caller, its rights judged at every stream's opening.
+import type { Duplex } from 'node:stream';
+import type { Clock } from '#base/clock.ts';
+import { Fault, isFault, reasonOf, toFault } from '#base/fault.ts';
+import type { Id, Random } from '#base/ids.ts';
+import type { Limits } from '#base/limits.ts';
+import { printable } from '#base/log.ts';
+import type { Log } from '#base/log.ts';
+import type { Journal } from '#model/live.ts';
+import type { Visitor } from '#model/visitor.ts';
+import type { DialBy } from '#net/dial.ts';
+import type { TakenOver, Takeover } from '#net/takeover.ts';
+import type { RequestHead } from '#wire/http1.ts';
+import { AnswerCode } from '#wire/preface.ts';
+import { checkUpgradeRequest, CloseCode, encodeUpgradeAnswer } from '#wire/websocket.ts';
+import type { Budget } from './budget.ts';
+import { streamProtocol } from './greeting.ts';
+import { acceptStream, answerOfFault } from './open.ts';
+import { refuseHandshake } from './refusal.ts';
+import { relayStreams } from './relay.ts';
+import { MuxSession } from './session.ts';
+import type { MuxStream } from './stream.ts';
+
+export interface CallersOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly journal: Pick<Journal, 'note'>;
+  readonly limits: Limits;
+  readonly random: Random;
+  readonly newId: () => Id;
+  readonly budget: Budget;
+  /** Who asks. Faults `unauthenticated`, `forbidden`, `too-many`. */
+  authenticate(head: RequestHead, from: string): Visitor | Fault;
+  /** Judges the right and dials; `device` as the person wrote it. Faults become answers. */
+  open(visitor: Visitor, device: string, port: number, by: DialBy): Promise<Duplex>;
+}
+
+export interface Callers {
+  /** `GET /stream` */
+  readonly takeover: Takeover;
+  /** Ends the sessions, and with them the streams, of the visitors that match. Returns how many. */
+  closeWhere(matches: (visitor: Visitor) => boolean, why: string): number;
+  readonly sessions: number;
+  close(): void;
+}
+
+interface Caller {
+  readonly visitor: Visitor;
+  readonly from: string;
+  readonly session: MuxSession;
+}
+
+/** `device/port`, the device as a person writes it: id, label, or customer/name. Fault `bad-input`. */
+export function parseDeviceTarget(target: string): { device: string; port: number } {
+  const slash = target.lastIndexOf('/');
+  const port = Number(target.slice(slash + 1));
+  if (slash < 1 || !/^\d{1,5}$/.test(target.slice(slash + 1)) || port < 1 || port > 65_535) throw new Fault('bad-input', `"${target.slice(0, 80)}" is not device/port`);
+  return { device: target.slice(0, slash), port };
+}
+
+export function buildCallers(options: CallersOptions): Callers {
+  const { clock, log, journal, limits, budget } = options;
+  const callers = new Set<Caller>();
+  let isClosed = false;
+
+  const serve = async (caller: Caller, stream: MuxStream): Promise<void> => {
+    let target = '';
+    try {
+      const offered = await acceptStream(stream, { clock, limits });
+      target = offered.preface.target;
+      if (offered.preface.kind !== 'tcp') return offered.refuse({ code: AnswerCode.unsupported, text: 'only tcp is forwarded to callers' });
+      if (!budget.mayOpen) return offered.refuse({ code: AnswerCode.busy, text: 'the gateway has no memory left for another stream' });
+      const given = new AbortController();
+      const onClose = () => given.abort();
+      stream.once('close', onClose);
+      let far: Duplex;
+      try {
+        const { device, port } = parseDeviceTarget(target);
+        const timeoutMs = Math.min(offered.preface.deadlineMs ?? limits.deviceDialTimeoutMs, limits.deviceDialTimeoutMs);
+        far = await options.open(caller.visitor, device, port, { client: caller.from, timeoutMs, signal: given.signal });
+      } catch (thrown) {
+        const fault = toFault(thrown);
+        offered.refuse(fault.code === 'internal' ? { code: AnswerCode.internal, text: 'the gateway failed' } : answerOfFault(fault));
+        throw thrown;
+      } finally {
+        stream.off('close', onClose);
+      }
+      offered.accept();
+      await relayStreams(stream, far);
+    } catch (thrown) {
+      journal.note('stream.refused', { person: caller.visitor.person.login, from: caller.from, target: printable(target), why: printable(reasonOf(thrown)) });
+      if (!isFault(thrown)) {
+        log.error('stream.failed', { target: printable(target), why: reasonOf(thrown), stack: thrown instanceof Error ? thrown.stack : undefined });
+        stream.destroy();
+      }
+    }
+  };
+
+  const refuse = (taken: TakenOver, fault: Fault) => {
+    journal.note('caller.refused', { why: fault.code, message: printable(fault.message), from: taken.from, conn: taken.connId });
+    refuseHandshake(taken.socket, clock, fault);
+  };
+
+  const takeover: Takeover = (taken) => {
+    let key: string;
+    let visitor: Visitor;
+    try {
+      if (isClosed) return refuse(taken, new Fault('busy', 'the gateway is going down'));
+      key = checkUpgradeRequest(taken.head, streamProtocol);
+      const judged = options.authenticate(taken.head, taken.from);
+      if (isFault(judged)) return refuse(taken, judged);
+      visitor = judged;
+    } catch (thrown) {
+      const fault = toFault(thrown);
+      if (fault.code === 'internal') log.error('caller.failed', { conn: taken.connId, why: reasonOf(thrown) });
+      return refuse(taken, fault.code === 'internal' ? new Fault('internal', 'the gateway failed') : fault);
+    }
+    taken.socket.write(encodeUpgradeAnswer(key, streamProtocol, []));
+    const session = new MuxSession({
+      socket: taken.socket,
+      leftover: taken.leftover,
+      role: 'server',
+      isSecure: taken.secure,
+      clock,
+      limits,
+      random: options.random,
+      budget,
+      onStream: (stream) => void serve(caller, stream),
+    });
+    const caller: Caller = { visitor, from: taken.from, session };
+    callers.add(caller);
+    void session.closed.then((end) => {
+      callers.delete(caller);
+      log.debug('caller.closed', { person: visitor.person.login, from: taken.from, why: printable(end.why) });
+    });
+  };
+
+  return {
+    takeover,
+    closeWhere(matches, why) {
+      let closed = 0;
+      for (const { visitor, session } of callers) {
+        if (!matches(visitor)) continue;
+        session.close(why, CloseCode.refused);
+        closed += 1;
+      }
+      return closed;
+    },
+    get sessions() {
+      return callers.size;
+    },
+    close() {
+      isClosed = true;
+      for (const { session } of callers) session.close('the gateway is going down', CloseCode.goingAway);
+    },
+  };
+}
