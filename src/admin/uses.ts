@@ -15,23 +15,23 @@ export interface Uses {
 export function keepUses({ tables, operations, clock, log }: Pick<AdminDeps, 'tables' | 'operations' | 'clock' | 'log'>): Uses {
   const signIns = new Map<Id, number>();
   const tokens = new Map<Id, number>();
-  const write = async () => {
-    if (signIns.size === 0 && tokens.size === 0) return;
+  let writing: Promise<void> = Promise.resolve();
+  const flush = (): Promise<void> => {
+    if (signIns.size === 0 && tokens.size === 0) return writing;
     const usedSignIns = [...signIns].flatMap(([id, at]) => (tables.signIns.get(id) ? [{ id, at }] : []));
     const usedTokens = [...tokens].flatMap(([id, at]) => (tables.tokens.get(id) ? [{ id, at }] : []));
     signIns.clear();
     tokens.clear();
     if (usedSignIns.length > 0) tables.signIns.publish({ put: usedSignIns.map(({ id, at }) => ({ ...tables.signIns.get(id)!, lastUsedAt: at })) });
     if (usedTokens.length > 0) tables.tokens.publish({ put: usedTokens.map(({ id, at }) => ({ ...tables.tokens.get(id)!, lastUsedAt: at })) });
-    try {
-      await operations.note({ agents: [], signIns: usedSignIns, tokens: usedTokens });
-    } catch (thrown) {
+    const noted = operations.note({ agents: [], signIns: usedSignIns, tokens: usedTokens });
+    writing = Promise.all([writing, noted]).then(
+      () => {},
       // Noted, not kept: the next use writes it again.
-      log.warn('uses.lost', { why: reasonOf(thrown), count: usedSignIns.length + usedTokens.length });
-    }
+      (thrown: unknown) => log.warn('uses.lost', { why: reasonOf(thrown), count: usedSignIns.length + usedTokens.length }),
+    );
+    return writing;
   };
-  let running = Promise.resolve();
-  const flush = () => (running = running.then(write));
   const timer = clock.every(everyMs, () => void flush());
   return {
     note(visitor) {
