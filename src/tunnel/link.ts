@@ -50,8 +50,8 @@ export interface LinkOptions {
   /** What is said first on the control stream. */
   hello(): Message;
   onStream(stream: MuxStream): void;
-  /** From now on dial there. */
-  onAddresses(addresses: readonly string[]): void;
+  /** From now on dial there; `working` is the address of the link that said so. */
+  onAddresses(addresses: readonly string[], working: string): void;
   onLinked?(linkId: string, address: string): void;
 }
 
@@ -240,7 +240,7 @@ async function openControl(link: Linked, options: LinkOptions, drain: (moveTo: s
     link.controls.add(stream);
     stream.once('close', () => link.controls.delete(stream));
     stream.once('end', () => stream.end());
-    const parser = buildMessageParser(limits.messageBytesMax, (message) => onMessage(message, stream, options, drain));
+    const parser = buildMessageParser(limits.messageBytesMax, (message) => onMessage(message, stream, link.address, options, drain));
     stream.on('data', (chunk: Buffer) => {
       try {
         parser.push(chunk);
@@ -256,7 +256,7 @@ async function openControl(link: Linked, options: LinkOptions, drain: (moveTo: s
   }
 }
 
-function onMessage(message: Message, stream: MuxStream, options: LinkOptions, drain: (moveTo: string | undefined) => void): void {
+function onMessage(message: Message, stream: MuxStream, working: string, options: LinkOptions, drain: (moveTo: string | undefined) => void): void {
   const isAddress = (item: unknown): item is string => {
     try {
       return typeof item === 'string' && parseGatewayAddress(item).isSecure;
@@ -273,7 +273,7 @@ function onMessage(message: Message, stream: MuxStream, options: LinkOptions, dr
       if (isAddress(address)) drain(address);
       break;
     case 'settings':
-      if (Array.isArray(addresses) && addresses.length > 0 && addresses.length <= 16 && addresses.every(isAddress)) options.onAddresses(addresses);
+      if (Array.isArray(addresses) && addresses.length > 0 && addresses.length <= 16 && addresses.every(isAddress)) options.onAddresses(addresses, working);
       break;
     case 'revoked':
       options.log.warn('link.revoked', { remedy: 'Join again with a new token.' });

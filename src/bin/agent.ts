@@ -1,0 +1,52 @@
+// `postern agent`: keeps this machine's link until it is stopped.
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Log } from '#base/log.ts';
+import { runAgent } from '#app/agent.ts';
+import { buildLineLog } from '#app/line-log.ts';
+import { realClock, realRandom } from '#app/real.ts';
+import { exitCodes, usageFault } from './io.ts';
+import type { CommandIo } from './io.ts';
+
+export const usage = `Usage: postern agent [--state DIR] [--policy FILE] [--verbose]
+
+Keeps this machine's link to its gateway. Join first: postern join TOKEN.
+
+  --state DIR    where the identity is kept (default: ${defaultStateDir()})
+  --policy FILE  what the gateway may reach (default: the file "policy" in the state folder)
+  --verbose      a line for every stream, too
+`;
+
+/** For root the system's place, else the person's own (XDG base directories). */
+export function defaultStateDir(): string {
+  return process.getuid?.() === 0 ? '/var/lib/postern-agent' : join(process.env['XDG_STATE_HOME'] ?? join(homedir(), '.local', 'state'), 'postern-agent');
+}
+
+export function agentLog(io: CommandIo, isVerbose: boolean): Log {
+  return buildLineLog((line) => void io.stderr.write(line), () => Date.now(), isVerbose ? 'debug' : 'info');
+}
+
+export async function run(args: string[], io: CommandIo): Promise<number> {
+  const { values, positionals } = parseOptions(args);
+  if (positionals.length > 0) throw usageFault(`agent takes no argument "${positionals[0]}"`);
+  await runAgent({
+    stateDir: values.state ?? defaultStateDir(),
+    clock: realClock,
+    random: realRandom,
+    log: agentLog(io, values.verbose ?? false),
+    signal: io.signal,
+    ...(values.policy === undefined ? {} : { policyFile: values.policy }),
+    // For whoever started us with a channel to hear when the link stands.
+    onLinked: (linkId) => process.send?.({ linked: linkId }),
+  });
+  return exitCodes.ok;
+}
+
+function parseOptions(args: string[]) {
+  try {
+    return parseArgs({ args, allowPositionals: true, options: { state: { type: 'string' }, policy: { type: 'string' }, verbose: { type: 'boolean' } } });
+  } catch (thrown) {
+    throw usageFault((thrown as Error).message);
+  }
+}
