@@ -66,7 +66,7 @@ export function forwardedLines(conn: Conn, host: string): string {
 }
 
 function encodeRequest<Context>(head: RequestHead, plan: ForwardPlan<Context>, conn: Conn): string {
-  let text = `${head.method} ${head.target} HTTP/1.1\r\n${plan.requestLines}${encodeFields(head, plan.requestEdit, plan.context)}`;
+  let text = `${head.method} ${head.target} HTTP/1.1\r\n${plan.requestLines}${encodeFields(head.fields, plan.requestEdit, plan.context)}`;
   if (head.host === '') text += `Host: ${plan.name}\r\n`;
   if (plan.forwarded) text += forwardedLines(conn, head.host);
   if (head.framing === 'chunked') text += 'Transfer-Encoding: chunked\r\n';

@@ -35,8 +35,8 @@ export interface HttpOptions {
 
 const plain: HeadEdit<null> = { drop: is.hop | is.forwarded | is.ours, ask: 0 };
 const back: HeadEdit<null> = { drop: is.hop, ask: 0 };
-/** The console's own heads: our headers and cookies are for it, and only the gateway says who it is talking to. */
-const toService: HeadEdit<null> = { drop: is.hop | is.forwarded, ask: 0 };
+/** To our own services heads go as they came: they know who asks from beside the request, and may want to see that it was forwarded. */
+const toService: HeadEdit<null> = { drop: is.hop, ask: 0 };
 
 export interface HttpFront {
   onExchange(exchange: Exchange): void;

@@ -22,6 +22,8 @@ export interface Http1ClientOptions {
   /** A head that is refused before it is an exchange. Returns the whole answer's header lines and body. */
   readonly onBadHead: (status: number, why: string, headSoFar: string) => { lines: string; body: string };
   readonly onClosed: () => void;
+  /** Something was thrown that is no Fault. */
+  readonly onBroken: (thrown: unknown) => void;
   /** No further request on this connection. */
   readonly isDraining: () => boolean;
   readonly newRequestId: () => string;
@@ -47,6 +49,7 @@ export class Http1Client implements Swept, BodySink {
   /** The chunk in the pump's hands and where its current head ended. */
   #chunk = noBytes;
   #chunkAt = 0;
+  #lastHead: RequestHead | null = null;
   #blankLines = 0;
   #grown = false;
   #pumping = false;
@@ -166,9 +169,12 @@ export class Http1Client implements Swept, BodySink {
         }
       }
     } catch (thrown) {
-      if (!isFault(thrown)) throw thrown;
       const exchange = this.#exchange;
-      if (exchange && !exchange.answered) {
+      if (!isFault(thrown)) {
+        // A mistake of ours in one connection ends that connection, not everybody's.
+        this.#options.onBroken(thrown);
+        this.#abort('a mistake in the gateway');
+      } else if (exchange && !exchange.answered) {
         exchange.requestDone = false;
         exchange.sink?.onAborted(thrown.message);
         this.#exchange = null;
@@ -223,11 +229,12 @@ export class Http1Client implements Swept, BodySink {
     this.#blankLines = 0;
     this.#grown = false;
     const text = latin1Of(bytes, at, end);
-    const head = parseRequestHead(text, limits.headFieldsMax);
+    const head = parseRequestHead(text, limits.headFieldsMax, this.#lastHead);
     if (isBad(head)) {
       this.#refuse(head.status, head.bad, text);
       return -1;
     }
+    this.#lastHead = head;
     this.#chunk = bytes;
     this.#chunkAt = end;
     this.#begin(head);
@@ -471,12 +478,12 @@ class Http1Exchange implements Exchange {
 
   interim<Context>(head: ResponseHead, edit: HeadEdit<Context>, context: Context): void {
     if (this.head.minorVersion === 0 || this.answered) return;
-    this.#door.write(`${statusLine(head.status, head.reason)}${encodeFields(head, edit, context)}\r\n`);
+    this.#door.write(`${statusLine(head.status, head.reason)}${encodeFields(head.fields, edit, context)}\r\n`);
   }
 
   answer<Context>(head: ResponseHead, edit: HeadEdit<Context>, context: Context, extraLines: string): void {
     this.answered = true;
-    let lines = encodeFields(head, edit, context) + extraLines;
+    let lines = encodeFields(head.fields, edit, context) + extraLines;
     if (head.status === 101) {
       this.#held = `${statusLine(101, head.reason)}${lines}Connection: Upgrade\r\n\r\n`;
       return;

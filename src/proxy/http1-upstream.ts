@@ -2,7 +2,7 @@
 // both messages are whole. Knows nothing of clients, routes or retries.
 import type { Duplex } from 'node:stream';
 import { latin1Of } from '#base/bytes.ts';
-import { Fault, isFault } from '#base/fault.ts';
+import { Fault, isFault, toFault } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
 import { encodeTrailers, newBodyReader, readBody, startBody, type BodyReader, type BodySink } from '#wire/http1-body.ts';
 import { findResponseHeadEnd, isBad, MORE, parseResponseHead, type ResponseHead } from '#wire/http1.ts';
@@ -31,7 +31,10 @@ export class Upstream implements BodySink {
   readonly #body: BodyReader = newBodyReader();
   readonly #onGone: (upstream: Upstream) => void;
   #sink: UpstreamSink | null = null;
+  #lastHead: ResponseHead | null = null;
   #method = '';
+  /** The pool's note of where it waits. */
+  poolKey: string | null = null;
   #rest: Buffer | null = null;
   #searched = 0;
   #inBody = false;
@@ -119,7 +122,7 @@ export class Upstream implements BodySink {
             return;
           }
           this.#searched = 0;
-          const head = parseResponseHead(latin1Of(bytes, at, end), this.#method, limits.headFieldsMax);
+          const head = parseResponseHead(latin1Of(bytes, at, end), this.#method, limits.headFieldsMax, this.#lastHead);
           at = end;
           if (isBad(head)) throw new Fault('protocol', `the upstream's answer is not HTTP/1: ${head.bad}`);
           if (head.status === 101) return this.#switched(head, bytes.subarray(at));
@@ -128,6 +131,7 @@ export class Upstream implements BodySink {
             this.#sink.onInterim(head);
             continue;
           }
+          this.#lastHead = head;
           this.#inBody = true;
           this.#reusable = head.keepAlive;
           startBody(this.#body, head.framing, head.bodyBytes);
@@ -143,8 +147,7 @@ export class Upstream implements BodySink {
       }
       this.#sink?.onTurnEnd();
     } catch (thrown) {
-      if (!isFault(thrown)) throw thrown;
-      this.#fail(thrown);
+      this.#fail(toFault(thrown));
     }
   }
 

@@ -23,6 +23,8 @@ export interface FrontDoorOptions {
   readonly newConnId: () => string;
   readonly newRequestId: () => string;
   readonly onExchange: (exchange: Exchange) => void;
+  /** A mistake of ours in one connection; it has ended. */
+  readonly onBroken: (thrown: unknown) => void;
   /** May the head of a request to this host grow beyond 16 KiB? */
   readonly mayGrow: (headSoFar: string) => boolean;
   /** An over-large head for one of our own names: cookies that a neighbour planted are to be dropped. */
@@ -70,6 +72,7 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
       mayGrow: options.mayGrow,
       onBadHead: onBadHead(conn),
       onClosed: () => clients.delete(client),
+      onBroken: options.onBroken,
       isDraining: () => draining,
       newRequestId: options.newRequestId,
     });

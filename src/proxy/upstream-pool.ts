@@ -18,17 +18,19 @@ export interface UpstreamPool {
 
 export function buildUpstreamPool(clock: Clock, sweep: Sweep): UpstreamPool {
   const waiting = new Map<string, Upstream[]>();
-  const keyOf = new Map<Upstream, string>();
+  let idle = 0;
   let closed = false;
+  const leave = (upstream: Upstream): Upstream => {
+    upstream.poolKey = null;
+    idle -= 1;
+    return upstream;
+  };
   const timer = clock.every(5_000, () => {
     const before = sweep.nowMs - limits.upstreamIdleMs;
     for (const [key, list] of waiting) {
       let expired = 0;
       while (expired < list.length && list[expired]!.idleSinceMs < before) expired += 1;
-      for (const upstream of list.splice(0, expired)) {
-        keyOf.delete(upstream);
-        upstream.destroy();
-      }
+      for (const upstream of list.splice(0, expired)) leave(upstream).destroy();
       if (list.length === 0) waiting.delete(key);
     }
   });
@@ -39,45 +41,41 @@ export function buildUpstreamPool(clock: Clock, sweep: Sweep): UpstreamPool {
       const upstream = list.at(-1);
       if (upstream === undefined || sweep.nowMs - upstream.idleSinceMs > idleAtMostMs) return undefined;
       list.length -= 1;
-      keyOf.delete(upstream);
-      return upstream;
+      return leave(upstream);
     },
     give(key, upstream) {
-      if (closed || !upstream.isReusable || keyOf.size >= limits.upstreamIdleMax) return upstream.destroy();
+      if (closed || !upstream.isReusable || idle >= limits.upstreamIdleMax) return upstream.destroy();
       let list = waiting.get(key);
       if (list === undefined) waiting.set(key, (list = []));
       if (list.length >= limits.upstreamIdlePerTargetMax) return upstream.destroy();
       upstream.idleSinceMs = sweep.nowMs;
-      keyOf.set(upstream, key);
+      upstream.poolKey = key;
+      idle += 1;
       list.push(upstream);
     },
     drop(matches) {
       for (const [key, list] of waiting) {
         if (!matches(key)) continue;
         waiting.delete(key);
-        for (const upstream of list) {
-          keyOf.delete(upstream);
-          upstream.destroy();
-        }
+        for (const upstream of list) leave(upstream).destroy();
       }
     },
     onGone(upstream) {
-      const key = keyOf.get(upstream);
-      if (key === undefined) return;
-      keyOf.delete(upstream);
+      const key = upstream.poolKey;
+      if (key === null) return;
+      leave(upstream);
       const list = waiting.get(key)!;
       const at = list.indexOf(upstream);
       if (at >= 0) list.splice(at, 1);
       if (list.length === 0) waiting.delete(key);
     },
     get idle() {
-      return keyOf.size;
+      return idle;
     },
     close() {
       closed = true;
       timer.cancel();
-      for (const upstream of keyOf.keys()) upstream.destroy();
-      keyOf.clear();
+      for (const list of waiting.values()) for (const upstream of list) leave(upstream).destroy();
       waiting.clear();
     },
   };

@@ -99,10 +99,9 @@ export interface Fields {
 /** How long a body is (RFC 9112 §6.3). `close`: until the connection ends; only answers. */
 export type Framing = 'none' | 'length' | 'chunked' | 'close';
 
-interface Head {
-  readonly minorVersion: 0 | 1;
-  readonly fields: Fields;
-  /** The whole head, as checked; `starts[i]` … `starts[i + 1]` is the line of field i with its CRLF. */
+/** The field lines of a head as checked. Immutable but for one slot: the last encoding of it, because heads repeat on a connection. */
+export interface FieldBlock extends Fields {
+  /** All lines with their CRLF, and the empty line; `starts[i]` … `starts[i + 1]` is the line of field i. */
   readonly text: string;
   readonly starts: readonly number[];
   readonly flags: readonly number[];
@@ -110,6 +109,14 @@ interface Head {
   readonly allFlags: number;
   /** Names listed in Connection that are none of the usual three; they go too. */
   readonly connectionNames: readonly string[] | null;
+  encodedEdit: object | null;
+  encodedContext: unknown;
+  encoded: string;
+}
+
+interface Head {
+  readonly minorVersion: 0 | 1;
+  readonly fields: FieldBlock;
   readonly framing: Framing;
   /** For framing `length`. */
   readonly bodyBytes: number;
@@ -123,12 +130,18 @@ export interface RequestHead extends Head {
   readonly target: string;
   /** As the client sent it in Host or in an absolute-form; '' when an HTTP/1.0 client sent none. */
   readonly host: string;
+  /** False when the target came as absolute-form or `*`. */
+  readonly isOriginForm: boolean;
   /** Lower-case protocol of an Upgrade that Connection names; '' otherwise. */
   readonly upgrade: string;
   readonly expectsContinue: boolean;
 }
 
 export interface ResponseHead extends Head {
+  /** The status line as received. */
+  readonly line: string;
+  /** It answers HEAD, so it has no body whatever its fields say. */
+  readonly isForHead: boolean;
   readonly status: number;
   readonly reason: string;
   readonly upgrade: string;
@@ -172,9 +185,6 @@ export function findHeadEnd(bytes: Buffer, start: number, from: number): number 
   return MORE;
 }
 
-// Anything a head must not contain: control bytes other than tab and CRLF pairs, and folded lines (RFC 9112 §5.2).
-// eslint-disable-next-line no-control-regex
-const FORBIDDEN = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r[^\n]|[^\r]\n|\n[ \t]/;
 const DIGITS = /^[0-9]{1,15}$/;
 const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}$/;
 // RFC 3986 characters; also the few that browsers send unescaped in queries.
@@ -182,27 +192,46 @@ const TARGET = /^[!-"$-~]+$/;
 const AUTHORITY = /^(?:[0-9A-Za-z._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/;
 
 interface FieldsRead {
+  text: string;
   names: string[];
   values: string[];
   starts: number[];
   flags: number[];
   allFlags: number;
+  connectionNames: readonly string[] | null;
+  encodedEdit: object | null;
+  encodedContext: unknown;
+  encoded: string;
 }
 
-/** Reads the field lines of `text` from `at` to the empty line. A string is what is wrong. */
-function readFields(text: string, at: number, fieldsMax: number): FieldsRead | string {
-  const read: FieldsRead = { names: [], values: [], starts: [], flags: [], allFlags: 0 };
+const FOLDED = 'a header line is folded (RFC 9112 §5.2)';
+const NOT_CRLF = 'a line does not end with CRLF (RFC 9112 §2.2)';
+const CONTROL = 'the head has control characters';
+const SPACED = 'a header name has characters that are not allowed (white space before the colon included)';
+
+/** Reads field lines up to the empty line that ends `text`. A string is what is wrong. */
+function readFields(text: string, fieldsMax: number): FieldsRead | string {
+  const read: FieldsRead = { text, names: [], values: [], starts: [], flags: [], allFlags: 0, connectionNames: null, encodedEdit: null, encodedContext: null, encoded: '' };
   const last = text.length - 2; // where the empty line begins
+  let at = 0;
   while (at < last) {
-    const end = text.indexOf('\r\n', at);
+    const end = text.indexOf('\r', at);
+    if (text.charCodeAt(end + 1) !== 10) return NOT_CRLF;
     const colon = text.indexOf(':', at);
-    if (colon < 0 || colon > end) return 'a header line has no colon';
+    if (colon < 0 || colon > end) return text.charCodeAt(at) === 32 || text.charCodeAt(at) === 9 ? FOLDED : 'a header line has no colon';
     const name = nameOf(text.slice(at, colon));
-    if (name === undefined) return colon === at ? 'a header line has no name' : 'a header name has characters that are not allowed (white space before the colon included)';
+    if (name === undefined) {
+      const first = text.charCodeAt(at);
+      return colon === at ? 'a header line has no name' : first === 32 || first === 9 ? FOLDED : text.slice(at, colon).includes('\n') ? NOT_CRLF : SPACED;
+    }
     let from = colon + 1;
     let to = end;
     while (from < to && (text.charCodeAt(from) === 32 || text.charCodeAt(from) === 9)) from += 1;
     while (to > from && (text.charCodeAt(to - 1) === 32 || text.charCodeAt(to - 1) === 9)) to -= 1;
+    for (let i = from; i < to; i++) {
+      const code = text.charCodeAt(i);
+      if (code < 32 ? code !== 9 : code === 127) return code === 10 ? NOT_CRLF : CONTROL;
+    }
     if (read.names.length >= fieldsMax) return 'too many header lines';
     read.names.push(name.lower);
     read.values.push(text.slice(from, to));
@@ -268,11 +297,10 @@ export function portOf(authority: string): number | undefined {
 }
 
 /**
- * Reads one request head: `text` is the head in latin1 with its empty line. Everything that two readers could understand
+ * Reads one request head: `text` is the head in latin1 with its empty line, `last` the head before it on the same connection. Everything that two readers could understand
  * differently is refused (RFC 9112 §3, §5, §6; request smuggling).
  */
-export function parseRequestHead(text: string, fieldsMax = 200): RequestHead | BadHead {
-  if (FORBIDDEN.test(text)) return bad(/\n[ \t]/.test(text) ? 'a header line is folded (RFC 9112 §5.2)' : /\r[^\n]|[^\r]\n/.test(text) ? 'a line does not end with CRLF (RFC 9112 §2.2)' : 'the head has control characters');
+export function parseRequestHead(text: string, fieldsMax = 200, last: RequestHead | null = null): RequestHead | BadHead {
   const lineEnd = text.indexOf('\r\n');
   const firstSpace = text.indexOf(' ');
   const secondSpace = text.indexOf(' ', firstSpace + 1);
@@ -283,12 +311,17 @@ export function parseRequestHead(text: string, fieldsMax = 200): RequestHead | B
     return /^HTTP\/[0-9](\.[0-9])?$/.test(version) ? bad(`${version} is not spoken here`, 505) : bad('the request line is not "METHOD target HTTP/1.1"');
   }
   const minorVersion = version === 'HTTP/1.1' ? 1 : 0;
-  if (!METHOD.test(method)) return bad('the method is not a token');
   let target = text.slice(firstSpace + 1, secondSpace);
   if (!TARGET.test(target)) return bad('the request target has characters that must be percent-encoded, or a fragment');
+  const block = text.slice(lineEnd + 2);
+  // Heads repeat on a connection; what was checked for the same bytes holds for these.
+  if (last !== null && last.method === method && last.minorVersion === minorVersion && target.charCodeAt(0) === 47 && last.isOriginForm && last.fields.text === block) {
+    return { method, target, minorVersion, host: last.host, isOriginForm: true, fields: last.fields, framing: last.framing, bodyBytes: last.bodyBytes, keepAlive: last.keepAlive, upgrade: last.upgrade, expectsContinue: last.expectsContinue };
+  }
+  if (!METHOD.test(method)) return bad('the method is not a token');
   if (method === 'CONNECT') return bad('CONNECT is not offered here', 405);
 
-  const read = readFields(text, lineEnd + 2, fieldsMax);
+  const read = readFields(block, fieldsMax);
   if (typeof read === 'string') return read === 'too many header lines' ? bad(read, 431) : bad(read);
 
   let host = '';
@@ -301,7 +334,8 @@ export function parseRequestHead(text: string, fieldsMax = 200): RequestHead | B
     return bad('Host is missing (RFC 9112 §3.2)');
   }
 
-  if (target.charCodeAt(0) !== 47) {
+  const isOriginForm = target.charCodeAt(0) === 47;
+  if (!isOriginForm) {
     if (target === '*') {
       if (method !== 'OPTIONS') return bad('the target * is only for OPTIONS (RFC 9112 §3.2.4)');
     } else {
@@ -347,17 +381,14 @@ export function parseRequestHead(text: string, fieldsMax = 200): RequestHead | B
       expectsContinue = minorVersion === 1 && framing !== 'none';
     }
   }
+  read.connectionNames = connection.names;
   return {
     method,
     target,
     minorVersion,
     host,
+    isOriginForm,
     fields: read,
-    text,
-    starts: read.starts,
-    flags: read.flags,
-    allFlags: read.allFlags,
-    connectionNames: connection.names,
     framing,
     bodyBytes,
     keepAlive: minorVersion === 1 ? !connection.close : connection.keepAlive && !connection.close,
@@ -370,21 +401,20 @@ export function parseRequestHead(text: string, fieldsMax = 200): RequestHead | B
  * Reads one response head. Devices are sloppy, so where the RFC lets a proxy mend a response it is mended: folded lines, white space
  * before a colon (RFC 9112 §5.1, §5.2), equal Content-Length lines (RFC 9110 §8.6). What could hide a second answer is refused.
  */
-export function parseResponseHead(received: string, method: string, fieldsMax = 200): ResponseHead | BadHead {
-  let text = received;
-  if (FORBIDDEN.test(text)) {
-    text = mendResponse(text);
-    if (FORBIDDEN.test(text)) return bad('the head has control characters');
-  }
-  const lineEnd = text.indexOf('\r\n');
-  const start = /^HTTP\/1\.([01]) ([1-9][0-9][0-9])(?: ?(.*))?$/.exec(text.slice(0, lineEnd));
+export function parseResponseHead(text: string, method: string, fieldsMax = 200, last: ResponseHead | null = null): ResponseHead | BadHead {
+  const lineEnd = text.indexOf('\n') + 1;
+  const line = text.slice(0, lineEnd);
+  let block = text.slice(lineEnd);
+  if (last !== null && last.line === line && last.fields.text === block && last.isForHead === (method === 'HEAD')) return last;
+  // eslint-disable-next-line no-control-regex
+  const start = /^HTTP\/1\.([01]) ([1-9][0-9][0-9])(?: ?([^\x00-\x08\x0a-\x1f\x7f]*))?\r?\n$/.exec(line);
   if (!start) return bad('the first line is not an HTTP/1 status line');
   const minorVersion = start[1] === '1' ? 1 : 0;
   const status = Number(start[2]);
-  let read = readFields(text, lineEnd + 2, fieldsMax);
-  if (typeof read === 'string' && /white space/.test(read)) {
-    text = text.replaceAll(/\r\n([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+:/g, '\r\n$1:');
-    read = readFields(text, lineEnd + 2, fieldsMax);
+  let read = readFields(block, fieldsMax);
+  if (read === NOT_CRLF || read === FOLDED || read === SPACED || (typeof read !== 'string' && !block.endsWith('\r\n'))) {
+    block = mendResponse(block);
+    read = readFields(block, fieldsMax);
   }
   if (typeof read === 'string') return bad(read);
   const connection = readConnection(read);
@@ -408,17 +438,15 @@ export function parseResponseHead(received: string, method: string, fieldsMax = 
   } else {
     framing = 'close';
   }
+  read.connectionNames = connection.names;
   const protocols = read.allFlags & is.upgrade ? valuesFlagged(read, is.upgrade) : [];
   return {
     status,
     reason: start[3] ?? '',
+    line,
+    isForHead: method === 'HEAD',
     minorVersion,
     fields: read,
-    text,
-    starts: read.starts,
-    flags: read.flags,
-    allFlags: read.allFlags,
-    connectionNames: connection.names,
     framing,
     bodyBytes,
     keepAlive: framing !== 'close' && (minorVersion === 1 ? !connection.close : connection.keepAlive && !connection.close),
@@ -426,9 +454,9 @@ export function parseResponseHead(received: string, method: string, fieldsMax = 
   };
 }
 
-/** Bare line feeds and folded lines in an answer's head, mended as RFC 9112 §2.2 and §5.2 allow. */
-function mendResponse(text: string): string {
-  return text.replaceAll(/\r?\n/g, '\r\n').replaceAll(/[ \t]*\r\n[ \t]+/g, ' ');
+/** Bare line feeds, folded lines and space before a colon in an answer's head, mended as RFC 9112 §2.2, §5.1 and §5.2 allow. */
+function mendResponse(block: string): string {
+  return block.replaceAll(/\r?\n/g, '\r\n').replaceAll(/[ \t]*\r\n[ \t]+/g, ' ').replaceAll(/(^|\n)([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+:/g, '$1$2:');
 }
 
 /** The end of an answer's head, for which a bare line feed ends a line too (RFC 9112 §2.2: MAY). */
@@ -455,41 +483,43 @@ export interface HeadEdit<Context> {
  * The field lines of a head after an edit, each with its CRLF; without the empty line. Lines that arrived in the canonical form
  * `Name: value` and stay are copied in runs.
  */
-export function encodeFields<Context>(head: Head, edit: HeadEdit<Context>, context: Context): string {
-  const { text, starts, flags, fields } = head;
+export function encodeFields<Context>(block: FieldBlock, edit: HeadEdit<Context>, context: Context): string {
+  if (block.encodedEdit === edit && block.encodedContext === context) return block.encoded;
+  const encoded = encodeFieldsAnew(block, edit, context);
+  block.encodedEdit = edit;
+  block.encodedContext = context;
+  block.encoded = encoded;
+  return encoded;
+}
+
+function encodeFieldsAnew<Context>(block: FieldBlock, edit: HeadEdit<Context>, context: Context): string {
+  const { text, starts, flags } = block;
   let out = '';
-  let runFrom = starts[0]!;
+  let runFrom = 0;
   const count = flags.length;
-  const named = head.connectionNames;
-  if (named === null && !(head.allFlags & (edit.drop | edit.ask)) && isCanonical(head)) return text.slice(runFrom, starts[count]);
+  const named = block.connectionNames;
   for (let i = 0; i < count; i++) {
     const flag = flags[i]!;
     const lineAt = starts[i]!;
-    const next = starts[i + 1]!;
     let line: string | null | undefined;
-    if (flag & edit.drop || (named !== null && named.includes(fields.names[i]!))) line = null;
+    if (flag & edit.drop || (named !== null && named.includes(block.names[i]!))) line = null;
     else if (flag & edit.ask) {
-      const before = fields.values[i]!;
-      const value = edit.value!(fields.names[i]!, before, context);
+      const before = block.values[i]!;
+      const value = edit.value!(block.names[i]!, before, context);
       if (value === null) line = null;
       else if (value !== before) line = `${text.slice(lineAt, text.indexOf(':', lineAt))}: ${value}\r\n`;
     }
-    if (line === undefined && !isCanonicalLine(head, i)) line = `${text.slice(lineAt, text.indexOf(':', lineAt))}: ${fields.values[i]!}\r\n`;
+    if (line === undefined && !isCanonicalLine(block, i)) line = `${text.slice(lineAt, text.indexOf(':', lineAt))}: ${block.values[i]!}\r\n`;
     if (line === undefined) continue;
     if (runFrom < lineAt) out += text.slice(runFrom, lineAt);
     if (line !== null) out += line;
-    runFrom = next;
+    runFrom = starts[i + 1]!;
   }
   return runFrom < starts[count]! ? out + text.slice(runFrom, starts[count]) : out;
 }
 
-function isCanonicalLine(head: Head, i: number): boolean {
+function isCanonicalLine(block: FieldBlock, i: number): boolean {
   // name ": " value CRLF, nothing else
-  const lineBytes = head.starts[i + 1]! - head.starts[i]!;
-  return lineBytes === head.fields.names[i]!.length + 2 + head.fields.values[i]!.length + 2;
-}
-
-function isCanonical(head: Head): boolean {
-  for (let i = 0; i < head.flags.length; i++) if (!isCanonicalLine(head, i)) return false;
-  return true;
+  const lineBytes = block.starts[i + 1]! - block.starts[i]!;
+  return lineBytes === block.names[i]!.length + 2 + block.values[i]!.length + 2;
 }

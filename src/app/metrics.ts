@@ -1,0 +1,65 @@
+// Prometheus text. Everything is read from counters when somebody asks; nothing is observed on the data path.
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import { DURATION_BOUNDS_MS, type TrafficCounts } from '#proxy/meter.ts';
+
+export interface MetricsSource {
+  readonly counts: TrafficCounts;
+  links(): number;
+  streams(): number;
+  visits(): number;
+  linkBytes(): { readonly in: number; readonly out: number };
+  upstreamsIdle(): number;
+  budgetHeld(): number;
+  journalDropped(): number;
+  devices(): { readonly all: number; readonly online: number };
+  revision(): number;
+}
+
+export interface Metrics {
+  readonly contentType: string;
+  text(): Promise<string>;
+}
+
+export function buildMetrics(source: MetricsSource, version: string): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry, prefix: 'postern_' });
+  const gauge = (name: string, help: string, read: () => number) => new Gauge({ name: `postern_${name}`, help, registers: [registry], collect() { this.set(read()); } });
+  const counter = (name: string, help: string, read: () => number) => new Counter({ name: `postern_${name}`, help, registers: [registry], collect() { this.reset(); this.inc(read()); } });
+  const { counts } = source;
+  gauge('links', 'Links that stand now', source.links);
+  gauge('streams', 'Streams open in links now', source.streams);
+  gauge('visits', 'Visits open now', source.visits);
+  gauge('devices', 'Devices known', () => source.devices().all);
+  gauge('devices_online', 'Devices whose agent has a link', () => source.devices().online);
+  gauge('conns', 'Client connections open now', () => counts.connsOpen);
+  gauge('upstreams_idle', 'Upstream connections waiting for their next exchange', source.upstreamsIdle);
+  gauge('tunnel_held_bytes', 'Bytes held in streams', source.budgetHeld);
+  gauge('config_revision', 'Revision of the configuration in force', source.revision);
+  counter('conns_accepted_total', 'Client connections accepted', () => counts.connsAccepted);
+  counter('conns_refused_total', 'Client connections refused before HTTP', () => counts.connsRefused);
+  counter('tls_handshakes_total', 'TLS handshakes finished', () => counts.handshakesDone);
+  counter('tls_handshake_failures_total', 'TLS handshakes failed', () => counts.handshakesFailed);
+  counter('http_requests_total', 'Exchanges carried', () => counts.requests);
+  counter('http_refusals_total', 'Requests refused by the gateway', () => counts.refusals);
+  counter('http_request_body_bytes_total', 'Bytes of request bodies and upgraded connections towards upstreams', () => counts.bytesIn);
+  counter('http_answer_body_bytes_total', 'Bytes of answer bodies and upgraded connections from upstreams', () => counts.bytesOut);
+  counter('upstream_dials_total', 'Connections opened to upstreams', () => counts.upstreamDials);
+  counter('upstream_reuses_total', 'Exchanges on a connection that was open already', () => counts.upstreamReuses);
+  counter('upstream_failures_total', 'Exchanges that failed at the upstream', () => counts.upstreamFailures);
+  counter('journal_dropped_total', 'Journal lines dropped by its bound', source.journalDropped);
+  new Counter({ name: 'postern_link_bytes_total', help: 'Bytes in links, by direction seen from the gateway', labelNames: ['direction'], registers: [registry], collect() { const bytes = source.linkBytes(); this.reset(); this.inc({ direction: 'in' }, bytes.in); this.inc({ direction: 'out' }, bytes.out); } });
+  new Counter({ name: 'postern_http_answers_total', help: 'Answers, by class of status', labelNames: ['class'], registers: [registry], collect() { this.reset(); for (let i = 1; i <= 5; i++) this.inc({ class: `${i}xx` }, counts.answers[i]!); } });
+  new Gauge({ name: 'postern_build_info', help: 'Always 1; the version is a label', labelNames: ['version', 'runtime'], registers: [registry], collect() { this.set({ version, runtime: process.version }, 1); } });
+  // A histogram of ours, because prom-client's would have to be observed per exchange.
+  const durations = () => {
+    let sum = 0;
+    let lines = '# HELP postern_http_duration_seconds From a request head to the end of its answer\n# TYPE postern_http_duration_seconds histogram\n';
+    DURATION_BOUNDS_MS.forEach((bound, i) => {
+      sum += counts.durationCounts[i]!;
+      lines += `postern_http_duration_seconds_bucket{le="${bound / 1000}"} ${sum}\n`;
+    });
+    sum += counts.durationCounts[DURATION_BOUNDS_MS.length]!;
+    return `${lines}postern_http_duration_seconds_bucket{le="+Inf"} ${sum}\npostern_http_duration_seconds_sum ${counts.durationSumMs / 1000}\npostern_http_duration_seconds_count ${sum}\n`;
+  };
+  return { contentType: registry.contentType, text: async () => `${await registry.metrics()}\n${durations()}` };
+}

@@ -1,0 +1,51 @@
+// Who can read the data folder is the operator: a token in a file there lets the command line on this machine work without a login.
+// It speaks for the oldest owner, is made anew at each start, and is kept nowhere else.
+import type { Clock } from '#base/clock.ts';
+import type { Id, Random } from '#base/ids.ts';
+import { digestOf } from '#base/secret.ts';
+import { newTokenText } from '#model/credentials.ts';
+import type { Person, Token } from '#model/rows.ts';
+import type { Tables } from '#model/tables.ts';
+import type { DataFolder } from '#store/data-folder.ts';
+
+export interface OperatorOptions {
+  readonly folder: DataFolder;
+  readonly tables: Tables;
+  readonly random: Random;
+  readonly clock: Clock;
+  readonly newId: () => Id;
+  readonly address: () => string;
+  readonly caPem: string;
+}
+
+const FILE = 'operator.json';
+
+export async function keepOperator(options: OperatorOptions): Promise<{ close(): Promise<void> }> {
+  const { folder, tables, clock } = options;
+  const id = options.newId();
+  const secret = newTokenText(options.random, id);
+  await folder.write(FILE, Buffer.from(`${JSON.stringify({ address: options.address(), token: secret, caPem: options.caPem })}\n`));
+  const owner = (): Person | undefined => {
+    let oldest: Person | undefined;
+    for (const person of tables.people.values()) {
+      if (person.locked || (oldest && oldest.createdAt <= person.createdAt)) continue;
+      if (tables.rightsOf('person', person.id).some((right) => right.scopeKind === 'gateway' && right.action === 'administer')) oldest = person;
+    }
+    return oldest;
+  };
+  let now: Token | undefined;
+  const settle = () => {
+    const person = owner();
+    if (person?.id === now?.personId) return;
+    now = person && { id, customerId: person.customerId, personId: person.id, name: 'operator on this machine', secretDigest: digestOf(secret), createdAt: clock.nowMs(), lastUsedAt: null, expiresAt: null };
+    tables.tokens.publish(now ? { put: [now] } : { removed: [id] });
+  };
+  settle();
+  const stops = [tables.people.watch(settle), tables.rights.watch(settle)];
+  return {
+    async close() {
+      for (const stop of stops) stop();
+      await folder.remove(FILE);
+    },
+  };
+}
