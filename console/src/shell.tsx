@@ -53,13 +53,13 @@ export function Shell() {
     return () => removeEventListener('keydown', onKey);
   }, []);
   return (
-    <div className="min-h-dvh lg:grid lg:grid-cols-[15rem_minmax(0,1fr)]">
+    <div className="min-h-dvh lg:grid lg:grid-cols-[14rem_minmax(0,1fr)]">
       <a href="#content" className="sr-only focus:not-sr-only focus:fixed focus:top-3 focus:left-3 focus:z-60 focus:rounded-lg focus:bg-surface focus:px-4 focus:py-2 focus:shadow-2">
         {text.common.skip}
       </a>
       <Sidebar places={places} onSearch={() => setPalette(true)} />
       <TopBar onSearch={() => setPalette(true)} />
-      <main id="content" tabIndex={-1} className="mx-auto w-full max-w-7xl min-w-0 px-4 pt-5 pb-24 outline-none sm:px-6 lg:px-8 lg:pt-8 lg:pb-12">
+      <main id="content" tabIndex={-1} className="mx-auto w-full max-w-7xl min-w-0 px-4 pt-5 pb-24 outline-none sm:px-6 lg:px-7 lg:pt-8 lg:pb-12">
         <Outlet />
       </main>
       <BottomBar places={places} />
@@ -80,7 +80,7 @@ function Sidebar({ places, onSearch }: { places: readonly Place[]; onSearch: () 
       </Link>
       <button type="button" onClick={onSearch} className="mb-4 flex h-9 items-center gap-2 rounded-lg border border-line bg-sunken px-2.5 text-sm text-ink-3 hover:border-line-strong hover:text-ink-2">
         <Icon name="search" size={15} />
-        <span className="flex-1 truncate text-left">{text.nav.search}</span>
+        <span className="flex-1 truncate text-left">{text.nav.searchShort}</span>
         <kbd className="rounded border border-line-strong bg-surface px-1 font-mono text-[0.6875rem]">{/Mac|iPhone|iPad/.test(navigator.platform) ? '⌘K' : 'Ctrl K'}</kbd>
       </button>
       <nav aria-label={text.nav.main} className="flex flex-col gap-0.5">

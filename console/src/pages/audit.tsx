@@ -55,7 +55,7 @@ export function AuditPage() {
           {lines.length === 0 ? (
             filtered ? <Empty icon="search" title={text.audit.nothing} action={<Button onClick={clear}>{text.audit.clear}</Button>} /> : <Empty icon="audit" title={text.audit.none}>{text.audit.noneAbout}</Empty>
           ) : (
-            <div className="overflow-x-auto">
+            <div className="relative overflow-x-auto">
               <table className="w-full text-sm num">
                 <thead>
                   <tr className="border-b border-line">
@@ -134,7 +134,7 @@ function AuditRow({ line, onShow }: { line: AuditLineView; onShow: () => void })
       </td>
       <td className={`${cellClass} hidden align-top font-mono text-xs text-ink-2 lg:table-cell`}>{line.actor.from || '–'}</td>
       <td className={`${cellClass} hidden w-2/5 align-top text-xs text-ink-2 md:table-cell`}>
-        <FlatFacts facts={line.detail} max={5} />
+        <FlatFacts facts={line.detail} max={7} />
       </td>
     </tr>
   );

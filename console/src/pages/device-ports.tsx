@@ -66,17 +66,19 @@ function Certificate({ device, port }: { device: DeviceView; port: PortView }) {
     <div className="flex w-full flex-wrap items-center gap-x-3 gap-y-1.5 rounded-lg bg-sunken px-3 py-2 text-xs text-ink-2">
       <Icon name="shield" size={15} className={port.fingerprint ? 'text-ok-ink' : 'text-ink-3'} />
       {port.fingerprint ? (
-        <>
-          <span>{text.device.fingerprint}</span>
-          <span className="max-w-full min-w-0 flex-1 basis-40">
+        <span className="min-w-0 flex-1 basis-44">
+          {text.device.fingerprint}
+          <span className="-ml-1 block">
             <CopyValue value={fingerprint(port.fingerprint)} label={text.device.fingerprint} />
           </span>
-        </>
+        </span>
       ) : (
-        <span className="flex-1 basis-52">{text.device.fingerprintNone}</span>
+        <span className="min-w-0 flex-1 basis-44">{text.device.fingerprintNone}</span>
       )}
+      <span className="flex gap-1">
       {administers && port.fingerprint ? <Button size="sm" tone="quiet" onClick={() => setQuestion('forget')}>{text.device.forget}</Button> : null}
-      {administers ? <Button size="sm" tone="quiet" onClick={() => setQuestion('pin')}>{text.device.pin}</Button> : null}
+      {administers ? <Button size="sm" tone="quiet" onClick={() => setQuestion('pin')}>{port.fingerprint ? text.device.pin : text.device.pinFirst}</Button> : null}
+      </span>
       <Confirm open={question === 'forget'} onClose={close} title={text.device.forgetTitle} about={text.device.forgetAbout} action={text.device.forget} run={() => call('forgetFingerprint', { params }).then((next) => (say(text.device.forgotten), refreshDevice(next)))} />
       <Dialog open={question === 'pin'} onClose={close} title={text.device.pinTitle} about={text.device.pinAbout}>
         <PinForm device={device} port={port} onClose={close} />

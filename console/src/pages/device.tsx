@@ -194,7 +194,7 @@ function LinkCard({ device }: { device: DeviceView }) {
     <Card title={text.device.link} about={text.device.linkAbout}>
       {link ? (
         <div className="flex flex-col gap-4">
-          <dl className="grid grid-cols-2 gap-x-4 gap-y-3 sm:grid-cols-4">
+          <dl className="flex flex-wrap gap-x-8 gap-y-3">
             <Figure label={text.device.facts.rtt} value={rtt(link.rttMs)} />
             <Figure label={text.device.facts.streams} value={count(link.streams)} />
             <Figure label={text.device.facts.traffic} value={`${bytes(link.bytesIn)} / ${bytes(link.bytesOut)}`} title={text.device.trafficOf(bytes(link.bytesIn), bytes(link.bytesOut))} />
@@ -226,13 +226,14 @@ function CommandsCard({ device }: { device: DeviceView }) {
   const others = tcp.filter((port) => port !== ssh).slice(0, 4);
   const login = `postern login ${me.data?.console ?? location.origin}`;
   return (
-    <Card title={text.device.commands} about={text.device.commandsAbout(login)}>
+    <Card title={text.device.commands} about={text.device.commandsAbout}>
       {ssh || others.length > 0 ? (
         <div className="flex flex-col gap-3.5">
+          <Command label={text.device.login} value={login} />
           {ssh ? <Command label={text.device.ssh} value={`postern ssh ${device.label}`} /> : null}
           {ssh ? <Command label={text.device.sshConfig} value={`ssh -o ProxyCommand='postern connect ${device.label} ${ssh.number}' USER@${device.label}`} /> : null}
           {others.map((port) => (
-            <Command key={port.number} label={text.device.forward(port.name || text.device.unnamed(port.kind))} value={`postern forward ${device.label} ${port.number}${port.number < 1024 ? `:${port.number + 8000}` : ''}`} />
+            <Command key={port.number} label={text.device.forward(port.name || text.device.unnamed(port.kind))} value={`postern forward ${device.label} ${port.number}${port.number < 1024 ? `:${port.number + 10_000}` : ''}`} />
           ))}
         </div>
       ) : (

@@ -25,7 +25,7 @@ const traffic = (device: DeviceView) => (device.link ? device.link.bytesIn + dev
 
 const columns = helper.columns([
   helper.accessor('name', { id: 'name', header: text.devices.columns.name, sortFn: 'alphanumeric', sortDescFirst: false, cell: ({ row }) => <NameCell device={row.original} /> }),
-  helper.accessor('siteName', { id: 'site', header: text.devices.columns.site, sortFn: 'alphanumeric', sortDescFirst: false, cell: (cell) => <span className="text-ink-2">{cell.getValue()}</span> }),
+  helper.accessor('siteName', { id: 'site', header: text.devices.columns.site, sortFn: 'alphanumeric', sortDescFirst: false, cell: (cell) => <span className="block max-w-32 truncate text-ink-2" title={cell.getValue()}>{cell.getValue()}</span> }),
   helper.accessor((device) => device.link?.rttMs ?? undefined, { id: 'rtt', header: text.devices.columns.rtt, sortFn: 'basic', sortDescFirst: false, sortUndefined: 'last', cell: (cell) => rtt(cell.getValue()) }),
   helper.accessor(traffic, { id: 'bytes', header: text.devices.columns.bytes, sortFn: 'basic', sortUndefined: 'last', cell: ({ row }) => <TrafficCell device={row.original} /> }),
   helper.accessor((device) => device.link?.streams, { id: 'streams', header: text.devices.columns.streams, sortFn: 'basic', sortUndefined: 'last', cell: (cell) => { const value = cell.getValue(); return value === undefined ? '–' : count(value); } }),
@@ -77,7 +77,7 @@ function SeenCell({ device }: { device: DeviceView }) {
     <div className="min-w-0 text-ink-2">
       <Time at={device.lastSeenAt} never={text.devices.neverSeen} />
       {device.lastLeftWhy ? (
-        <p className="max-w-56 truncate text-xs text-ink-3" title={device.lastLeftWhy}>
+        <p className="max-w-36 truncate text-xs text-ink-3 2xl:max-w-64" title={device.lastLeftWhy}>
           {device.lastLeftWhy}
         </p>
       ) : null}
@@ -218,7 +218,7 @@ function DeviceTable({ items, sorting, onSort }: { items: DeviceView[]; sorting:
     else if (event.key === 'o' && device.url && device.may.includes('open')) window.open(device.url, '_blank', 'noopener');
   };
   return (
-    <div className="overflow-x-auto">
+    <div className="relative overflow-x-auto">
       <table className="w-full text-sm num">
         <thead>
           {table.getHeaderGroups().map((group) => (
@@ -227,7 +227,7 @@ function DeviceTable({ items, sorting, onSort }: { items: DeviceView[]; sorting:
                 const sorted = header.column.getIsSorted();
                 return (
                   <th key={header.id} scope="col" aria-sort={sorted === 'asc' ? 'ascending' : sorted === 'desc' ? 'descending' : undefined} className={`${headClass} ${HIDDEN_BELOW[header.column.id] ?? ''} ${NUMERIC.has(header.column.id) ? 'text-right' : ''}`}>
-                    <button type="button" onClick={header.column.getToggleSortingHandler()} className="-mx-1.5 inline-flex items-center gap-1 rounded-md px-1.5 py-0.5 whitespace-nowrap hover:bg-sunken hover:text-ink">
+                    <button type="button" onClick={header.column.getToggleSortingHandler()} className={`-mx-1.5 inline-flex items-center gap-1 rounded-md px-1.5 py-0.5 whitespace-nowrap hover:bg-sunken hover:text-ink ${NUMERIC.has(header.column.id) ? 'flex-row-reverse' : ''}`}>
                       <table.FlexRender header={header} />
                       <Icon name="down" size={11} className={`transition-transform ${sorted ? '' : 'opacity-0'} ${sorted === 'asc' ? 'rotate-180' : ''}`} />
                     </button>
@@ -256,14 +256,14 @@ function DeviceTable({ items, sorting, onSort }: { items: DeviceView[]; sorting:
               className="cursor-pointer hover:bg-sunken/60 focus-visible:bg-accent-soft/50 focus-visible:-outline-offset-2"
             >
               {row.getAllCells().map((cell) => (
-                <td key={cell.id} className={`${cellClass} ${cell.column.id === 'name' ? 'w-full max-w-0 sm:w-auto sm:max-w-80' : ''} ${HIDDEN_BELOW[cell.column.id] ?? ''} ${NUMERIC.has(cell.column.id) ? 'text-right whitespace-nowrap' : ''} ${row.original.online ? '' : NUMERIC.has(cell.column.id) ? 'text-ink-3' : ''}`}>
+                <td key={cell.id} className={`${cellClass} ${cell.column.id === 'name' ? 'w-full max-w-0' : ''} ${HIDDEN_BELOW[cell.column.id] ?? ''} ${NUMERIC.has(cell.column.id) ? 'text-right whitespace-nowrap' : ''} ${row.original.online ? '' : NUMERIC.has(cell.column.id) ? 'text-ink-3' : ''}`}>
                   <table.FlexRender cell={cell} />
                 </td>
               ))}
               <td className={`${cellClass} w-px text-right`}>
                 {row.original.url && row.original.may.includes('open') ? (
                   <a href={row.original.url} target="_blank" rel="noopener" aria-label={text.devices.openNew(row.original.name)} title={text.devices.openNew(row.original.name)} className={`${buttonClass('plain', 'sm')} ${row.original.online && !row.original.locked ? '' : 'opacity-60'}`}>
-                    <Icon name="open" size={14} />
+                    <Icon name="open" size={14} className="sm:max-2xl:hidden" />
                     <span className="hidden sm:inline">{text.device.open}</span>
                   </a>
                 ) : null}

@@ -48,12 +48,16 @@ function JournalRow({ line }: { line: JournalLineView }) {
     <li className="px-4 py-2.5 sm:px-5">
       <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
         <Badge mood={refused ? 'bad' : 'neutral'}>{eventName(line.event)}</Badge>
-        {why ? <span className="min-w-0 font-medium break-words">{String(why)}</span> : null}
-        {rule ? <span className="font-mono text-xs text-ink-2">{String(rule)}</span> : null}
         <time dateTime={new Date(line.at).toISOString()} title={absolute(line.at)} className="ml-auto text-xs whitespace-nowrap text-ink-3 num">
           {shortAbsolute(line.at)}
         </time>
       </div>
+      {why || rule ? (
+        <p className="mt-1 flex flex-wrap items-baseline gap-x-2.5">
+          {why ? <span className="min-w-0 font-medium break-words">{String(why)}</span> : null}
+          {rule ? <span className="min-w-0 font-mono text-xs break-words text-ink-2">{String(rule)}</span> : null}
+        </p>
+      ) : null}
       <div className="mt-1 text-xs text-ink-2">
         <FlatFacts facts={rest} />
       </div>

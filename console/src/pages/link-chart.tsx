@@ -22,7 +22,7 @@ function optionsFor(width: number): uPlot.Options {
     padding: [10, 0, 0, 0],
     scales: { x: { time: true }, rate: { range: (_, __, max) => [0, Math.max(max || 0, 1_000) * 1.15] }, rtt: { range: (_, __, max) => [0, Math.max(max || 0, 5) * 1.6] } },
     axes: [
-      { ...axis, grid: { show: false }, size: 26, space: 70, values: (_, ticks) => ticks.map((tick) => new Date(tick * 1000).toLocaleTimeString('en-GB')) },
+      { ...axis, grid: { show: false }, size: 26, space: 70, incrs: [1, 5, 10, 15, 30, 60, 120, 300], values: (_, ticks) => ticks.map((tick) => new Date(tick * 1000).toLocaleTimeString('en-GB')) },
       { ...axis, scale: 'rate', size: 68, space: 36, values: (_, ticks) => ticks.map((tick) => (tick === 0 ? '0' : rate(tick))) },
       { ...axis, scale: 'rtt', side: 1, size: 56, space: 36, grid: { show: false }, values: (_, ticks) => ticks.map((tick) => (tick === 0 ? '' : rtt(tick))) },
     ],

@@ -257,7 +257,7 @@ function InviteForm({ onMade, onClose }: { onMade: (made: { name: string; addres
     <Form onSubmit={() => void send()}>
       <TextField label={text.people.inviteName} value={name} onValue={setName} error={tried && !name.trim() ? text.add.problems.name : undefined} maxLength={100} autoComplete="off" autoFocus />
       <div>
-        <p className="mb-1 text-sm font-medium">{text.invite.offers}</p>
+        <p className="mb-1 text-sm font-medium">{text.people.inviteRights}</p>
         <p className="mb-2 text-sm text-ink-2">{text.people.rightsAbout}</p>
         <RightsEditor rights={rights} onRights={setRights} problem={tried ? wrong : null} />
       </div>

@@ -62,7 +62,7 @@ export function RightsEditor({ rights, onRights, problem }: { rights: readonly R
           <IconButton icon="trash" size="sm" label={text.people.removeRight} className="sm:order-last" onClick={() => onRights(rights.filter((each) => each.key !== right.key))} />
           <div className="col-span-3 min-w-0 sm:col-span-1">
             {right.scopeKind === 'gateway' ? (
-              <span className="text-sm text-ink-3">{text.scope.gatewayLong}</span>
+              <span className="text-sm text-ink-3">{text.scope.gatewayNote}</span>
             ) : right.scopeKind === 'device' ? (
               <DevicePicker right={right} onPick={(scopeId, scopeName) => change(right.key, { scopeId, scopeName })} />
             ) : (

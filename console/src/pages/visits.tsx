@@ -24,14 +24,13 @@ export function VisitsCard({ deviceId }: { deviceId: string }) {
             {text.visits.noneAbout}
           </Empty>
         ) : (
-          <div className="overflow-x-auto">
+          <div className="relative overflow-x-auto">
             <table className="w-full text-sm num">
               <thead>
                 <tr className="border-y border-line">
                   <th scope="col" className={headClass}>{text.visits.who}</th>
                   <th scope="col" className={headClass}>{text.visits.what}</th>
-                  <th scope="col" className={`${headClass} hidden sm:table-cell`}>{text.visits.when}</th>
-                  <th scope="col" className={headClass}>{text.visits.how}</th>
+                  <th scope="col" className={headClass}>{text.visits.when}</th>
                   <th scope="col" className={`${headClass} hidden text-right md:table-cell`}>{text.visits.traffic}</th>
                   <th scope="col" className={headClass}><span className="sr-only">{text.visits.close}</span></th>
                 </tr>
@@ -66,15 +65,17 @@ function VisitRow({ visit }: { visit: VisitView }) {
           <span className="max-w-40 truncate">{visit.who.name}</span>
           {visit.live ? <Badge mood="ok">{text.visits.live}</Badge> : null}
         </div>
-        <div className="text-xs text-ink-3">{text.visits.from(visit.who.from)}</div>
+        <div className="font-mono text-xs text-ink-3">{visit.who.from}</div>
       </td>
       <td className={`${cellClass} whitespace-nowrap`}>
         {visit.port} <span className="text-ink-3">{visit.kind}</span>
       </td>
-      <td className={`${cellClass} hidden text-ink-2 sm:table-cell`}><Time at={visit.openedAt} /></td>
       <td className={cellClass}>
-        <span className="whitespace-nowrap">{duration((visit.closedAt ?? Math.max(now, visit.openedAt)) - visit.openedAt)}</span>
-        {visit.why ? <div className="max-w-44 truncate text-xs text-ink-3" title={visit.why}>{visit.why}</div> : null}
+        <Time at={visit.openedAt} />
+        <div className="max-w-52 truncate text-xs text-ink-3" title={visit.why ?? undefined}>
+          {text.visits.lasted(duration((visit.closedAt ?? Math.max(now, visit.openedAt)) - visit.openedAt))}
+          {visit.why ? ` · ${visit.why}` : ''}
+        </div>
       </td>
       <td className={`${cellClass} hidden text-right whitespace-nowrap md:table-cell`}>
         <span title={text.devices.inOut}>{bytes(visit.bytesIn)} <span className="text-ink-3">/</span> {bytes(visit.bytesOut)}</span>

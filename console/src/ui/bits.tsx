@@ -156,7 +156,7 @@ function useCopy(value: string): readonly [state: 'idle' | 'done' | 'failed', co
 export function CopyBlock({ value, label, secret = false }: { value: string; label: string; secret?: boolean }) {
   const [state, copy] = useCopy(value);
   return (
-    <div className={`flex items-stretch overflow-hidden rounded-xl border ${secret ? 'border-accent/40 bg-accent-soft' : 'border-line bg-sunken'}`}>
+    <div className={`@container flex items-stretch overflow-hidden rounded-xl border ${secret ? 'border-accent/40 bg-accent-soft' : 'border-line bg-sunken'}`}>
       <code
         tabIndex={0}
         role="textbox"
@@ -168,13 +168,13 @@ export function CopyBlock({ value, label, secret = false }: { value: string; lab
           getSelection()?.removeAllRanges();
           getSelection()?.addRange(range);
         }}
-        className="min-w-0 flex-1 px-3.5 py-2.5 font-mono text-sm break-all whitespace-pre-wrap select-all focus-visible:-outline-offset-2"
+        className="min-w-0 flex-1 px-3.5 py-2.5 font-mono text-sm [overflow-wrap:anywhere] whitespace-pre-wrap select-all focus-visible:-outline-offset-2"
       >
         {value}
       </code>
-      <button type="button" onClick={copy} className="flex w-21 shrink-0 items-center justify-center gap-1.5 self-stretch border-l border-inherit px-3 text-sm font-medium text-ink-2 hover:bg-line/40 hover:text-ink focus-visible:-outline-offset-2" aria-label={text.copy.copyOf(label)}>
+      <button type="button" onClick={copy} className="flex w-11 shrink-0 items-center @sm:w-21 justify-center gap-1.5 self-stretch border-l border-inherit px-3 text-sm font-medium text-ink-2 hover:bg-line/40 hover:text-ink focus-visible:-outline-offset-2" aria-label={text.copy.copyOf(label)}>
         <Icon name={state === 'done' ? 'check' : 'copy'} size={15} className={state === 'done' ? 'text-ok-ink' : ''} />
-        <span aria-live="polite">{state === 'done' ? text.copy.done : state === 'failed' ? text.copy.failed : text.copy.copy}</span>
+        <span aria-live="polite" className="sr-only @sm:not-sr-only">{state === 'done' ? text.copy.done : state === 'failed' ? text.copy.failed : text.copy.copy}</span>
       </button>
     </div>
   );
