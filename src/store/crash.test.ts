@@ -17,7 +17,12 @@ import { openStore } from './open.ts';
 const clock: Clock = { nowMs: () => 1_800_000_000_000, monoMs: () => 0, after: () => ({ cancel() {} }), every: () => ({ cancel() {} }) };
 const openIn = (dataDir: string) => openStore({ dataDir, clock, random: randomBytes, log: silentLog });
 const root = await mkdtemp(join(tmpdir(), 'postern-crash-'));
-after(() => rm(root, { recursive: true, force: true }));
+const children: ChildProcess[] = [];
+after(async () => {
+  // Those that a failed test left running.
+  for (const child of children) child.kill('SIGKILL');
+  await rm(root, { recursive: true, force: true });
+});
 const project = resolve(import.meta.dirname, '..', '..');
 
 /** What both programs begin with: a store in its folder, and a way to say things to this test. */
@@ -38,6 +43,7 @@ const prelude = (dataDir: string) => `
 
 function run(command: string, args: readonly string[], program: string): { child: ChildProcess; lines: AsyncIterableIterator<string> } {
   const child = spawn(command, [...args, '--input-type=module-typescript', '-e', program], { cwd: project, stdio: ['ignore', 'pipe', 'inherit'] });
+  children.push(child);
   return { child, lines: createInterface({ input: child.stdout! })[Symbol.asyncIterator]() };
 }
 

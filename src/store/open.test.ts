@@ -13,12 +13,21 @@ import { rejectsWith, rowsFor, storeContract } from '../../test/contracts/store.
 import { openStore, type StoreOptions } from './open.ts';
 
 const root = await mkdtemp(join(tmpdir(), 'postern-store-'));
-after(() => rm(root, { recursive: true, force: true }));
+/** Closed at the end whatever failed: an open store's threads would keep the process. */
+const opened: Operations[] = [];
+after(async () => {
+  for (const store of opened) await store.close();
+  await rm(root, { recursive: true, force: true });
+});
 const newDir = () => mkdtemp(join(root, 'store-'));
 
 const startMs = 1_800_000_000_000;
 const fixedClock = (nowMs = startMs): Clock => ({ nowMs: () => nowMs, monoMs: () => 0, after: () => ({ cancel() {} }), every: () => ({ cancel() {} }) });
-const openIn = (dataDir: string, more: Partial<StoreOptions> = {}): Promise<Operations> => openStore({ dataDir, clock: fixedClock(), random: randomBytes, log: silentLog, ...more });
+async function openIn(dataDir: string, more: Partial<StoreOptions> = {}): Promise<Operations> {
+  const store = await openStore({ dataDir, clock: fixedClock(), random: randomBytes, log: silentLog, ...more });
+  opened.push(store);
+  return store;
+}
 
 storeContract('node:sqlite', async () => openIn(await newDir()));
 
