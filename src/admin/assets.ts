@@ -1,5 +1,5 @@
 // The built console as static files. One page for every address of its own; names with a hash in them never change.
-import { readFile, stat } from 'node:fs/promises';
+import { readFile, realpath, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { createHash } from 'node:crypto';
 
@@ -60,8 +60,9 @@ export interface Assets {
 export function buildAssets(dir: string): Assets {
   const kept = new Map<string, Kept>();
   const load = async (path: string): Promise<Kept | undefined> => {
-    const file = join(dir, ...path.split('/'));
-    if (!file.startsWith(join(dir, sep))) return undefined;
+    // Links are followed before it is judged where the file stands.
+    const [root, file] = await Promise.all([realpath(dir), realpath(join(dir, ...path.split('/')))]).catch(() => ['', '']);
+    if (!file || !file.startsWith(root + sep)) return undefined;
     const about = await stat(file).catch(() => undefined);
     if (!about?.isFile() || about.size > fileBytesMax) return undefined;
     const known = kept.get(path);

@@ -106,7 +106,7 @@ const shapes = {
   removeJoinToken: { summary: 'Take a join token back', answer: nothing },
   createHandOver: {
     summary: "A one-time code that signs this browser in at a device's host",
-    body: body({ host: hostText, port: portNumber.optional().meta({ description: 'of the address in the browser' }), path: z.string().min(1).max(8_192).regex(/^\/[^\x00-\x20\x7f]*$/, 'is a path').default('/') }),
+    body: body({ host: hostText, port: portNumber.optional().meta({ description: 'of the address in the browser' }), path: z.string().min(1).max(8_192).regex(/^\/(?![/\\])[\x21-\x7e]*$/, 'is a path').default('/') }),
     answer: z.object({ to: z.string() }),
   },
 

@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, suite, test } from 'node:test';
+import { eventually, startAdminRoom, type AdminRoom, type Caller } from '#kit/admin-room.ts';
+import type { Device } from '#model/rows.ts';
+
+let room: AdminRoom;
+let owner: Caller;
+beforeEach(async () => {
+  room = await startAdminRoom();
+  owner = await room.owner();
+});
+afterEach(() => room.close());
+
+const on = (action: 'see' | 'open' | 'administer', device: Device) => ({ action, scopeKind: 'device', scopeId: device.id }) as const;
+const who = { kind: 'person', id: null, name: 'x', from: '' } as const;
+const link = (device: Device) => ({ id: room.newId(), agentId: device.agentId, slot: 0, from: '203.0.113.5', version: '0.1.0', since: 1, rttMs: 12.5, streams: 2, bytesIn: 30, bytesOut: 40, can: ['tcp'] });
+
+suite('the event stream', () => {
+  /** Reads events as a browser would, by hand: the client of the house has its own test. */
+  async function listen(caller: Caller): Promise<{ seen: [string, unknown][]; ended: Promise<void>; stop(): void }> {
+    const gone = new AbortController();
+    const response = await fetch(`http://${room.host}/api/v1/events`, { signal: gone.signal, headers: caller.token ? { authorization: `Bearer ${caller.token}` } : { cookie: `__Host-postern=${caller.cookie}`, origin: `http://${room.host}` } });
+    assert.deepEqual([response.status, response.headers.get('content-type')], [200, 'text/event-stream; charset=utf-8']);
+    const seen: [string, unknown][] = [];
+    const ended = (async () => {
+      let rest = '';
+      for await (const text of response.body!.pipeThrough(new TextDecoderStream())) {
+        const blocks = (rest + text).split('\n\n');
+        rest = blocks.pop()!;
+        for (const block of blocks) {
+          const event = /^event: (.*)\ndata: (.*)$/m.exec(block);
+          if (event) seen.push([event[1]!, JSON.parse(event[2]!)]);
+          else if (block.startsWith(':')) seen.push(['beat', null]);
+        }
+      }
+    })().catch(() => {});
+    await eventually(() => seen.length > 0, 'hello');
+    return { seen, ended, stop: () => gone.abort() };
+  }
+
+  test('tells what changed, to each only what they may see, gathered', async () => {
+    const [mine, other] = [await room.device('Mine'), await room.device('Other')];
+    const bob = await room.person(owner, 'bob', [on('see', mine)]);
+    room.clock.advance(1_000);
+    const { timers } = room.clock;
+    const [boss, guest] = [await listen(owner), await listen(bob)];
+    assert.deepEqual(guest.seen, [['hello', { now: room.clock.nowMs(), version: '0.0.0-test' }]]);
+    await owner.call('lockDevice', { params: { device: other.id } });
+    await owner.call('lockDevice', { params: { device: mine.id } });
+    room.live.putLink(link(mine));
+    room.live.putLink(link(other));
+    room.visit(other, who);
+    room.clock.advance(250);
+    await eventually(() => boss.seen.length >= 6, 'events of the owner');
+    assert.deepEqual(boss.seen.slice(1).map(([name]) => name), ['links', 'devices', 'visits', 'audit', 'status']);
+    assert.deepEqual(guest.seen.slice(1), [
+      ['links', { devices: [{ id: mine.id, online: true, rttMs: 12.5, streams: 2, bytesIn: 30, bytesOut: 40, lastSeenAt: null }], more: false }],
+      ['devices', { ids: [mine.id] }],
+    ]);
+    room.live.links(); // figures that move are measured every two seconds
+    room.live.putLink({ ...link(mine), bytesIn: 999 });
+    room.clock.advance(2_250);
+    await eventually(() => guest.seen.length === 4, 'moved figures');
+    assert.equal((guest.seen[3]![1] as { devices: { bytesIn: number }[] }).devices[0]!.bytesIn, 999);
+    room.clock.advance(15_000);
+    await eventually(() => guest.seen.some(([name]) => name === 'beat'), 'a heartbeat');
+    boss.stop();
+    guest.stop();
+    await eventually(() => room.clock.timers === timers, 'nothing of the streams is left');
+  });
+
+  test('a join is told to who waits for it', async () => {
+    const made = await owner.call('createJoinToken', { body: { deviceName: 'Printer' } });
+    const stream = await listen(owner);
+    const device = await room.device('Printer');
+    const row = room.tables.joinTokens.get(made.joinToken.id)!;
+    room.tables.joinTokens.publish({ put: [{ ...row, usedAt: 1, usedByAgentId: device.agentId }] });
+    room.clock.advance(250);
+    await eventually(() => stream.seen.some(([name]) => name === 'join'), 'the join');
+    assert.deepEqual(stream.seen.find(([name]) => name === 'join')![1], { id: row.id, state: 'used', deviceId: device.id });
+    stream.stop();
+  });
+
+  test('ends at once with the sign-in, and when the token expires', async () => {
+    const bob = await room.person(owner, 'bob', [{ action: 'see', scopeKind: 'gateway', scopeId: null }]);
+    const { secret } = await bob.call('createToken', { body: { name: 'x', expiresAt: room.clock.nowMs() + 20_000 } });
+    const [byCookie, byToken] = [await listen(bob), await listen(room.program(secret))];
+    await bob.call('signOut');
+    await byCookie.ended;
+    assert.equal(byCookie.seen.at(-1)![0], 'bye');
+    assert.notEqual(byToken.seen.at(-1)![0], 'bye');
+    room.clock.advance(30_000);
+    await byToken.ended;
+    assert.equal(byToken.seen.at(-1)![0], 'bye');
+  });
+
+  test('a person has at most twenty', async () => {
+    const streams = [];
+    for (let i = 0; i < 20; i++) streams.push(await listen(owner));
+    assert.equal((await owner.refused('getEvents')).code, 'too-many');
+    streams.pop()!.stop();
+    await eventually(async () => (await fetch(`http://${room.host}/api/v1/events`, { headers: { cookie: `__Host-postern=${owner.cookie}`, origin: `http://${room.host}` } }).then(async (response) => (await response.body?.cancel(), response.status))) === 200, 'room for one more');
+    for (const stream of streams) stream.stop();
+  });
+});
