@@ -52,7 +52,7 @@ suite('signing in', () => {
   test('an unknown login and a wrong password are told the same', async () => {
     await room.owner();
     const shown = async (login: string) => {
-      const { requestId, ...rest } = await room.browser().refused('signIn', { body: { login, password: 'wrong wrong wrong' } });
+      const { requestId: _, ...rest } = await room.browser().refused('signIn', { body: { login, password: 'wrong wrong wrong' } });
       return rest;
     };
     assert.deepEqual(await shown('ada'), await shown('nobody'));

@@ -1,10 +1,11 @@
 // The REST client of the CLI and of tests: Node's own http(s), typed by the contract, without zod at run time.
-import { createHash, type X509Certificate } from 'node:crypto';
+import type { X509Certificate } from 'node:crypto';
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { connect as connectTcp, isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { Fault, toFault } from '#base/fault.ts';
+import { keyFingerprintOf } from '#model/fingerprint.ts';
 import type { Answer, Body, Params, Query } from './contract.ts';
 import { pathTo, paths, type RouteName } from './paths.ts';
 import { faultOfAnswer } from './problem.ts';
@@ -48,17 +49,11 @@ export interface Client {
 const answerBytesMax = 64 * 1024 * 1024;
 const serverAuth = '1.3.6.1.5.5.7.3.1'; // RFC 5280 §4.2.1.12
 
-/** The fingerprint that is pinned: SHA-256 of the public key's SPKI, hex. */
-export function keyFingerprintOf(certificate: X509Certificate): string {
-  return createHash('sha256').update(certificate.publicKey.export({ type: 'spki', format: 'der' })).digest('hex');
-}
-
 /** Why a pinned chain is not good; null when it is. Agents' certificates come from the same CA, hence name and use. */
 export function checkPinned(leaf: X509Certificate | undefined, caFingerprint: string, host: string): string | null {
   if (!leaf) return 'it shows no certificate';
-  const names = isIP(host) ? leaf.checkIP(host) : leaf.checkHost(host);
-  if (!names) return `its certificate is not for ${host}`;
-  if (leaf.keyUsage && !leaf.keyUsage.includes(serverAuth)) return 'its certificate is not one of a server';
+  if (!leaf.keyUsage?.includes(serverAuth)) return 'its certificate is not one of a server';
+  if (!(isIP(host) ? leaf.checkIP(host) : leaf.checkHost(host))) return `its certificate is not for ${host}`;
   const now = Date.now();
   if (now < leaf.validFromDate.getTime() || now > leaf.validToDate.getTime()) return 'its certificate is not valid at this time: compare the clocks';
   let certificate: X509Certificate = leaf;
