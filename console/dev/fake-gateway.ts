@@ -61,6 +61,7 @@ interface Session {
   readonly state: FakeState;
   signedIn: boolean;
   needsSetup: boolean;
+  readonly asked: Pick<Asked, 'method' | 'path' | 'body'>[];
   send(event: string, data: unknown): void;
 }
 
@@ -205,6 +206,7 @@ async function answerApi(request: IncomingMessage, response: ServerResponse, url
   const path = url.pathname.slice('/api/v1'.length);
   const method = request.method ?? 'GET';
   const body = await read(request);
+  session.asked.push({ method, path, body });
   if (options.slowMs) await new Promise((done) => setTimeout(done, options.slowMs));
   try {
     if (!session.signedIn && !OPEN.test(path)) throw new Refused(401, 'unauthenticated', 'Sign in first', 'Nobody is signed in.', 'Sign in and try again.');
@@ -240,6 +242,12 @@ async function answerFile(response: ServerResponse, path: string): Promise<void>
 export interface FakeGateway extends AsyncDisposable {
   readonly address: string;
   readonly state: FakeState;
+  /** Open event streams. */
+  readonly streams: number;
+  /** What was asked of the API so far. */
+  readonly asked: readonly Pick<Asked, 'method' | 'path' | 'body'>[];
+  /** As when the sign-in was revoked elsewhere. */
+  endSignIn(): void;
 }
 
 export async function startFakeGateway(options: FakeOptions): Promise<FakeGateway> {
@@ -247,7 +255,7 @@ export async function startFakeGateway(options: FakeOptions): Promise<FakeGatewa
   const send = (event: string, data: unknown) => {
     for (const stream of streams) stream.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
   };
-  const session: Session = { state: fakeState(Date.now(), options.few ?? false), signedIn: !options.signedOut && !options.setup, needsSetup: options.setup ?? false, send };
+  const session: Session = { state: fakeState(Date.now(), options.few ?? false), signedIn: !options.signedOut && !options.setup, needsSetup: options.setup ?? false, asked: [], send };
   const tick = setInterval(() => {
     const wave = Math.sin(Date.now() / 4_000) + 1.2;
     session.state.devices = session.state.devices.map((device, at) => (device.link ? { ...device, link: { ...device.link, rttMs: 4 + ((at * 13) % 70) + wave * 3, bytesIn: device.link.bytesIn + Math.round(wave * 2_000), bytesOut: device.link.bytesOut + Math.round(wave * 90_000 * ((at % 4) + 1)) } } : device));
@@ -267,8 +275,16 @@ export async function startFakeGateway(options: FakeOptions): Promise<FakeGatewa
   const bound = server.address();
   return {
     address: `http://localhost:${typeof bound === 'object' && bound ? bound.port : options.port}`,
+    asked: session.asked,
     get state() {
       return session.state;
+    },
+    get streams() {
+      return streams.size;
+    },
+    endSignIn() {
+      session.signedIn = false;
+      for (const stream of streams) stream.end(`event: bye\ndata: ${JSON.stringify({ why: 'the sign-in was ended' })}\n\n`);
     },
     async [Symbol.asyncDispose]() {
       clearInterval(tick);

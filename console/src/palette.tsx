@@ -138,7 +138,7 @@ function PaletteBody({ onClose, places }: { onClose: () => void; places: readonl
             >
               {entry.online === undefined ? <Icon name={entry.icon} size={17} className="text-ink-3" /> : <span className="flex w-[17px] justify-center"><Dot mood={entry.online ? 'ok' : 'neutral'} label={entry.online ? text.devices.online : text.devices.offline} /></span>}
               <span className="min-w-0 flex-1 truncate font-medium">{entry.label}</span>
-              {entry.note ? <span className="truncate font-mono text-xs text-ink-3">{entry.note}</span> : null}
+              {entry.note ? <span className="max-w-2/5 truncate font-mono text-xs text-ink-3">{entry.note}</span> : null}
             </div>
           </div>
         ))}

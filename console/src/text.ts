@@ -227,6 +227,12 @@ export const text = {
     another: 'Add another',
     problems: { name: 'Give it a name.', number: 'A port is a number from 1 to 65535.', twice: 'Each port can be there once.', none: 'At least one port is needed.' },
   },
+  remote: {
+    question: 'From another machine?',
+    about: 'This gateway answers browsers on its own machine only. Run this on yours, with the gateway’s machine as HOST:',
+    command: 'the ssh command',
+    then: 'While it runs, the same addresses work in your browser. For good, start the gateway with a name: npm start -- --domain NAME',
+  },
   device: {
     back: 'Devices',
     open: 'Open',

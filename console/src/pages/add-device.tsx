@@ -14,6 +14,7 @@ import { Icon } from '../ui/icons.tsx';
 import { Dialog } from '../ui/overlay.tsx';
 import { ProblemNote } from '../ui/problem.tsx';
 import { draftOf, PortsEditor, portsOf, portsProblem } from './ports-editor.tsx';
+import { RemoteHint } from './remote-hint.tsx';
 
 type Made = Answer<'createJoinToken'>;
 
@@ -166,6 +167,9 @@ function Joined({ device, onAgain, onClose }: { device: NonNullable<Made['joinTo
         <Button tone="quiet" size="lg" onClick={onAgain}>
           {text.add.another}
         </Button>
+      </div>
+      <div className="mt-6 w-full">
+        <RemoteHint />
       </div>
     </div>
   );

@@ -59,8 +59,8 @@ export function AuditPage() {
               <table className="w-full text-sm num">
                 <thead>
                   <tr className="border-b border-line">
-                    <th scope="col" className={headClass}>{text.audit.columns.when}</th>
-                    <th scope="col" className={headClass}>{text.audit.columns.who}</th>
+                    <th scope="col" className={`${headClass} hidden sm:table-cell`}>{text.audit.columns.when}</th>
+                    <th scope="col" className={`${headClass} hidden sm:table-cell`}>{text.audit.columns.who}</th>
                     <th scope="col" className={headClass}>{text.audit.columns.what}</th>
                     <th scope="col" className={`${headClass} hidden lg:table-cell`}>{text.audit.columns.from}</th>
                     <th scope="col" className={`${headClass} hidden md:table-cell`}>{text.audit.columns.facts}</th>
@@ -104,11 +104,10 @@ function AuditRow({ line, onShow }: { line: AuditLineView; onShow: () => void })
   const linkClass = 'block max-w-44 truncate text-left rounded-sm hover:text-accent-ink hover:underline';
   return (
     <tr className="align-top hover:bg-sunken/60">
-      <td className={`${cellClass} align-top whitespace-nowrap text-ink-2`}>
-        <span className="hidden sm:inline">{shortAbsolute(line.at)}</span>
-        <span className="sm:hidden"><Time at={line.at} /></span>
+      <td className={`${cellClass} hidden align-top whitespace-nowrap text-ink-2 sm:table-cell`} title={absolute(line.at)}>
+        {shortAbsolute(line.at)}
       </td>
-      <td className={`${cellClass} align-top`}>
+      <td className={`${cellClass} hidden align-top sm:table-cell`}>
         {actorId ? (
           <button type="button" title={text.audit.onlyActor(line.actor.name)} onClick={() => void navigate({ search: (before) => ({ ...before, actorId, actorName: line.actor.name }) })} className={`${linkClass} font-medium`}>
             {line.actor.name}
@@ -131,6 +130,9 @@ function AuditRow({ line, onShow }: { line: AuditLineView; onShow: () => void })
             <span className="ml-4 block max-w-44 truncate text-ink-2">{line.subjectName}</span>
           )
         ) : null}
+        <span className="ml-4 block text-xs text-ink-3 sm:hidden">
+          {line.actor.name || line.actor.kind} · <Time at={line.at} />
+        </span>
       </td>
       <td className={`${cellClass} hidden align-top font-mono text-xs text-ink-2 lg:table-cell`}>{line.actor.from || '–'}</td>
       <td className={`${cellClass} hidden w-2/5 align-top text-xs text-ink-2 md:table-cell`}>

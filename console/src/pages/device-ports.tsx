@@ -14,6 +14,7 @@ import { ProblemNote } from '../ui/problem.tsx';
 import { say } from '../ui/toast.tsx';
 import { draftOf, PortsEditor, portsOf, portsProblem } from './ports-editor.tsx';
 import { refreshDevice } from './refresh-device.ts';
+import { RemoteHint } from './remote-hint.tsx';
 
 export function PortsCard({ device }: { device: DeviceView }) {
   const [editing, setEditing] = useState(false);
@@ -23,6 +24,7 @@ export function PortsCard({ device }: { device: DeviceView }) {
       <ul className="divide-y divide-line border-t border-line">
         {device.ports.map((port) => <PortRow key={port.number} device={device} port={port} />)}
       </ul>
+      {device.url ? <div className="border-t border-line px-4 py-2.5 empty:hidden sm:px-5"><RemoteHint /></div> : null}
       <Dialog open={editing} onClose={() => setEditing(false)} wide sticky title={text.device.editPorts} about={device.name}>
         <EditPorts device={device} onClose={() => setEditing(false)} />
       </Dialog>

@@ -6,7 +6,7 @@ import { bytes, duration } from '../format.ts';
 import { itemsOf, queryClient, visitsQuery } from '../queries.ts';
 import { text } from '../text.ts';
 import { Badge, Card, Empty, Time } from '../ui/bits.tsx';
-import { Button } from '../ui/button.tsx';
+import { IconButton } from '../ui/button.tsx';
 import { cellClass, headClass, Loaded, More } from '../ui/list.tsx';
 import { useNow } from '../ui/now.ts';
 import { say, sayProblem } from '../ui/toast.tsx';
@@ -29,7 +29,7 @@ export function VisitsCard({ deviceId }: { deviceId: string }) {
               <thead>
                 <tr className="border-y border-line">
                   <th scope="col" className={headClass}>{text.visits.who}</th>
-                  <th scope="col" className={headClass}>{text.visits.what}</th>
+                  <th scope="col" className={`${headClass} hidden sm:table-cell`}>{text.visits.what}</th>
                   <th scope="col" className={headClass}>{text.visits.when}</th>
                   <th scope="col" className={`${headClass} hidden text-right md:table-cell`}>{text.visits.traffic}</th>
                   <th scope="col" className={headClass}><span className="sr-only">{text.visits.close}</span></th>
@@ -65,14 +65,17 @@ function VisitRow({ visit }: { visit: VisitView }) {
           <span className="max-w-40 truncate">{visit.who.name}</span>
           {visit.live ? <Badge mood="ok">{text.visits.live}</Badge> : null}
         </div>
-        <div className="font-mono text-xs text-ink-3">{visit.who.from}</div>
+        <div className="font-mono text-xs text-ink-3">
+          {visit.who.from}
+          <span className="sm:hidden"> → {visit.port}</span>
+        </div>
       </td>
-      <td className={`${cellClass} whitespace-nowrap`}>
+      <td className={`${cellClass} hidden whitespace-nowrap sm:table-cell`}>
         {visit.port} <span className="text-ink-3">{visit.kind}</span>
       </td>
       <td className={cellClass}>
         <Time at={visit.openedAt} />
-        <div className="max-w-52 truncate text-xs text-ink-3" title={visit.why ?? undefined}>
+        <div className="max-w-36 truncate text-xs sm:max-w-40 2xl:max-w-72 text-ink-3" title={visit.why ?? undefined}>
           {text.visits.lasted(duration((visit.closedAt ?? Math.max(now, visit.openedAt)) - visit.openedAt))}
           {visit.why ? ` · ${visit.why}` : ''}
         </div>
@@ -82,7 +85,7 @@ function VisitRow({ visit }: { visit: VisitView }) {
         {visit.kind === 'http' ? <div className="text-xs text-ink-3">{text.visits.requests(visit.requests)}</div> : null}
       </td>
       <td className={`${cellClass} w-px text-right`}>
-        {visit.live && visit.mayClose ? <Button size="sm" aria-label={text.visits.closeOf(visit.who.name)} onClick={() => void close()}>{text.visits.close}</Button> : null}
+        {visit.live && visit.mayClose ? <IconButton icon="close" size="sm" label={text.visits.closeOf(visit.who.name)} onClick={() => void close()} /> : null}
       </td>
     </tr>
   );

@@ -26,7 +26,7 @@ export function Card({ title, about, actions, children, flush = false, id }: { t
 export function PageHead({ title, about, actions, before }: { title: ReactNode; about?: ReactNode; actions?: ReactNode; before?: ReactNode }) {
   return (
     <header className="mb-5 flex flex-wrap items-end gap-x-4 gap-y-3">
-      <div className="min-w-0 flex-1 basis-64">
+      <div className="min-w-0 flex-1 basis-40">
         {before}
         <h1 className="flex min-w-0 items-center gap-2.5 text-xl font-semibold tracking-tight break-words">{title}</h1>
         {about ? <div className="mt-1 text-sm text-ink-2">{about}</div> : null}

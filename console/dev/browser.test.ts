@@ -1,0 +1,162 @@
+// The built console in a real Chromium against the made-up gateway: what only a browser can show. Skipped, visibly, where
+// there is no Chromium or the console is not built.
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { chromium, type BrowserContext, type Page } from 'playwright-core';
+import { startFakeGateway, type FakeGateway, type FakeOptions } from './fake-gateway.ts';
+
+const CHROMIUM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
+const missing = !existsSync(CHROMIUM) ? `no ${CHROMIUM}` : !existsSync(join(import.meta.dirname, '..', 'dist', 'index.html')) ? 'console/dist is not built' : false;
+const skip = process.env['CI'] === 'true' ? false : missing;
+const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP *.example.test 127.0.0.1'];
+
+let profile = '';
+let browser: BrowserContext;
+const complaints: string[] = [];
+
+before(async () => {
+  if (skip) return;
+  profile = await mkdtemp(join(tmpdir(), 'postern-console-'));
+  browser = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM, headless: true, args: ARGS });
+  browser.setDefaultTimeout(10_000);
+});
+after(async () => {
+  if (skip) return;
+  await browser.close();
+  await rm(profile, { recursive: true, force: true });
+});
+
+async function withPage(options: Partial<FakeOptions>, run: (page: Page, gateway: FakeGateway) => Promise<void>): Promise<void> {
+  await using gateway = await startFakeGateway({ port: 0, ...options });
+  const page = await browser.newPage();
+  // What the content security policy refuses is said on the browser's console, and nowhere else.
+  page.on('console', (message) => message.type() === 'error' && !message.text().startsWith('Failed to load resource') && complaints.push(message.text()));
+  page.on('pageerror', (thrown) => complaints.push(thrown.message));
+  try {
+    await run(page, gateway);
+  } finally {
+    await page.close();
+  }
+  assert.deepEqual(complaints.splice(0), []);
+}
+
+test('signing in leads back to where one came from: a device, with its path', { skip }, () =>
+  withPage({ signedOut: true }, async (page, { address, asked }) => {
+    await page.goto(`${address}/open?host=demo.localhost%3A8080&to=${encodeURIComponent('/a?b=1&c=%2F#x')}`);
+    await page.getByText('to open demo.localhost:8080').waitFor();
+    assert.ok(!new URL(page.url()).search, 'the way back is behind #');
+    await page.getByLabel('Sign-in name').fill('ada');
+    await page.getByLabel('Password').fill('correct horse');
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/devices?handed=*');
+    assert.deepEqual(asked.filter((each) => each.path === '/hand-over').map((each) => each.body), [{ host: 'demo.localhost', port: 8080, path: '/a?b=1&c=%2F#x' }]);
+  }));
+
+test("the command line's code survives the sign-in and is gone from the address afterwards", { skip }, () =>
+  withPage({ signedOut: true }, async (page, { address, asked }) => {
+    await page.goto(`${address}/cli#WXYZ-1234`);
+    await page.getByLabel('Sign-in name').fill('ada');
+    await page.getByLabel('Password').fill('correct horse');
+    await page.keyboard.press('Enter');
+    await page.getByText('WXYZ-1234').waitFor();
+    await page.getByRole('button', { name: 'Allow' }).click();
+    await page.getByText('The command line is signed in').waitFor();
+    assert.equal(new URL(page.url()).hash, '');
+    assert.ok(asked.some((each) => each.method === 'POST' && each.path === '/cli-logins/WXYZ-1234/approve'));
+  }));
+
+test('who has no right to a device is told so, and nothing is asked twice', { skip }, () =>
+  withPage({}, async (page, { address, asked }) => {
+    await page.goto(`${address}/open?host=boiler.localhost:8080&to=/`);
+    await page.getByRole('heading', { name: 'You may not open boiler.localhost:8080' }).waitFor();
+    await page.getByText('No right to open this device').waitFor();
+    assert.equal(asked.filter((each) => each.path === '/hand-over').length, 1);
+  }));
+
+test('the list is used by keyboard, and the address keeps filter and order', { skip }, () =>
+  withPage({}, async (page, { address }) => {
+    await page.goto(`${address}/devices?sort=-name`);
+    await page.locator('[data-row]').first().waitFor();
+    assert.match((await page.locator('[data-row]').first().textContent()) ?? '', /Weather station/);
+    await page.keyboard.press('/');
+    await page.keyboard.type('printer');
+    await page.waitForURL('**/devices?*q=printer*');
+    await page.waitForFunction(() => document.querySelectorAll('[data-row]').length === 2);
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/devices/label-printer-with-a-rather-long-name');
+    await page.goBack();
+    await page.waitForURL('**/devices?*q=printer*');
+    assert.equal(await page.getByLabel('Search devices').inputValue(), 'printer');
+  }));
+
+test('copying works on plain http, where there is no clipboard interface, and inside a dialog', { skip }, () =>
+  withPage({}, async (page, { address }) => {
+    const port = new URL(address).port;
+    await page.goto(`http://gw.example.test:${port}/devices?add=true`);
+    assert.equal(await page.evaluate(() => isSecureContext), false);
+    await page.getByRole('dialog').getByLabel('Name', { exact: true }).first().fill('Label maker');
+    await page.getByRole('button', { name: 'Make the join command' }).click();
+    await page.getByRole('button', { name: 'Copy the join command' }).click();
+    await page.getByText('Copied').waitFor();
+    await page.goto(`http://gw.example.test:${port}/devices`);
+    await page.getByLabel('Search devices').focus();
+    await page.keyboard.press('Control+v');
+    assert.match(await page.getByLabel('Search devices').inputValue(), /^npx postern join https:\/\/198\.51\.100\.4:8443 /);
+  }));
+
+test('the dialog sees the device join, and offers to open it', { skip }, () =>
+  withPage({}, async (page, { address }) => {
+    await page.goto(`${address}/devices?add=true`);
+    await page.getByRole('dialog').getByLabel('Name', { exact: true }).first().fill('Label maker');
+    await page.getByRole('button', { name: 'Make the join command' }).click();
+    await page.getByText('Label maker has joined').waitFor();
+    assert.equal(await page.getByRole('link', { name: 'Open it' }).getAttribute('href'), 'http://label-maker.localhost:8080/');
+  }));
+
+test('three tabs share one event stream, and another takes over when its tab closes', { skip }, () =>
+  withPage({}, async (page, gateway) => {
+    await page.goto(`${gateway.address}/devices`);
+    await page.getByText('Live', { exact: true }).waitFor();
+    const others = [await browser.newPage(), await browser.newPage()];
+    for (const other of others) {
+      await other.goto(`${gateway.address}/devices`);
+      await other.getByText('Live', { exact: true }).waitFor();
+    }
+    assert.equal(gateway.streams, 1);
+    // Figures move in a tab that reads no stream of its own.
+    const figure = () => others[1]!.locator('[data-row]').first().textContent();
+    const first = await figure();
+    await others[1]!.waitForFunction((before) => document.querySelector('[data-row]')?.textContent !== before, first);
+    await page.goto('about:blank');
+    await others[0]!.waitForTimeout(500);
+    const later = await figure();
+    await others[1]!.waitForFunction((before) => document.querySelector('[data-row]')?.textContent !== before, later);
+    assert.equal(gateway.streams, 1);
+    for (const other of others) await other.close();
+  }));
+
+test('a sign-in that ended leads to the sign-in page and back', { skip }, () =>
+  withPage({}, async (page, gateway) => {
+    await page.goto(`${gateway.address}/people`);
+    await page.getByText('Grace Hopper').waitFor();
+    gateway.endSignIn();
+    await page.getByRole('link', { name: 'Audit' }).first().click();
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    await page.getByLabel('Sign-in name').fill('ada');
+    await page.getByLabel('Password').fill('correct horse');
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/audit');
+  }));
+
+test('a failure shows cause, remedy and request id, and can be tried again', { skip }, () =>
+  withPage({ fail: true }, async (page, { address }) => {
+    await page.goto(`${address}/people`);
+    for (const part of ['The store does not answer', 'disk full: /data', 'postern doctor', 'Request id']) await page.getByRole('alert').first().getByText(part).waitFor();
+    await page.getByRole('button', { name: 'Try again' }).first().waitFor();
+  }));
