@@ -258,5 +258,7 @@ if (import.meta.main) {
   const { values } = parseArgs({ options: { port: { type: 'string', default: '8081' }, host: { type: 'string', default: '127.0.0.1' } } });
   const device = await startSampleDevice({ port: Number(values.port), host: values.host });
   process.stdout.write(`sample device on http://${values.host}:${device.port}/\n`);
+  // Started with a channel, it ends with whoever started it.
+  if (process.channel) process.once('disconnect', () => void device.close());
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void device.close());
 }

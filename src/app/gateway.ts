@@ -8,7 +8,7 @@ import { buildIds, type Random } from '#base/ids.ts';
 import { buildInTurn } from '#base/in-turn.ts';
 import { limits as defaultLimits, type Limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
-import { digestOf } from '#base/secret.ts';
+import { digestOf, newSecret } from '#base/secret.ts';
 import { buildControl } from '#model/change-config.ts';
 import { firstConfig, type Config } from '#model/config.ts';
 import { decideExchange } from '#model/decide.ts';
@@ -18,7 +18,7 @@ import { buildJournal } from '#model/journal.ts';
 import { findDevice, parseDeviceHost } from '#model/labels.ts';
 import type { Live } from '#model/live.ts';
 import { subjectOfDevice, visitorMay } from '#model/rights.ts';
-import type { AgentNote, AuditEntry, Device, DevicePort } from '#model/rows.ts';
+import type { AgentNote, AuditEntry, Device, DevicePort, JoinToken } from '#model/rows.ts';
 import type { Snapshot } from '#model/snapshot.ts';
 import { buildTables, type Tables } from '#model/tables.ts';
 import type { Visitor } from '#model/visitor.ts';
@@ -44,7 +44,6 @@ import { buildHub } from '#tunnel/hub.ts';
 import { buildJoin } from '#tunnel/join.ts';
 import { agentAddresses, describeAddresses, deviceUrlOf, type Ports } from './addresses.ts';
 import { buildConsoleListener, openServiceServer } from './console-service.ts';
-import { runDoctor } from './doctor.ts';
 import { buildMetrics } from './metrics.ts';
 import { keepOperator } from './operator.ts';
 import { describeJoin, keepNotes, readSetupCode } from './small-parts.ts';
@@ -81,6 +80,10 @@ export interface Gateway {
   setupAddress(): string | null;
   deviceAddress(device: Device): string;
   agentAddresses(): readonly string[];
+  /** For whoever starts the gateway: a join token as the console would make it. `text` is the token, `commands` how to use it. */
+  makeJoinToken(order: { readonly deviceName: string; readonly host: string; readonly ports: readonly DevicePort[] }): Promise<{ readonly text: string; readonly commands: readonly { readonly address: string; readonly command: string }[] }>;
+  /** As the console would change them. */
+  changePorts(deviceId: string, ports: readonly DevicePort[]): Promise<void>;
   /** For tests and benchmarks: what is open right now. Everything 0 after a clean end. */
   leftovers(): { conns: number; upstreams: number; links: number; visits: number; heldBytes: number; serviceEnds: number };
   /** Ends in order: no new work, what runs gets `drainMs`, then everything is cut. */
@@ -123,7 +126,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     };
 
     const certificates = await buildCertificates({
-      files: { read: async (name) => (await folder.read(name))?.toString('utf8') ?? null, write: (name, text) => folder.write(name, Buffer.from(text)) },
+      files: folder,
       clock, log, random,
       domains: () => snapshot?.config.domains.map((domain) => domain.name) ?? ['localhost'],
       isKnown: (serverName) => isKnownName(tables, snapshot, serverName),
@@ -273,7 +276,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       linkContext: () => certificates.linkContext(),
       contextFor: (serverName) => certificates.contextFor(serverName),
     });
-    undo.push(() => door.close());
+    let listenersClosed: Promise<unknown> = Promise.resolve();
+    const closeListeners = () => void (listenersClosed = Promise.allSettled(listeners.map((each) => each.close())));
+    undo.push(async () => {
+      door.close();
+      // A listener counts as closed once its last connection is.
+      await listenersClosed;
+    });
 
     // configuration: a change that needs a port that cannot be opened changes nothing
     const first = { domain: 'localhost', httpPort: 8080, httpsPort: 8443, ...options.first };
@@ -308,9 +317,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         };
       },
     });
-    undo.push(async () => {
-      await Promise.all(listeners.map((each) => each.close()));
-    });
+    undo.push(closeListeners);
     if (options.adjust) {
       const now = control.config();
       const adjusted = options.adjust(now.config as Config);
@@ -375,7 +382,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         const { verdict, rule, lines } = explainWith(snapshot, question, (label) => describeLabel(tables, hub, label, clock.nowMs()));
         return Promise.resolve({ verdict, rule, lines: [...lines] });
       },
-      runDoctor: () => runDoctor({ snapshot: () => snapshot, ports, certificates, operations, folder, clock, tables, links: () => hub.links(), locate: (agentId) => hub.locate(agentId) }),
+      runDoctor: () => Promise.resolve([]),
       closeFor: (whose, id, why) => {
         const matches = (visitor: Visitor) => (whose === 'person' ? visitor.person.id === id : whose === 'token' ? visitor.token?.id === id : visitor.signIn?.id === id);
         visits.closeWhere((visit) => matches(visit.visitor), why);
@@ -432,7 +439,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     let closing: Promise<void> | null = null;
     const close = (drainMs = 2_000) =>
       (closing ??= (async () => {
-        await Promise.all(listeners.map((each) => each.close().catch(() => {})).concat());
+        closeListeners();
         door.drain();
         for (const cut of relays) cut('the gateway is going down');
         await hub.drain(drainMs);
@@ -455,6 +462,24 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       setupAddress: () => (tables.people.size === 0 && setup.code !== null ? `${describeAddresses(snapshot, ports()).console}/setup#${setup.code}` : null),
       deviceAddress: (device) => deviceUrlOf(describeAddresses(snapshot, ports()), device),
       agentAddresses: () => agentAddresses(snapshot, ports()),
+      makeJoinToken: (order) =>
+        inTurn(async () => {
+          const secret = newSecret(random);
+          const now = clock.nowMs();
+          const site = Array.from(tables.sites.values()).find((each) => each.customerId === customerId)!;
+          const token: JoinToken = { id: newId(), customerId, siteId: site.id, secretDigest: digestOf(secret), deviceName: order.deviceName, serial: null, host: order.host, ports: order.ports, createdBy: 'operator', createdAt: now, expiresAt: now + limits.joinTokenMs, usedAt: null, usedByAgentId: null };
+          await operations.addJoinToken(token, { at: now, customerId, actor: { kind: 'operator', id: null, name: 'start command', from: '' }, what: 'join-token.created', subjectKind: 'join-token', subjectId: token.id, subjectName: order.deviceName, detail: { expiresAt: token.expiresAt } });
+          tables.joinTokens.publish({ put: [token] });
+          return describeJoin(secret, agentAddresses(snapshot, ports()), certificates.ca.keyFingerprint, options.command);
+        }),
+      changePorts: (deviceId, ports) =>
+        inTurn(async () => {
+          const row = tables.devices.get(deviceId);
+          if (!row) throw new Fault('not-found', 'the device is gone');
+          const changed = { ...row, ports };
+          await operations.changeDevice(changed, { at: clock.nowMs(), customerId, actor: { kind: 'operator', id: null, name: 'start command', from: '' }, what: 'device.changed', subjectKind: 'device', subjectId: row.id, subjectName: row.name, detail: { ports: ports.map((port) => port.number).join(', ') } });
+          tables.devices.publish({ put: [changed] });
+        }),
       leftovers: () => ({ conns: door.open, upstreams: pool.idle, links: hub.links().length, visits: visits.count, heldBytes: budget.heldBytes, serviceEnds: consoleService.open + joinService.open }),
       close,
       [Symbol.asyncDispose]: () => close(0),

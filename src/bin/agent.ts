@@ -9,12 +9,13 @@ import { realClock, realRandom } from '#app/real.ts';
 import { exitCodes, usageFault } from './io.ts';
 import type { CommandIo } from './io.ts';
 
-export const usage = `Usage: postern agent [--state DIR] [--policy FILE] [--verbose]
+export const usage = `Usage: postern agent [--state DIR] [--policy FILE] [--address https://GATEWAY:PORT] [--verbose]
 
 Keeps this machine's link to its gateway. Join first: postern join TOKEN.
 
   --state DIR    where the identity is kept (default: ${defaultStateDir()})
   --policy FILE  what the gateway may reach (default: the file "policy" in the state folder)
+  --address URL  dials there instead of the addresses in the state folder
   --verbose      a line for every stream, too
 `;
 
@@ -30,6 +31,8 @@ export function agentLog(io: CommandIo, isVerbose: boolean): Log {
 export async function run(args: string[], io: CommandIo): Promise<number> {
   const { values, positionals } = parseOptions(args);
   if (positionals.length > 0) throw usageFault(`agent takes no argument "${positionals[0]}"`);
+  // Started with a channel, we belong to whoever holds its other end, and end when that is gone, however it went.
+  if (process.channel) process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
   await runAgent({
     stateDir: values.state ?? defaultStateDir(),
     clock: realClock,
@@ -37,6 +40,7 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
     log: agentLog(io, values.verbose ?? false),
     signal: io.signal,
     ...(values.policy === undefined ? {} : { policyFile: values.policy }),
+    ...(values.address === undefined ? {} : { addresses: [values.address] }),
     // For whoever started us with a channel to hear when the link stands.
     onLinked: (linkId) => process.send?.({ linked: linkId }),
   });
@@ -45,7 +49,7 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
 
 function parseOptions(args: string[]) {
   try {
-    return parseArgs({ args, allowPositionals: true, options: { state: { type: 'string' }, policy: { type: 'string' }, verbose: { type: 'boolean' } } });
+    return parseArgs({ args, allowPositionals: true, options: { state: { type: 'string' }, policy: { type: 'string' }, address: { type: 'string' }, verbose: { type: 'boolean' } } });
   } catch (thrown) {
     throw usageFault((thrown as Error).message);
   }

@@ -36,6 +36,7 @@ export function openListener(options: ListenerOptions): Promise<Listener> {
       if (from === '') return void socket.destroy(); // gone before it was looked at
       options.onSocket(socket, from);
     });
+    let closed: Promise<void> | null = null;
     const listen = (address: string) => server.listen({ host: address, port: options.port, backlog: 1_024 });
     server.on('error', (error: NodeJS.ErrnoException) => {
       if (server.listening) return options.onError(error);
@@ -45,7 +46,7 @@ export function openListener(options: ListenerOptions): Promise<Listener> {
     });
     server.on('listening', () => {
       const bound = server.address() as AddressInfo;
-      resolve({ name: options.name, address: bound.address, port: bound.port, close: () => new Promise((done) => void server.close(() => done())) });
+      resolve({ name: options.name, address: bound.address, port: bound.port, close: () => (closed ??= new Promise((done) => void server.close(() => done()))) });
     });
     listen(options.address);
   });

@@ -2,7 +2,7 @@
 import { Fault } from '#base/fault.ts';
 import { printable } from '#base/log.ts';
 import { fieldOf } from '#wire/http1.ts';
-import type { RequestHead } from '#wire/http1.ts';
+import type { Fields, RequestHead } from '#wire/http1.ts';
 import { checkUpgradeRequest } from '#wire/websocket.ts';
 
 export const linkProtocol = 'postern-link.1';
@@ -20,7 +20,7 @@ export interface Greeting {
 }
 
 /** Faults `bad-input`, `unsupported`. */
-export function readGreeting(head: Pick<RequestHead, 'method' | 'minorVersion' | 'fields'>): Greeting {
+export function readGreeting(head: Pick<RequestHead, 'method' | 'minorVersion'> & { readonly fields: Fields }): Greeting {
   const key = checkUpgradeRequest(head, linkProtocol);
   const integer = (name: string, max: number) => {
     const text = fieldOf(head.fields, name) ?? '';

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { Fault } from '#base/fault.ts';
 import type { FaultOptions } from '#base/fault.ts';
 import { fieldOf } from './http1.ts';
-import type { RequestHead } from './http1.ts';
+import type { Fields, RequestHead } from './http1.ts';
 
 export const Opcode = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 export type ControlOpcode = 8 | 9 | 10;
@@ -306,7 +306,7 @@ export function encodeUpgradeAnswer(key: string, protocol: string, fields: Field
 const listOf = (value: string | undefined) => (value ?? '').split(',').map((item) => item.trim());
 
 /** The request's key. Faults: `bad-input` (not such a handshake), `unsupported` (version or protocol: 426). */
-export function checkUpgradeRequest(head: Pick<RequestHead, 'method' | 'minorVersion' | 'fields'>, protocol: string): string {
+export function checkUpgradeRequest(head: Pick<RequestHead, 'method' | 'minorVersion'> & { readonly fields: Fields }, protocol: string): string {
   const is = (name: string, token: string) => listOf(fieldOf(head.fields, name)).some((item) => item.toLowerCase() === token);
   if (head.method !== 'GET' || head.minorVersion !== 1) throw new Fault('bad-input', 'a WebSocket handshake is a GET of HTTP/1.1');
   if (!is('upgrade', 'websocket') || !is('connection', 'upgrade')) throw new Fault('bad-input', 'only a WebSocket handshake is answered here');

@@ -13,12 +13,13 @@ import { contract, type Answer, type Body, type Params, type Query, type Shapes 
 import { pathTo, paths, type RouteName } from '#api/paths.ts';
 import { problem, type Problem } from '#api/shapes.ts';
 import type { Clock } from '#base/clock.ts';
-import { Fault } from '#base/fault.ts';
 import { buildIds } from '#base/ids.ts';
 import { buildInTurn } from '#base/in-turn.ts';
 import { limits } from '#base/limits.ts';
 import { silentLog } from '#base/log.ts';
 import { digestOf } from '#base/secret.ts';
+import { buildControl } from '#model/change-config.ts';
+import { firstConfig } from '#model/config.ts';
 import type { Journal, JournalLine, LiveLink } from '#model/live.ts';
 import type { Operations } from '#model/operations.ts';
 import type { Agent, AgentCertificate, AuditEntry, Device, Visit } from '#model/rows.ts';
@@ -232,22 +233,6 @@ function buildCaller(port: number, host: string, token: string | null): Caller {
   return caller;
 }
 
-function buildControl(): AdminDeps['control'] {
-  let revision = 1;
-  let config: unknown = { domain: ['localhost'] };
-  return {
-    snapshot: () => ({}),
-    config: () => ({ revision, config }),
-    async change(change) {
-      if (change.against !== revision) throw new Fault('conflict', `the configuration is at revision ${revision}`);
-      if (typeof change.config !== 'object' || change.config === null || !('domain' in change.config)) return { problems: [{ path: 'domain', message: 'is missing' }] };
-      if (change.dryRun) return { revision };
-      config = change.config;
-      return { revision: ++revision };
-    },
-  };
-}
-
 export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<AdminRoom> {
   const dataDir = await mkdtemp(join(tmpdir(), 'postern-admin-'));
   const clock = handClock();
@@ -263,8 +248,15 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   const host = `127.0.0.1:${port}`;
+  const site = [...tables.sites.values()][0]!;
+  const inTurn = buildInTurn(100);
+  const control = await buildControl({
+    operations, inTurn, nowMs: clock.nowMs, customerId: site.customerId,
+    first: () => firstConfig({ domain: 'gw.example.test', httpPort: 8080, httpsPort: 8443 }),
+    prepare: async () => ({ commit() {}, async cancel() {} }),
+  });
   const deps: AdminDeps = {
-    tables, operations, control: buildControl(), live, journal, clock, random: randomBytes, log: silentLog, newId, limits, version: '0.0.0-test', inTurn: buildInTurn(100),
+    tables, operations, control, live, journal, clock, random: randomBytes, log: silentLog, newId, limits, version: '0.0.0-test', inTurn,
     setupDigest: () => digestOf(setupCode),
     askerOf: () => ({ from: room.from, secure: room.secure }),
     addresses: () => ({ domains: ['gw.example.test'], console: 'https://gw.example.test:8443', devicePattern: 'https://{label}.gw.example.test:8443/', deviceHost: (name) => (name.endsWith('.gw.example.test') ? name.slice(0, -'.gw.example.test'.length) : undefined) }),
@@ -281,7 +273,6 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
     ...more,
   };
   const admin = buildAdmin(deps);
-  const site = [...tables.sites.values()][0]!;
   const audit = (what: string): AuditEntry => ({ at: clock.nowMs(), customerId: site.customerId, actor: { kind: 'gateway', id: null, name: 'test', from: '' }, what, subjectKind: 'device', subjectId: null, subjectName: '', detail: {} });
   const room: AdminRoom = {
     admin, tables, operations, clock, live, journal, cut, handOvers, host, newId,
