@@ -361,12 +361,14 @@ export class MuxSession implements AsyncDisposable {
     if (!this.#isOver) this.#sendFrame(FrameType.windowUpdate, this.#firstFlag(stream), stream.id, deltaBytes);
   }
 
-  /** Twice bandwidth × delay, where the bandwidth is what was taken since the last credit. */
-  #windowFor(windowBytes: number, takenBytes: number, elapsedMs: number): number {
-    if (this.#rtts.length === 0 || !this.#options.budget.mayGrow) return windowBytes;
+  /** Twice bandwidth × delay, at the rate measured over at least one round trip. */
+  #windowFor(windowBytes: number, takenBytes: number, elapsedMs: number): number | undefined {
+    if (this.#rtts.length === 0) return undefined;
     const rttMs = Math.min(...this.#rtts);
-    const wanted = (2 * takenBytes * rttMs) / Math.max(elapsedMs, 0.05);
-    return Math.max(windowBytes, Math.min(Math.ceil(wanted), 4 * windowBytes, this.#options.limits.windowBytesMax));
+    if (elapsedMs < rttMs) return undefined;
+    if (!this.#options.budget.mayGrow) return windowBytes;
+    const wanted = Math.ceil((2 * takenBytes * rttMs) / elapsedMs);
+    return Math.max(windowBytes, Math.min(wanted, this.#options.limits.windowBytesMax));
   }
 
   #firstFlag(stream: MuxStream): number {

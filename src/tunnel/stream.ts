@@ -12,8 +12,8 @@ export interface StreamOps {
   wantSend(stream: MuxStream): void;
   /** The stream's consumer took bytes: the other end may send that many more. */
   giveCredit(stream: MuxStream, deltaBytes: number): void;
-  /** How large the receive window should be, given what was taken in the time since the last credit. */
-  windowFor(windowBytes: number, takenBytes: number, elapsedMs: number): number;
+  /** How large the receive window should be at that rate; undefined while the time is too short to tell. */
+  windowFor(windowBytes: number, takenBytes: number, elapsedMs: number): number | undefined;
   /** The stream is over; `reset` when the other end must be told. */
   forget(stream: MuxStream, reset: boolean): void;
 }
@@ -55,7 +55,9 @@ export class MuxStream extends Duplex implements Holder {
   #received = 0;
   #sent = 0;
   #credited = 0;
-  #creditedAtMs: number;
+  /** Since when, and from which count on, the rate is measured. */
+  #measuredFromMs: number;
+  #measuredFrom = 0;
   #finReceived = false;
   #isCut = false;
   #held = 0;
@@ -69,8 +71,8 @@ export class MuxStream extends Duplex implements Holder {
     this.#sendWindow = windowBytes;
     this.#window = windowBytes;
     this.#receiveLeft = windowBytes;
-    this.#creditedAtMs = ops.nowMs();
-    this.movedAtMs = this.#creditedAtMs;
+    this.#measuredFromMs = ops.nowMs();
+    this.movedAtMs = this.#measuredFromMs;
     // A reset is an everyday event: a consumer that watches only 'close' must not bring the process down.
     this.on('error', ignore);
     ops.budget.join(this);
@@ -246,14 +248,19 @@ export class MuxStream extends Duplex implements Holder {
 
   #taken(): void {
     this.#account();
-    const owed = this.#received - this.readableLength - this.#credited;
-    if (owed * 2 < this.#window || this.#finReceived || this.destroyed) return;
+    const taken = this.#received - this.readableLength;
+    const owed = taken - this.#credited;
+    // A quarter, not half: a first credit of a little more than half leaves less than half, and half of the window unused.
+    if (owed * 4 < this.#window || this.#finReceived || this.destroyed) return;
     const now = this.#ops.nowMs();
-    const window = this.#ops.windowFor(this.#window, owed, now - this.#creditedAtMs);
-    const delta = owed + window - this.#window;
-    this.#window = window;
-    this.#credited += owed;
-    this.#creditedAtMs = now;
+    const window = this.#ops.windowFor(this.#window, taken - this.#measuredFrom, now - this.#measuredFromMs);
+    if (window !== undefined) {
+      this.#measuredFromMs = now;
+      this.#measuredFrom = taken;
+    }
+    const delta = owed + (window ?? this.#window) - this.#window;
+    this.#window = window ?? this.#window;
+    this.#credited = taken;
     this.movedAtMs = now;
     this.#receiveLeft += delta;
     this.#ops.giveCredit(this, delta);

@@ -1,0 +1,251 @@
+// Hub and agent together over real TLS: what a link does when everything is well, and when it is not.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
+import { after, before, describe, test } from 'node:test';
+import { runAgent } from '#app/agent.ts';
+import { Fault, isFault } from '#base/fault.ts';
+import type { FaultCode } from '#base/fault.ts';
+import { silentLog } from '#base/log.ts';
+import { testClock } from '../../test/sim/ends.ts';
+import { buildTestCa, makeStateDir, newId, openLinkEnd, openTcp, removeDir, until } from '../../test/sim/link-end.ts';
+import type { LinkEnd, TestCa } from '../../test/sim/link-end.ts';
+import { encodeTarget } from './open.ts';
+
+let ca: TestCa;
+before(async () => {
+  ca = await buildTestCa();
+});
+
+const by = { client: '203.0.113.5', timeoutMs: 5_000 };
+const isCode = (code: FaultCode, text?: RegExp) => (thrown: unknown) => isFault(thrown, code) && (text === undefined || text.test(thrown.message));
+
+interface RunningAgent extends AsyncDisposable {
+  readonly agentId: string;
+  readonly folder: string;
+  readonly links: string[];
+  readonly ended: Promise<unknown>;
+}
+
+async function startAgent(end: LinkEnd, options: { policy?: string; agentId?: string; identity?: Awaited<ReturnType<TestCa['issue']>>; folder?: string; address?: string } = {}): Promise<RunningAgent> {
+  const agentId = options.agentId ?? newId();
+  const identity = options.identity ?? (await ca.issue(agentId));
+  if (!end.agents.has(identity.fingerprint)) end.agents.set(identity.fingerprint, agentId);
+  const folder = options.folder ?? (await makeStateDir(identity.state, options.address ?? end.address));
+  if (options.policy !== undefined) await writeFile(join(folder, 'policy'), options.policy);
+  const stop = new AbortController();
+  const links: string[] = [];
+  const ended = runAgent({ stateDir: folder, clock: testClock, log: silentLog, random: randomBytes, signal: stop.signal, onLinked: (id) => void links.push(id) }).catch((thrown: unknown) => thrown);
+  return {
+    agentId,
+    folder,
+    links,
+    ended,
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await ended;
+      if (options.folder === undefined) await removeDir(folder);
+    },
+  };
+}
+
+async function readAll(stream: Duplex): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  stream.on('data', (part: Buffer) => parts.push(part));
+  await once(stream, 'end');
+  return Buffer.concat(parts);
+}
+
+describe('a link that stands', () => {
+  let end: LinkEnd;
+  before(async () => {
+    end = await openLinkEnd(ca);
+  });
+  after(async () => await end[Symbol.asyncDispose]());
+
+  test('a stream to the device, half-close each way by itself', async () => {
+    await using device = await openTcp((socket) => {
+      let got = '';
+      socket.on('data', (part: Buffer) => (got += part.toString()));
+      // Answers only after the other direction has ended.
+      socket.on('end', () => socket.end(`got ${got}`));
+    });
+    await using agent = await startAgent(end, { policy: 'reach tcp 127.0.0.1 *' });
+    await until(() => agent.links.length === 1, 'the link');
+    const stream = await end.hub.dialDevice(agent.agentId, '127.0.0.1', device.port, by);
+    stream.end('hello');
+    assert.equal((await readAll(stream)).toString(), 'got hello');
+    const link = end.hub.linkOf(agent.agentId);
+    assert.equal(link?.id, agent.links[0]);
+    assert.ok((link?.bytesIn ?? 0) > 0 && (link?.rttMs ?? 0) > 0);
+    assert.deepEqual(end.hub.locate(agent.agentId), { at: 'here' });
+  });
+
+  test('the local policy is announced, and refuses with the line to add', async () => {
+    await using agent = await startAgent(end, { policy: 'reach tcp 127.0.0.1 1' });
+    await until(() => end.notes.some((note) => note.agentId === agent.agentId && note.policy === '["reach tcp 127.0.0.1 1"]'), 'hello');
+    await assert.rejects(end.hub.dialDevice(agent.agentId, '127.0.0.1', 2, by), isCode('forbidden', /add this line.*: reach tcp 127\.0\.0\.1 2$/));
+    await assert.rejects(end.hub.dialDevice(agent.agentId, '127.0.0.1', 1, by), isCode('unreachable', /refused/));
+  });
+
+  test('a name is judged by the address it leads to', async () => {
+    await using agent = await startAgent(end, { policy: 'reach tcp localhost *' });
+    await until(() => agent.links.length === 1, 'the link');
+    await assert.rejects(end.hub.dialDevice(agent.agentId, 'localhost', 9, by), isCode('forbidden'));
+  });
+
+  test('a device that resets is a broken stream, not the end of the data', async () => {
+    await using device = await openTcp((socket) => socket.once('data', () => socket.resetAndDestroy()));
+    await using agent = await startAgent(end, { policy: 'reach tcp 127.0.0.1 *' });
+    await until(() => agent.links.length === 1, 'the link');
+    const stream = await end.hub.dialDevice(agent.agentId, '127.0.0.1', device.port, by);
+    stream.write('x');
+    const [error] = await once(stream, 'error');
+    assert.ok(isFault(error, 'closed'));
+  });
+
+  test('closing a link cuts its streams and says why', async () => {
+    await using device = await openTcp((socket) => socket.resume());
+    await using agent = await startAgent(end, { policy: 'reach tcp 127.0.0.1 *' });
+    await until(() => agent.links.length === 1, 'the link');
+    const stream = await end.hub.dialDevice(agent.agentId, '127.0.0.1', device.port, by);
+    const broken = once(stream, 'error');
+    assert.equal(end.hub.closeLink(agent.agentId, 'the device was locked'), true);
+    const [error] = (await broken) as [Fault];
+    assert.match(error.message, /locked/);
+    await assert.rejects(end.hub.dialDevice(agent.agentId, '127.0.0.1', device.port, by), isCode('offline', /offline since .*: the device was locked/));
+    assert.equal(end.hub.closeLink(agent.agentId, 'again'), false);
+  });
+
+  test('nobody knows the device', async () => {
+    await assert.rejects(end.hub.dialDevice(newId(), '127.0.0.1', 80, by), isCode('offline', /never been online/));
+  });
+
+  test('a given-up dial closes what it opened', async () => {
+    const closed = Promise.withResolvers<void>();
+    await using device = await openTcp((socket) => socket.resume().once('close', closed.resolve));
+    await using agent = await startAgent(end, { policy: 'reach tcp 127.0.0.1 *' });
+    await until(() => agent.links.length === 1, 'the link');
+    const given = new AbortController();
+    const dial = end.hub.dialDevice(agent.agentId, '127.0.0.1', device.port, { ...by, signal: given.signal });
+    given.abort();
+    await assert.rejects(dial, isCode('closed'));
+    await until(() => end.hub.linkOf(agent.agentId)?.streams === 1, 'only control is left');
+  });
+});
+
+describe('turns', () => {
+  test('an agent that starts again takes its link at once; its turn is on disk', async () => {
+    await using end = await openLinkEnd(ca);
+    const identity = await ca.issue(newId());
+    const folder = await makeStateDir(identity.state, end.address);
+    {
+      await using first = await startAgent(end, { identity, folder, agentId: identity.state.agentId });
+      await until(() => first.links.length === 1, 'the first link');
+      await using second = await startAgent(end, { identity, folder, agentId: identity.state.agentId });
+      await until(() => second.links.length === 1, 'the second link');
+      await until(() => end.hub.links().length === 1, 'the old one is gone');
+      assert.equal(end.hub.linkOf(identity.state.agentId)?.id, second.links[0]);
+      assert.ok(end.journal.some(({ event, fields }) => event === 'link.closed' && fields['why'] === 'replaced'));
+    }
+    assert.ok(Number(await readFile(join(folder, 'turn'), 'utf8')) >= 2);
+    assert.equal((await stat(join(folder, 'agent.json'))).mode & 0o777, 0o600);
+    await removeDir(folder);
+  });
+
+  test('a turn that was seen is refused with it, and the agent goes on above it', async () => {
+    await using end = await openLinkEnd(ca);
+    const identity = await ca.issue(newId());
+    const { agentId } = identity.state;
+    const folder = await makeStateDir(identity.state, end.address);
+    await writeFile(join(folder, 'turn'), '41\n');
+    {
+      await using agent = await startAgent(end, { identity, folder, agentId });
+      await until(() => agent.links.length === 1, 'turn 42');
+    }
+    await writeFile(join(folder, 'turn'), '3\n'); // a backup was put back
+    {
+      await using agent = await startAgent(end, { identity, folder, agentId });
+      await until(() => agent.links.length === 1, 'turn 43');
+    }
+    assert.ok(end.journal.some(({ event, fields }) => event === 'link.refused' && fields['why'] === 'conflict'));
+    assert.equal(await readFile(join(folder, 'turn'), 'utf8'), '43\n');
+    await removeDir(folder);
+  });
+});
+
+describe('a gateway that comes and goes', () => {
+  test('after a crash the agent is back by itself', async () => {
+    const identity = await ca.issue(newId());
+    const first = await openLinkEnd(ca);
+    await using agent = await startAgent(first, { identity, agentId: identity.state.agentId });
+    await until(() => agent.links.length === 1, 'the link');
+    await first.kill();
+    await using second = await openLinkEnd(ca, { port: first.port, agents: first.agents });
+    await until(() => agent.links.length === 2, 'the link again');
+    assert.deepEqual(second.hub.locate(agent.agentId), { at: 'here' });
+    first.hub.close();
+  });
+
+  test('a drain lets streams end, takes no new ones, and the agent dials again', async () => {
+    const identity = await ca.issue(newId());
+    const first = await openLinkEnd(ca);
+    await using device = await openTcp((socket) => socket.pipe(socket));
+    await using agent = await startAgent(first, { identity, agentId: identity.state.agentId, policy: 'reach tcp 127.0.0.1 *' });
+    await until(() => agent.links.length === 1, 'the link');
+    const stream = await first.hub.dialDevice(agent.agentId, '127.0.0.1', device.port, by);
+    const drained = first.hub.drain(10_000);
+    await assert.rejects(first.hub.dialDevice(agent.agentId, '127.0.0.1', device.port, by), isCode('offline'));
+    stream.end('still here');
+    assert.equal((await readAll(stream)).toString(), 'still here');
+    await drained;
+    assert.equal(first.hub.links().length, 0);
+    await first.kill();
+    await using second = await openLinkEnd(ca, { port: first.port, agents: first.agents });
+    await until(() => agent.links.length === 2, 'the link again');
+    assert.deepEqual(second.hub.locate(agent.agentId), { at: 'here' });
+    first.hub.close();
+  });
+});
+
+describe('who is not let in', () => {
+  test('an unknown and a locked certificate', async () => {
+    await using end = await openLinkEnd(ca);
+    const identity = await ca.issue(newId());
+    end.agents.set(identity.fingerprint, new Fault('forbidden', 'this agent is locked'));
+    await using agent = await startAgent(end, { identity, agentId: identity.state.agentId });
+    await until(() => end.journal.some(({ event, fields }) => event === 'link.refused' && fields['why'] === 'forbidden'), 'the refusal');
+    assert.equal(agent.links.length, 0);
+  });
+
+  test('the agent speaks to no other gateway', async () => {
+    const otherCa = await buildTestCa();
+    await using other = await openLinkEnd(otherCa);
+    const identity = await ca.issue(newId());
+    const seen: string[] = [];
+    const folder = await makeStateDir(identity.state, other.address);
+    const stop = new AbortController();
+    const log = { ...silentLog, warn: (event: string, fields?: Readonly<Record<string, unknown>>) => void seen.push(`${event} ${String(fields?.['code'])}`) };
+    const ended = runAgent({ stateDir: folder, clock: testClock, log, random: randomBytes, signal: stop.signal });
+    await until(() => seen.length > 0, 'the warning');
+    stop.abort();
+    await ended;
+    assert.equal(seen[0], 'link.unreachable unauthenticated');
+    assert.deepEqual(other.journal, []);
+    await removeDir(folder);
+  });
+
+  test('400 ends the agent: trying again is of no use', async () => {
+    await using end = await openLinkEnd(ca);
+    end.answerWith = 'HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\n{}';
+    await using agent = await startAgent(end);
+    assert.ok(isFault(await agent.ended, 'bad-input'));
+  });
+});
+
+test('targets', () => {
+  assert.equal(encodeTarget('2001:db8::1', 80), '[2001:db8::1]:80');
+});
