@@ -187,12 +187,14 @@ export function buildAdmin(deps: AdminDeps): Admin {
     return response;
   };
 
+  // Also for HEAD, which the router takes for GET: an event stream without a body would stand for ever.
+  const nothingHere = ({ method, url }: Request) => problemResponse(new Fault('not-found', `the API has no ${method} ${new URL(url).pathname.slice(0, 200)}`, { remedy: `what there is: ${apiRoot}/openapi.json` }), room.newId());
   const hono = new Hono<{ Bindings: Beside }>();
   for (const name of Object.keys(paths) as RouteName[]) {
     const { method, path } = paths[name];
-    hono.on(method, `${apiRoot}${path.replace(/\{(\w+)\}/g, ':$1')}`, (c) => respond(name, c.req.raw, c.env, c.req.param()));
+    hono.on(method, `${apiRoot}${path.replace(/\{(\w+)\}/g, ':$1')}`, (c) => (c.req.raw.method === method ? respond(name, c.req.raw, c.env, c.req.param()) : nothingHere(c.req.raw)));
   }
-  hono.all('/api/*', (c) => problemResponse(new Fault('not-found', `the API has no ${c.req.method} ${c.req.path.slice(0, 200)}`, { remedy: `what there is: ${apiRoot}/openapi.json` }), room.newId()));
+  hono.all('/api/*', (c) => nothingHere(c.req.raw));
   hono.on(['GET', 'HEAD'], '*', (c) => assets.serve(c.req.raw));
   hono.notFound(() => problemResponse(new Fault('not-found', 'there is nothing of this method here'), room.newId()));
   hono.onError((error) => {

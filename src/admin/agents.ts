@@ -8,7 +8,7 @@ import { auditOf, may, mustMay, visitorOf, type Acts, type Anyone } from './aske
 import { toPorts } from './devices.ts';
 import { byId, byName, keepSorted, pageOf } from './pages.ts';
 import { cutVisits, type Room } from './room.ts';
-import { viewAgent, viewJoinToken } from './views.ts';
+import { certificatesUntil, viewAgent, viewJoinToken } from './views.ts';
 
 export function buildAgentActs(room: Room): Acts<'listAgents' | 'getAgent' | 'lockAgent' | 'unlockAgent' | 'revokeAgent' | 'closeAgentLink'> {
   const { tables, operations, live } = room;
@@ -20,10 +20,11 @@ export function buildAgentActs(room: Room): Acts<'listAgents' | 'getAgent' | 'lo
     mustMay(asked, action, subjectOfAgent(agent), what);
     return agent;
   };
+  const view = (asked: Anyone, agent: Agent) => viewAgent(room, asked, agent, certificatesUntil(tables));
   const subjectOf = (agent: Agent) => ({ customerId: agent.customerId, kind: 'agent', id: agent.id, name: agent.name });
   /** Its link and the visits through it end with the change. */
   const setState = async (asked: Anyone, agent: Agent, state: Agent['state'], what: string, why: string) => {
-    if (agent.state === state) return viewAgent(room, asked, agent);
+    if (agent.state === state) return view(asked, agent);
     if (agent.state === 'revoked') throw new Fault('conflict', 'a revoked agent stays revoked', { remedy: 'join it again with a new token' });
     const changed = { ...agent, state };
     const audit = auditOf(room, asked, what, subjectOf(agent));
@@ -38,14 +39,15 @@ export function buildAgentActs(room: Room): Acts<'listAgents' | 'getAgent' | 'lo
       cutVisits(room, (visit) => devices.has(visit.deviceId), why);
       live.closeLink(agent.id, why);
     }
-    return viewAgent(room, asked, changed);
+    return view(asked, changed);
   };
   return {
     listAgents(asked) {
       const search = asked.query.search?.toLowerCase() ?? '';
-      return pageOf(agents(), order, asked.query, (agent) => may(asked, 'see', subjectOfAgent(agent)) && agent.name.toLowerCase().includes(search), (agent) => viewAgent(room, asked, agent));
+      const until = certificatesUntil(tables);
+      return pageOf(agents(), order, asked.query, (agent) => may(asked, 'see', subjectOfAgent(agent)) && agent.name.toLowerCase().includes(search), (agent) => viewAgent(room, asked, agent, until));
     },
-    getAgent: (asked) => viewAgent(room, asked, agentFor(asked, asked.params.id, 'see', 'see this agent')),
+    getAgent: (asked) => view(asked, agentFor(asked, asked.params.id, 'see', 'see this agent')),
     lockAgent: (asked) => room.inTurn(() => setState(asked, agentFor(asked, asked.params.id, 'administer', 'lock this agent'), 'locked', 'agent.locked', 'the agent was locked')),
     unlockAgent: (asked) => room.inTurn(() => setState(asked, agentFor(asked, asked.params.id, 'administer', 'unlock this agent'), 'active', 'agent.unlocked', '')),
     revokeAgent: (asked) => room.inTurn(() => setState(asked, agentFor(asked, asked.params.id, 'administer', 'revoke this agent'), 'revoked', 'agent.revoked', 'the agent was revoked')),

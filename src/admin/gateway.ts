@@ -35,7 +35,7 @@ export function buildGatewayActs(room: Room): Acts<Names> {
       const against = matchedRevision(asked);
       const dryRun = asked.query.dryRun === 'true';
       try {
-        const result = await room.inTurn(() => control.change({ actor: actorOfAsked(asked), against, config: asked.body, dryRun }));
+        const result = await control.change({ actor: actorOfAsked(asked), against, config: asked.body, dryRun });
         if ('problems' in result) {
           asked.reply.faultStatus = 422;
           throw new Fault('bad-input', `the configuration does not compile: ${result.problems.length} problems`, { remedy: 'mend each and send it again; nothing was changed', detail: { problems: result.problems } });

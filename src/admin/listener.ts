@@ -46,6 +46,8 @@ function toRequest(incoming: IncomingMessage, asker: Asker, body: Buffer | undef
 }
 
 async function send(response: Response, outgoing: ServerResponse, withBody: boolean): Promise<void> {
+  // Gone while it was being answered: 'close' has been told already, nobody would ever end the body.
+  if (outgoing.destroyed) return await response.body?.cancel();
   const fields: string[] = [];
   // getSetCookie: several cookies must not be joined by commas.
   for (const [name, value] of response.headers) if (name !== 'set-cookie') fields.push(name, value);
@@ -78,6 +80,7 @@ async function send(response: Response, outgoing: ServerResponse, withBody: bool
     outgoing.end();
   } finally {
     outgoing.off('close', onClose);
+    if (outgoing.destroyed) await reader.cancel().catch(() => {});
   }
 }
 

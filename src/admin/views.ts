@@ -113,18 +113,23 @@ export function viewDevice(room: Room, asked: Anyone, addresses: Addresses, devi
   };
 }
 
-export function viewAgent(room: Room, asked: Anyone, agent: Agent): AgentView {
-  const { tables } = room;
-  let until: number | null = null;
-  for (const certificate of tables.agentCertificates.values()) {
-    if (certificate.agentId === agent.id && certificate.revokedAt === null && certificate.notAfter > (until ?? 0)) until = certificate.notAfter;
+/** Until when each agent's newest certificate is good; gathered once for a whole list. */
+export function certificatesUntil({ agentCertificates }: Tables): ReadonlyMap<string, number> {
+  const until = new Map<string, number>();
+  for (const { agentId, revokedAt, notAfter } of agentCertificates.values()) {
+    if (revokedAt === null && notAfter > (until.get(agentId) ?? 0)) until.set(agentId, notAfter);
   }
+  return until;
+}
+
+export function viewAgent(room: Room, asked: Anyone, agent: Agent, until: ReadonlyMap<string, number>): AgentView {
+  const { tables } = room;
   const devices = tables.devicesOfAgent(agent.id).filter((device) => may(asked, 'see', subjectOfDevice(device)));
   return {
     id: agent.id, customerId: agent.customerId, siteId: agent.siteId, siteName: tables.sites.get(agent.siteId)?.name ?? '', name: agent.name, state: agent.state, createdAt: agent.createdAt,
     ...presenceOf(room, agent, agent.id),
     devices: devices.map(({ id, label, name }) => ({ id, label, name })),
-    certificateUntil: until,
+    certificateUntil: until.get(agent.id) ?? null,
     may: actions.filter((action) => may(asked, action, subjectOfAgent(agent))),
   };
 }

@@ -19,6 +19,6 @@ export interface Control<Snapshot = unknown> {
   snapshot(): Snapshot;
   /** The document as a person wrote it. */
   config(): { readonly revision: number; readonly config: unknown };
-  /** Faults: `conflict` (`against` is not the latest), `busy` (the store is down or the disk full). A dry run answers the present revision. */
+  /** One at a time, by its own turn. Faults: `conflict` (`against` is not the latest), `busy` (the store is down or the disk full). A dry run answers the present revision. */
   change(change: ConfigChange): Promise<ChangeResult>;
 }
