@@ -1,0 +1,63 @@
+// `postern apply`: makes a file the configuration, whole or not at all.
+import { readFile } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
+import { Fault, isFault, reasonOf } from '#base/fault.ts';
+import { printable } from '#base/log.ts';
+import { commonUsage, openGateway, parseCommand } from './arguments.ts';
+import { exitCodes, usageFault } from './io.ts';
+import type { CommandIo } from './io.ts';
+import { printJson, printLine } from './output.ts';
+
+export const usage = `Usage: postern apply -f FILE [--dry-run]
+
+Makes FILE (JSON, as postern export writes it; "-": standard input) the configuration. A file that does not
+compile changes nothing, and every problem is named with its place.
+
+  -f, --file FILE
+      --dry-run       only check
+${commonUsage}`;
+
+export async function run(args: string[], io: CommandIo): Promise<number> {
+  const { values } = parseCommand(args, { file: { type: 'string', short: 'f' }, 'dry-run': { type: 'boolean' } }, { min: 0, max: 0 });
+  if (values.file === undefined) throw usageFault('apply takes a file: -f FILE');
+  const wanted = await readConfigFile(io, values.file);
+  const dryRun = values['dry-run'] === true;
+  using client = await openGateway(io, values);
+  const { revision, config } = await client.call('getConfig', { signal: io.signal });
+  if (isDeepStrictEqual(config, wanted)) {
+    if (values.json) printJson(io, { revision, dryRun, changed: false });
+    else printLine(io, `Nothing to change: revision ${revision} is the same.`);
+    return exitCodes.ok;
+  }
+  try {
+    const done = await client.call('putConfig', { query: { dryRun: dryRun ? 'true' : 'false' }, body: wanted, headers: { 'if-match': `"${revision}"` }, signal: io.signal });
+    if (values.json) printJson(io, { ...done, changed: true });
+    else printLine(io, dryRun ? `It compiles. Revision ${revision} would be replaced; nothing was changed.` : `Applied as revision ${done.revision}.`);
+    return exitCodes.ok;
+  } catch (thrown) {
+    const problems = isFault(thrown) ? thrown.detail['problems'] : undefined;
+    if (!Array.isArray(problems)) throw thrown;
+    io.stderr.write(`postern apply: nothing was changed: ${reasonOf(thrown)}\n`);
+    for (const { path, message } of problems as { path: string; message: string }[]) io.stderr.write(`  ${printable(path)}: ${printable(message, 500)}\n`);
+    return exitCodes.failed;
+  }
+}
+
+/** Faults: `bad-input`, which says what is wrong with the file. */
+export async function readConfigFile(io: Pick<CommandIo, 'stdin'>, file: string): Promise<Record<string, unknown>> {
+  let text = '';
+  try {
+    if (file === '-') for await (const part of io.stdin) text += String(part);
+    else text = await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new Fault('bad-input', `${file} cannot be read: ${reasonOf(cause)}`, { cause });
+  }
+  let config: unknown;
+  try {
+    config = JSON.parse(text);
+  } catch (cause) {
+    throw new Fault('bad-input', `${file} is not JSON: ${reasonOf(cause)}`, { cause });
+  }
+  if (typeof config !== 'object' || config === null || Array.isArray(config)) throw new Fault('bad-input', `${file} holds no configuration: it is not a JSON object`);
+  return config as Record<string, unknown>;
+}
