@@ -7,8 +7,9 @@ import { buildOpenApi } from '#api/openapi.ts';
 import { apiRoot, paths, type RouteName } from '#api/paths.ts';
 import { problemOf, problemType } from '#api/problem.ts';
 import { Fault, isFault, reasonOf } from '#base/fault.ts';
+import { printable } from '#base/log.ts';
 import { signInCookie } from '#model/credentials.ts';
-import type { Visitor } from '#model/visitor.ts';
+import { actorOf, type Visitor } from '#model/visitor.ts';
 import { buildAgentActs, buildJoinActs } from './agents.ts';
 import { checkNeeds, checkOrigin, findKnown, isGuarded, rightsOf, type Acts, type Asked, type Known, type Reply } from './asked.ts';
 import { buildAssets } from './assets.ts';
@@ -114,6 +115,17 @@ function problemResponse(thrown: unknown, requestId: string, status?: number): R
   return new Response(JSON.stringify(problem), { status: problem.status, headers });
 }
 
+/** Who was refused what goes into the journal, what failed in us into the log. Being merely not signed in is neither. */
+function noteRefusal(room: Room, route: RouteName, thrown: unknown, by: { readonly requestId: string; readonly from: string; readonly who: string | null }): void {
+  if (!isFault(thrown)) {
+    room.log.error('api.failed', { ...by, route, why: reasonOf(thrown), stack: thrown instanceof Error ? thrown.stack : undefined });
+    return;
+  }
+  if (thrown.code === 'internal' || thrown.code === 'busy') room.log.warn('api.refused', { ...by, route, code: thrown.code, why: thrown.message, cause: thrown.cause === undefined ? undefined : reasonOf(thrown.cause) });
+  const origin = thrown.detail['crossOrigin'] === true ? { origin: printable(String(thrown.detail['origin'] ?? ''), 200) } : {};
+  if (thrown.code === 'forbidden' || thrown.code === 'too-many' || thrown.detail['hidden'] === true) room.journal.note('api.refused', { route, code: thrown.code, why: printable(thrown.message), ...by, ...origin });
+}
+
 export interface Admin {
   /** `beside` says who is at the other end; it never comes from the request itself. */
   fetch(request: Request, beside: { readonly asker: Asker }): Promise<Response>;
@@ -143,6 +155,7 @@ export function buildAdmin(deps: AdminDeps): Admin {
       // A stale token in a profile must not keep anybody from signing in anew.
       if (paths[name].needs !== 'none') throw thrown;
     }
+    if (known) reply.who = actorOf(known.visitor, asker.from).name;
     checkOrigin(known, guarded, request.headers, asker, host);
     checkNeeds(name, known);
     const shapes: Shapes = contract[name];
@@ -176,9 +189,7 @@ export function buildAdmin(deps: AdminDeps): Admin {
       response = await act(name, await prepare(name, request, beside, requestId, reply, params));
     } catch (thrown) {
       response = problemResponse(thrown, requestId, reply.faultStatus);
-      if (!isFault(thrown)) room.log.error('api.failed', { requestId, route: name, why: reasonOf(thrown), stack: thrown instanceof Error ? thrown.stack : undefined });
-      else if (thrown.code === 'internal' || thrown.code === 'busy') room.log.warn('api.refused', { requestId, route: name, code: thrown.code, why: thrown.message, cause: thrown.cause === undefined ? undefined : reasonOf(thrown.cause) });
-      if (isFault(thrown) && thrown.detail['crossOrigin'] === true) room.journal.note('api.refused', { why: 'another origin', route: name, from: beside.asker.from, origin: String(thrown.detail['origin'] ?? '').slice(0, 200), requestId });
+      noteRefusal(room, name, thrown, { requestId, from: beside.asker.from, who: reply.who ?? null });
     }
     for (const [key, value] of Object.entries(apiHeaders)) response.headers.set(key, value);
     response.headers.set('postern-request', requestId);

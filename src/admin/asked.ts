@@ -16,6 +16,8 @@ export interface Reply {
   etag?: string;
   /** Instead of the status of the Fault's code. */
   faultStatus?: number;
+  /** Once it is known: who was refused, for the journal. */
+  who?: string;
 }
 
 /** Who asks, by cookie or token. */

@@ -42,6 +42,9 @@ suite('devices', () => {
     assert.equal((await bob.refused('createHandOver', { body: { host: 'mine.gw.example.test' } })).code, 'forbidden', 'see is not open');
     assert.equal((await bob.refused('getAgent', { params: { id: mine.agentId } })).code, 'not-found', 'the agent belongs to the site');
     assert.equal((await room.browser().refused('listDevices')).code, 'unauthenticated');
+    const noted = room.journal.all.filter((line) => line.event === 'api.refused').map(({ fields }) => `${fields['who']} ${fields['from']} ${fields['route']} ${fields['code']}`);
+    assert.equal(noted.length, 8, 'each refusal for want of a right; what is not there at all is none');
+    assert.deepEqual([noted[0], noted[3]], ['bob 192.0.2.10 getDevice not-found', 'bob 192.0.2.10 lockDevice forbidden']);
   });
 
   test('in pages, searched and filtered', async () => {
