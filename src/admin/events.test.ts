@@ -81,6 +81,20 @@ suite('the event stream', () => {
     stream.stop();
   });
 
+  test('an announced policy is news, being seen is not', async () => {
+    const device = await room.device('Printer');
+    const stream = await listen(owner);
+    const note = { agentId: device.agentId, lastSeenAt: 1, lastLeftWhy: null, version: '0.1.0', from: null, policy: '["reach tcp"]' };
+    room.tables.agentNotes.publish({ put: [note] });
+    room.clock.advance(250);
+    await eventually(() => stream.seen.some(([name]) => name === 'devices'), 'the policy');
+    room.tables.agentNotes.publish({ put: [{ ...note, lastSeenAt: 2 }] });
+    room.clock.advance(15_000);
+    await eventually(() => stream.seen.some(([name]) => name === 'beat'), 'a heartbeat');
+    assert.deepEqual(stream.seen.filter(([name]) => name === 'devices'), [['devices', { ids: [device.id] }]]);
+    stream.stop();
+  });
+
   test('ends at once with the sign-in, and when the token expires', async () => {
     const bob = await room.person(owner, 'bob', [{ action: 'see', scopeKind: 'gateway', scopeId: null }]);
     const { secret } = await bob.call('createToken', { body: { name: 'x', expiresAt: room.clock.nowMs() + 20_000 } });

@@ -7,7 +7,7 @@ import type { Id } from '#base/ids.ts';
 import { visitorLives } from '#model/credentials.ts';
 import type { LiveLink } from '#model/live.ts';
 import { mayAnywhere, subjectOfDevice } from '#model/rights.ts';
-import type { Device, JoinToken, Visit } from '#model/rows.ts';
+import type { AgentNote, Device, JoinToken, Visit } from '#model/rows.ts';
 import { may, rightsOf, visitorOf, type Asked, type Known } from './asked.ts';
 import type { Room } from './room.ts';
 import { maySeeVisit } from './seen.ts';
@@ -133,10 +133,21 @@ export function keepEvents(room: Room): Events {
     }
   };
 
+  // Notes are written all the time; that an agent announced another policy or version is news.
+  const announced = new Map<Id, string>();
+  const sayOf = ({ version, policy }: AgentNote) => `${version} ${policy}`;
+  for (const row of tables.agentNotes.values()) announced.set(row.agentId, sayOf(row));
+  const noteAnnounced = (row: AgentNote) => {
+    if (announced.get(row.agentId) === sayOf(row)) return;
+    announced.set(row.agentId, sayOf(row));
+    note(() => tables.devicesOfAgent(row.agentId).forEach((device) => changes.devices.add(device.id)));
+  };
+
   const people = () => note(() => (changes.people = true));
   const unwatch = [
     tables.devices.watch(({ put, removed }) => note(() => [...put.map((row) => row.id), ...removed].forEach((id) => changes.devices.add(id)))),
     tables.agents.watch(({ put }) => note(() => put.forEach((row) => tables.devicesOfAgent(row.id).forEach((device) => changes.devices.add(device.id))))),
+    tables.agentNotes.watch(({ put, removed }) => (put.forEach(noteAnnounced), removed.forEach((agentId) => announced.delete(agentId)))),
     tables.joinTokens.watch(({ put }) => note(() => put.forEach((row) => changes.joins.set(row.id, row)))),
     tables.people.watch(() => (people(), endDead())),
     tables.rights.watch(people),

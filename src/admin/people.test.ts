@@ -51,6 +51,9 @@ suite('invitations', () => {
     const bob = await room.person(owner, 'bob', [{ action: 'administer', scopeKind: 'customer', scopeId: customerId() }]);
     assert.equal((await bob.refused('createInvite', { body: { name: 'Eve', rights: [...everything] } })).code, 'forbidden');
     await bob.call('createInvite', { body: { name: 'Eve', rights: [{ action: 'see', scopeKind: 'device', scopeId: device.id }] } });
+    const other = { id: room.newId(), key: 'acme', name: 'Acme', createdAt: 0 };
+    room.tables.customers.publish({ put: [other] });
+    assert.equal((await bob.refused('createInvite', { body: { name: 'Eve', customerId: other.id, rights: [{ action: 'see', scopeKind: 'device', scopeId: device.id }] } })).code, 'forbidden');
     const missing = await owner.refused('createInvite', { body: { name: 'Eve', rights: [{ action: 'see', scopeKind: 'device', scopeId: room.newId() }] } });
     assert.deepEqual(missing.problems, [{ path: 'rights.0.scopeId', message: 'there is no such device' }]);
   });

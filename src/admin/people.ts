@@ -158,6 +158,7 @@ export function buildInviteActs(room: Room): Acts<InviteNames> {
       const { person } = visitorOf(asked);
       const customerId = asked.body.customerId ?? person.customerId;
       if (!tables.customers.get(customerId)) throw new Fault('bad-input', 'there is no such customer', { detail: { problems: [{ path: 'customerId', message: 'is no customer' }] } });
+      if (customerId !== person.customerId) mustMay(asked, 'administer', { customerId }, 'invite people of this customer');
       const grants = checkGrants(room, asked.body.rights, 'rights');
       mustAdministerAll(room, asked, grants, 'invite somebody with these rights');
       const code = newSecret(room.random);

@@ -191,7 +191,7 @@ export function openClient(options: ClientOptions): Client {
       const status = incoming.statusCode ?? 0;
       if (status < 200 || status > 299) throw faultOfAnswer(status, text);
       // The gateway answers by the same contract; the CLI does not load zod to check it once more.
-      return parseAnswer(incoming, text) as Awaited<ReturnType<Client['call']>> as never;
+      return parseAnswer(incoming, text) as never;
     },
     async events(onEvent, signal) {
       const incoming = await ask('GET', pathTo('getEvents'), { accept: 'text/event-stream' }, undefined, signal, 0);
