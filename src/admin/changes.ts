@@ -1,0 +1,140 @@
+// What has changed, gathered a few times a second from tables and Live, for the event streams.
+import type { Timer } from '#base/clock.ts';
+import type { Id } from '#base/ids.ts';
+import type { LiveLink } from '#model/live.ts';
+import type { AgentNote, JoinToken, Visit } from '#model/rows.ts';
+import type { Room } from './room.ts';
+
+const tellEveryMs = 250;
+const measureEveryMs = 2_000;
+
+export interface Changes {
+  readonly devices: ReadonlySet<Id>;
+  readonly joins: ReadonlyMap<Id, JoinToken>;
+  /** Agents whose link came, went or moved something. */
+  readonly agents: ReadonlySet<Id>;
+  /** Visits that came or went; their figures move all the time and are no news. */
+  readonly visits: readonly Visit[];
+  readonly links: boolean;
+  readonly people: boolean;
+}
+
+const noChanges = () => ({ devices: new Set<Id>(), joins: new Map<Id, JoinToken>(), agents: new Set<Id>(), visits: [] as Visit[], links: false, people: false });
+
+/** What runs, compared with the last time. */
+function buildComparison({ live }: Pick<Room, 'live'>) {
+  const linksNow = () => new Map(live.links().map((link) => [link.agentId, link]));
+  const visitsNow = () => new Map(live.visits().map((visit) => [visit.id, visit]));
+  const sameLink = (a: LiveLink, b: LiveLink | undefined) => a.id === b?.id && a.rttMs === b.rttMs && a.streams === b.streams && a.bytesIn === b.bytesIn && a.bytesOut === b.bytesOut;
+  let links = new Map<Id, LiveLink>();
+  let visits = new Map<Id, Visit>();
+  return {
+    start() {
+      links = linksNow();
+      visits = visitsNow();
+    },
+    movedAgents(): Id[] {
+      const [before, now] = [links, (links = linksNow())];
+      return [...[...now.values()].filter((link) => !sameLink(link, before.get(link.agentId))).map((link) => link.agentId), ...[...before.keys()].filter((agentId) => !now.has(agentId))];
+    },
+    movedVisits(): Visit[] {
+      const [before, now] = [visits, (visits = visitsNow())];
+      return [...[...now.values()].filter((visit) => !before.has(visit.id)), ...[...before.values()].filter((visit) => !now.has(visit.id))];
+    },
+  };
+}
+
+/** Notes are written all the time; that an agent announced another policy or version is news. */
+function buildAnnouncements({ tables }: Pick<Room, 'tables'>) {
+  const announced = new Map<Id, string>();
+  const isNews = ({ agentId, version, policy }: AgentNote): boolean => {
+    const says = `${version} ${policy}`;
+    const before = announced.get(agentId);
+    announced.set(agentId, says);
+    return before !== says;
+  };
+  for (const row of tables.agentNotes.values()) isNews(row);
+  return { isNews, forget: (agentId: Id) => void announced.delete(agentId) };
+}
+
+export interface Gathering {
+  /** Nothing is gathered, and no timer runs, unless somebody listens. */
+  setListening(listening: boolean): void;
+  close(): void;
+}
+
+export function gatherChanges(room: Room, tell: (changes: Changes) => void, onPeopleLeft: () => void): Gathering {
+  const { tables, live, clock } = room;
+  const comparison = buildComparison(room);
+  const announcements = buildAnnouncements(room);
+  let changes = noChanges();
+  let listening = false;
+  let visitsMoved = false;
+  let telling: Timer | undefined;
+  let measuring: Timer | undefined;
+
+  const tellNow = () => {
+    telling = undefined;
+    if (visitsMoved) changes.visits.push(...comparison.movedVisits());
+    visitsMoved = false;
+    const told = changes;
+    changes = noChanges();
+    tell(told);
+  };
+  const note = (mark: () => void) => {
+    if (!listening) return;
+    mark();
+    telling ??= clock.after(tellEveryMs, tellNow);
+  };
+  const measure = () => {
+    const moved = comparison.movedAgents();
+    if (moved.length > 0) note(() => moved.forEach((agentId) => changes.agents.add(agentId)));
+  };
+  const devices = (ids: Iterable<Id>) => note(() => Array.from(ids).forEach((id) => changes.devices.add(id)));
+  const devicesOf = (agentId: Id) => devices(tables.devicesOfAgent(agentId).map((device) => device.id));
+  const people = () => note(() => (changes.people = true));
+  const left = () => {
+    people();
+    onPeopleLeft();
+  };
+
+  const unwatch = [
+    tables.devices.watch(({ put, removed }) => devices([...put.map((row) => row.id), ...removed])),
+    tables.agents.watch(({ put }) => put.forEach((row) => devicesOf(row.id))),
+    tables.agentNotes.watch(({ put, removed }) => {
+      for (const row of put) if (announcements.isNews(row)) devicesOf(row.agentId);
+      removed.forEach(announcements.forget);
+    }),
+    tables.joinTokens.watch(({ put }) => note(() => put.forEach((row) => changes.joins.set(row.id, row)))),
+    tables.people.watch(left),
+    tables.rights.watch(people),
+    tables.invites.watch(people),
+    // Batches of "last used" are puts, too: they are no news.
+    tables.signIns.watch(({ removed }) => removed.length > 0 && left()),
+    tables.tokens.watch(({ removed }) => removed.length > 0 && left()),
+    live.watch((topic) => {
+      if (topic === 'visits') return note(() => (visitsMoved = true));
+      note(() => (changes.links = true));
+      if (listening) measure();
+    }),
+  ];
+  const setListening = (wanted: boolean) => {
+    if (wanted === listening) return;
+    listening = wanted;
+    telling?.cancel();
+    measuring?.cancel();
+    telling = measuring = undefined;
+    if (!wanted) return;
+    changes = noChanges();
+    visitsMoved = false;
+    comparison.start();
+    measuring = clock.every(measureEveryMs, measure);
+  };
+  return {
+    setListening,
+    close() {
+      setListening(false);
+      for (const stop of unwatch) stop();
+    },
+  };
+}
