@@ -126,6 +126,35 @@ function noteRefusal(room: Room, route: RouteName, thrown: unknown, by: { readon
   if (thrown.code === 'forbidden' || thrown.code === 'too-many' || thrown.detail['hidden'] === true) room.journal.note('api.refused', { route, code: thrown.code, why: printable(thrown.message), ...by, ...origin });
 }
 
+/** Everything that is looked at before an act runs. Faults: `unauthenticated`, `forbidden`, `bad-input`, `unsupported`. */
+async function prepare(room: Room, name: RouteName, request: Request, { asker }: Beside, requestId: string, reply: Reply, params: Record<string, string>): Promise<Asked> {
+  const host = new URL(request.url).host;
+  const guarded = isGuarded(name);
+  let known: Known | null = null;
+  try {
+    known = findKnown(room, request.headers);
+  } catch (thrown) {
+    // A stale token in a profile must not keep anybody from signing in anew.
+    if (paths[name].needs !== 'none') throw thrown;
+  }
+  if (known) reply.who = actorOf(known.visitor, asker.from).name;
+  checkOrigin(known, guarded, request.headers, asker, host);
+  checkNeeds(name, known);
+  const shapes: Shapes = contract[name];
+  const query = readQuery(request, shapes.query);
+  const body = guarded && request.method !== 'GET' ? await readBody(request, shapes.body) : undefined;
+  if (known) room.uses.note(known.visitor);
+  const asked = {
+    requestId, from: asker.from, secure: asker.secure, host, known, params, query, body, reply, signal: request.signal,
+    get rights() {
+      return rightsOf(room, known);
+    },
+    header: (field: string) => request.headers.get(field),
+  };
+  // The shapes were checked against the contract of this very route just above.
+  return asked as unknown as Asked;
+}
+
 export interface Admin {
   /** `beside` says who is at the other end; it never comes from the request itself. */
   fetch(request: Request, beside: { readonly asker: Asker }): Promise<Response>;
@@ -145,34 +174,6 @@ export function buildAdmin(deps: AdminDeps): Admin {
   const assets = buildAssets(deps.assetsDir);
   let openApi: string | undefined;
 
-  const prepare = async (name: RouteName, request: Request, { asker }: Beside, requestId: string, reply: Reply, params: Record<string, string>): Promise<Asked> => {
-    const host = new URL(request.url).host;
-    const guarded = isGuarded(name);
-    let known: Known | null = null;
-    try {
-      known = findKnown(room, request.headers);
-    } catch (thrown) {
-      // A stale token in a profile must not keep anybody from signing in anew.
-      if (paths[name].needs !== 'none') throw thrown;
-    }
-    if (known) reply.who = actorOf(known.visitor, asker.from).name;
-    checkOrigin(known, guarded, request.headers, asker, host);
-    checkNeeds(name, known);
-    const shapes: Shapes = contract[name];
-    const query = readQuery(request, shapes.query);
-    const body = guarded && request.method !== 'GET' ? await readBody(request, shapes.body) : undefined;
-    if (known) room.uses.note(known.visitor);
-    const asked = {
-      requestId, from: asker.from, secure: asker.secure, host, known, params, query, body, reply, signal: request.signal,
-      get rights() {
-        return rightsOf(room, known);
-      },
-      header: (field: string) => request.headers.get(field),
-    };
-    // The shapes were checked against the contract of this very route just above.
-    return asked as unknown as Asked;
-  };
-
   const act = async (name: RouteName, asked: Asked): Promise<Response> => {
     if (name === 'getEvents') return events.open(asked as unknown as Asked<'getEvents'>);
     if (name === 'getOpenApi') return new Response((openApi ??= JSON.stringify(buildOpenApi(room.version, signInCookie))), { headers: { 'content-type': 'application/json' } });
@@ -186,7 +187,7 @@ export function buildAdmin(deps: AdminDeps): Admin {
     const reply: Reply = {};
     let response: Response;
     try {
-      response = await act(name, await prepare(name, request, beside, requestId, reply, params));
+      response = await act(name, await prepare(room, name, request, beside, requestId, reply, params));
     } catch (thrown) {
       response = problemResponse(thrown, requestId, reply.faultStatus);
       noteRefusal(room, name, thrown, { requestId, from: beside.asker.from, who: reply.who ?? null });

@@ -1,9 +1,10 @@
 // Devices: list, look, add behind a standing agent, change, lock, remove.
+import type { ParsedBody } from '#api/contract.ts';
 import type { DeviceView, PortInput } from '#api/shapes.ts';
 import { Fault } from '#base/fault.ts';
 import { checkLabel, findDevice, labelTaken, makeLabel, parseDeviceHost } from '#model/labels.ts';
 import { subjectOfAgent, subjectOfDevice } from '#model/rights.ts';
-import type { Action, Device, DevicePort, OldLabel } from '#model/rows.ts';
+import type { Action, AuditEntry, Device, DevicePort, OldLabel } from '#model/rows.ts';
 import { auditOf, may, mustMay, visitorOf, type Acts, type Anyone, type Asked } from './asked.ts';
 import { byName, keepSorted, pageOf } from './pages.ts';
 import { cutVisits, type Room } from './room.ts';
@@ -33,6 +34,26 @@ export function deviceFor(room: Pick<Room, 'tables' | 'clock'>, asked: Pick<Aske
   if (!device || !may(asked, 'see', subjectOfDevice(device))) throw new Fault('not-found', `there is no device "${text.slice(0, 100)}", or you may not see it`, { remedy: 'name it by id, label or customer/name; postern devices lists them', detail: { hidden: device !== undefined } });
   mustMay(asked, action, subjectOfDevice(device), what);
   return device;
+}
+
+function withChanges(device: Device, body: ParsedBody<'changeDevice'>): Device {
+  return {
+    ...device,
+    name: body.name ?? device.name,
+    label: body.label ?? device.label,
+    serial: body.serial === undefined ? device.serial : body.serial,
+    host: body.host ?? device.host,
+    hostHeader: body.hostHeader ?? device.hostHeader,
+    ports: body.ports ? toPorts(body.ports, device.ports) : device.ports,
+  };
+}
+
+/** For the audit: each thing that is different, before and after. */
+function differences(before: Device, after: Device): AuditEntry['detail'] {
+  const shown = (row: Device) => ({ name: row.name, label: row.label, serial: row.serial, host: row.host, hostHeader: row.hostHeader, ports: row.ports.map((port) => `${port.number} ${port.kind}`).join(', ') });
+  const [was, is] = [shown(before), shown(after)];
+  const keys = (Object.keys(is) as (keyof typeof is)[]).filter((key) => is[key] !== was[key]);
+  return Object.fromEntries(keys.flatMap((key) => [[`${key} before`, was[key]], [`${key} after`, is[key]]]));
 }
 
 function buildDeviceChanges(room: Room) {
@@ -67,18 +88,8 @@ function buildDeviceChanges(room: Room) {
         mustMay(asked, 'administer', { customerId: device.customerId, siteId: device.siteId }, 'let a device point at another address of its site');
       }
       if (body.label !== undefined && body.label !== device.label) mustBeFree(body.label, device.id);
-      const changed: Device = {
-        ...device,
-        name: body.name ?? device.name,
-        label: body.label ?? device.label,
-        serial: body.serial === undefined ? device.serial : body.serial,
-        host: body.host ?? device.host,
-        hostHeader: body.hostHeader ?? device.hostHeader,
-        ports: body.ports ? toPorts(body.ports, device.ports) : device.ports,
-      };
-      const shown = (row: Device) => ({ name: row.name, label: row.label, serial: row.serial, host: row.host, hostHeader: row.hostHeader, ports: row.ports.map((port) => `${port.number} ${port.kind}`).join(', ') });
-      const [was, is] = [shown(device), shown(changed)];
-      const detail = Object.fromEntries((Object.keys(is) as (keyof typeof is)[]).filter((key) => is[key] !== was[key]).flatMap((key) => [[`${key} before`, was[key]], [`${key} after`, is[key]]]));
+      const changed = withChanges(device, body);
+      const detail = differences(device, changed);
       if (Object.keys(detail).length === 0 && !body.ports) return device;
       const oldLabel: OldLabel | undefined = changed.label === device.label ? undefined : { label: device.label, customerId: device.customerId, deviceId: device.id, until: clock.nowMs() + limits.oldLabelMs };
       await operations.changeDevice(changed, auditOf(room, asked, 'device.changed', subjectOf(changed), detail), oldLabel);
