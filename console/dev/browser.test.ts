@@ -69,11 +69,20 @@ test("the command line's code survives the sign-in and is gone from the address 
     assert.ok(asked.some((each) => each.method === 'POST' && each.path === '/cli-logins/WXYZ-1234/approve'));
   }));
 
+test('an address with page and code behind # leads to the page', { skip }, () =>
+  withPage({ signedOut: true }, async (page, { address }) => {
+    await page.goto(`${address}/#/invite/4qk7px2m`);
+    await page.getByRole('heading', { name: 'Welcome, Katherine Johnson' }).waitFor();
+    assert.equal(new URL(page.url()).pathname + new URL(page.url()).hash, '/invite#4qk7px2m');
+    await page.goto(`${address}/#/cli/WXYZ-1234`);
+    await page.getByText('to let the command line in').waitFor();
+  }));
+
 test('who has no right to a device is told so, and nothing is asked twice', { skip }, () =>
   withPage({}, async (page, { address, asked }) => {
     await page.goto(`${address}/open?host=boiler.localhost:8080&to=/`);
     await page.getByRole('heading', { name: 'You may not open boiler.localhost:8080' }).waitFor();
-    await page.getByText('No right to open this device').waitFor();
+    await page.getByText('You may see “Boiler controller” but not open it').waitFor();
     assert.equal(asked.filter((each) => each.path === '/hand-over').length, 1);
   }));
 
@@ -157,6 +166,6 @@ test('a sign-in that ended leads to the sign-in page and back', { skip }, () =>
 test('a failure shows cause, remedy and request id, and can be tried again', { skip }, () =>
   withPage({ fail: true }, async (page, { address }) => {
     await page.goto(`${address}/people`);
-    for (const part of ['The store does not answer', 'disk full: /data', 'postern doctor', 'Request id']) await page.getByRole('alert').first().getByText(part).waitFor();
+    for (const part of ['The list could not be read', 'disk full: /data', 'postern doctor', 'Request id']) await page.getByRole('alert').first().getByText(part).waitFor();
     await page.getByRole('button', { name: 'Try again' }).first().waitFor();
   }));

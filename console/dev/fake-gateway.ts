@@ -123,7 +123,7 @@ const routes: readonly Route[] = [
   ['POST', /^\/invites$/, (asked, { state }) => {
     const invite = { id: fakeId(), name: String(asked.body['name']), rights: [{ action: 'open' as const, scopeKind: 'gateway' as const, scopeId: null, scopeName: 'everything' }], createdBy: 'ada', createdAt: Date.now(), expiresAt: Date.now() + 168 * HOUR, usedAt: null, state: 'waiting' as const };
     state.invites.unshift(invite);
-    return { json: { invite, address: 'http://localhost:8080/invite#4QK7-PX2M-9WTR-HB3D' } };
+    return { json: { invite, address: 'http://localhost:8080/#/invite/4qk7px2m9wtrhb3d' } };
   }],
   ['DELETE', /^\/invites\/([^/]+)$/, (asked, { state }) => remove(state.invites, asked.part[0]!)],
   ['POST', /^\/invites\/look$/, (asked) => {
@@ -258,7 +258,7 @@ export async function startFakeGateway(options: FakeOptions): Promise<FakeGatewa
   const session: Session = { state: fakeState(Date.now(), options.few ?? false), signedIn: !options.signedOut && !options.setup, needsSetup: options.setup ?? false, asked: [], send };
   const tick = setInterval(() => {
     const wave = Math.sin(Date.now() / 4_000) + 1.2;
-    session.state.devices = session.state.devices.map((device, at) => (device.link ? { ...device, link: { ...device.link, rttMs: 4 + ((at * 13) % 70) + wave * 3, bytesIn: device.link.bytesIn + Math.round(wave * 2_000), bytesOut: device.link.bytesOut + Math.round(wave * 90_000 * ((at % 4) + 1)) } } : device));
+    session.state.devices = session.state.devices.map((device, at) => (device.link ? { ...device, link: { ...device.link, rttMs: 4 + ((at * 13) % 70) + wave * 3, bytesIn: device.link.bytesIn + Math.round(wave * 90_000 * ((at % 4) + 1)), bytesOut: device.link.bytesOut + Math.round(wave * 2_000) } } : device));
     send('links', { devices: session.state.devices.map((device) => ({ id: device.id, online: device.online, rttMs: device.link?.rttMs ?? null, streams: device.link?.streams ?? 0, bytesIn: device.link?.bytesIn ?? 0, bytesOut: device.link?.bytesOut ?? 0, lastSeenAt: device.lastSeenAt })), more: false });
   }, TICK_MS);
   const server = createServer((request, response) => {

@@ -93,9 +93,17 @@ export function problemOf(thrown: unknown): ShownProblem {
     return { title: text.problem.bug, cause: thrown instanceof Error ? thrown.message : String(thrown), remedy: text.problem.bugRemedy, requestId: '', problems: [] };
   }
   const { title, detail, cause, remedy, requestId, problems, retryAfterS } = thrown.problem;
-  const parts = [detail === title ? '' : detail, cause ?? ''].filter((part, at, all) => part !== '' && all.indexOf(part) === at);
   const wait = retryAfterS ? text.problem.retryAfter(retryAfterS) : '';
-  return { title: title || detail, cause: parts.join(' '), remedy: [remedy ?? '', wait].filter(Boolean).join(' '), requestId, problems: (problems ?? []).map((each) => (each.path ? `${each.path}: ${each.message}` : each.message)) };
+  // The title names only the kind of failure; the detail says what happened to this request.
+  const listed = (problems ?? []).map((each) => (each.path ? `${each.path}: ${each.message}` : each.message));
+  return { title: sentence(listed.length > 0 ? title : detail || title, ''), cause: sentence(cause ?? ''), remedy: [sentence(listed.length > 0 ? '' : (remedy ?? '')), wait].filter(Boolean).join(' '), requestId, problems: listed };
+}
+
+/** The gateway's words as a sentence; what begins with a command stays as it is typed. */
+function sentence(words: string, end = '.'): string {
+  if (words === '') return '';
+  const begun = /^(?:postern|npm|ssh|curl) /.test(words) ? words : words.charAt(0).toUpperCase() + words.slice(1);
+  return /[.!?…:)]$/.test(begun) ? begun : begun + end;
 }
 
 export function isProblem(thrown: unknown, status?: number): thrown is ApiProblem {

@@ -71,6 +71,11 @@ export function shortAbsolute(at: number): string {
   return shortFormat.format(at);
 }
 
+/** `postern/0.1.0 linux-x64` → `0.1.0`; a foreign agent's name stays. */
+export function version(given: string): string {
+  return /^postern\/(\S+)/.exec(given)?.[1] ?? given;
+}
+
 /** A fingerprint in pairs, as every other tool prints it. */
 export function fingerprint(hex: string): string {
   return (hex.toUpperCase().match(/.{1,2}/g) ?? []).join(':');

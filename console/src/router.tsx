@@ -32,10 +32,15 @@ const inside = createRoute({
 const STATES = ['online', 'offline', 'locked'] as const;
 const isState = (value: unknown): value is (typeof STATES)[number] => STATES.some((state) => state === value);
 
+/** `/#/invite/CODE` and the like: some addresses name the page behind `#` too. */
+const HASH_PAGE = /^#?\/(setup|invite|cli)\/(.+)$/;
+
 const home = createRoute({
   getParentRoute: () => root,
   path: '/',
   beforeLoad: () => {
+    const [, page, code] = HASH_PAGE.exec(location.hash) ?? [];
+    if (page && code) throw redirect({ to: page === 'setup' ? '/setup' : page === 'invite' ? '/invite' : '/cli', hash: code, replace: true });
     throw redirect({ to: '/devices', replace: true });
   },
 });

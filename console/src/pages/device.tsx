@@ -4,10 +4,10 @@ import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
 import { useState, type ReactNode } from 'react';
 import { call, isProblem } from '../api.ts';
-import { absolute, bytes, count, relative, rtt } from '../format.ts';
+import { absolute, count, relative, rtt } from '../format.ts';
 import { agentQuery, deviceQuery, meQuery, queryClient } from '../queries.ts';
 import { text } from '../text.ts';
-import { Badge, Callout, Card, CopyBlock, CopyValue, Dot, Empty, Facts, PageHead, Skeleton, Time } from '../ui/bits.tsx';
+import { Badge, Callout, Card, CopyBlock, CopyValue, Dot, Empty, Facts, PageHead, Skeleton, Time, Traffic } from '../ui/bits.tsx';
 import { Button, buttonClass } from '../ui/button.tsx';
 import { Icon } from '../ui/icons.tsx';
 import { ActionMenu, Confirm } from '../ui/overlay.tsx';
@@ -197,7 +197,7 @@ function LinkCard({ device }: { device: DeviceView }) {
           <dl className="flex flex-wrap gap-x-8 gap-y-3">
             <Figure label={text.device.facts.rtt} value={rtt(link.rttMs)} />
             <Figure label={text.device.facts.streams} value={count(link.streams)} />
-            <Figure label={text.device.facts.traffic} value={`${bytes(link.bytesIn)} / ${bytes(link.bytesOut)}`} title={text.device.trafficOf(bytes(link.bytesIn), bytes(link.bytesOut))} />
+            <Figure label={text.device.facts.traffic} value={<Traffic to={link.bytesOut} from={link.bytesIn} />} />
             <Figure label={text.device.facts.since} value={<Time at={link.since} />} />
           </dl>
           <LinkChart deviceId={device.id} />

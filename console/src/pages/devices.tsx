@@ -4,11 +4,11 @@ import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
 import { createColumnHelper, createSortedRowModel, rowSortingFeature, sortFn_alphanumeric, sortFn_basic, tableFeatures, useTable, type SortingState } from '@tanstack/react-table';
 import { useEffect, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from 'react';
-import { bytes, count, rtt } from '../format.ts';
+import { count, rtt, version } from '../format.ts';
 import { devicesQuery, itemsOf, meQuery, type DeviceFilter } from '../queries.ts';
 import { without } from '../search.ts';
 import { text } from '../text.ts';
-import { Badge, Card, Dot, Empty, Kbd, PageHead, Time } from '../ui/bits.tsx';
+import { Badge, Card, Dot, Empty, Kbd, PageHead, Time, Traffic } from '../ui/bits.tsx';
 import { Button, buttonClass } from '../ui/button.tsx';
 import { SearchBox, Select } from '../ui/field.tsx';
 import { Icon } from '../ui/icons.tsx';
@@ -29,7 +29,7 @@ const columns = helper.columns([
   helper.accessor((device) => device.link?.rttMs ?? undefined, { id: 'rtt', header: text.devices.columns.rtt, sortFn: 'basic', sortDescFirst: false, sortUndefined: 'last', cell: (cell) => rtt(cell.getValue()) }),
   helper.accessor(traffic, { id: 'bytes', header: text.devices.columns.bytes, sortFn: 'basic', sortUndefined: 'last', cell: ({ row }) => <TrafficCell device={row.original} /> }),
   helper.accessor((device) => device.link?.streams, { id: 'streams', header: text.devices.columns.streams, sortFn: 'basic', sortUndefined: 'last', cell: (cell) => { const value = cell.getValue(); return value === undefined ? '–' : count(value); } }),
-  helper.accessor((device) => device.version ?? undefined, { id: 'version', header: text.devices.columns.version, sortFn: 'alphanumeric', sortUndefined: 'last', cell: (cell) => cell.getValue() ?? '–' }),
+  helper.accessor((device) => device.version ?? undefined, { id: 'version', header: text.devices.columns.version, sortFn: 'alphanumeric', sortUndefined: 'last', cell: (cell) => <VersionCell given={cell.getValue()} /> }),
   helper.accessor((device) => (device.online ? Number.MAX_SAFE_INTEGER : (device.lastSeenAt ?? undefined)), { id: 'seen', header: text.devices.columns.seen, sortFn: 'basic', sortUndefined: 'last', cell: ({ row }) => <SeenCell device={row.original} /> }),
 ]);
 
@@ -62,12 +62,19 @@ function NameCell({ device }: { device: DeviceView }) {
   );
 }
 
+function VersionCell({ given }: { given: string | undefined }) {
+  if (given === undefined) return '–';
+  return (
+    <span title={given} className="block max-w-32 truncate">
+      {version(given)}
+    </span>
+  );
+}
+
 function TrafficCell({ device }: { device: DeviceView }) {
   if (!device.link) return '–';
   return (
-    <span title={text.devices.inOut} className="whitespace-nowrap">
-      {bytes(device.link.bytesIn)} <span className="text-ink-3">/</span> {bytes(device.link.bytesOut)}
-    </span>
+    <Traffic to={device.link.bytesOut} from={device.link.bytesIn} />
   );
 }
 

@@ -20,11 +20,12 @@ export function DoctorCard() {
   const findings = [...(doctor.data?.findings ?? [])].sort((a, b) => looks[a.status].rank - looks[b.status].rank);
   const failures = findings.filter((finding) => finding.status === 'failure').length;
   const warnings = findings.filter((finding) => finding.status === 'warning').length;
+  const passed = findings.filter((finding) => finding.status === 'ok').length;
   return (
     <Card title={text.status.doctor} about={text.status.doctorAbout} flush actions={<Button size="sm" icon="refresh" busy={doctor.isFetching} onClick={() => void doctor.refetch()}>{doctor.isFetching ? text.status.running : text.status.run}</Button>}>
       <Loaded query={doctor}>
         <div className="px-4 pb-4 sm:px-5">
-          <Callout mood={failures ? 'bad' : warnings ? 'warn' : 'ok'} icon={failures ? 'bad' : warnings ? 'warning' : 'ok'} title={failures || warnings ? text.status.needs(failures, warnings) : text.status.allWell(findings.length)}>
+          <Callout mood={failures ? 'bad' : warnings ? 'warn' : findings.length > 0 ? 'ok' : 'neutral'} icon={failures ? 'bad' : warnings ? 'warning' : findings.length > 0 ? 'ok' : 'info'} title={failures || warnings ? text.status.needs(failures, warnings) : passed > 0 ? text.status.allWell(passed) : text.status.noChecks}>
             <span className="text-xs">{text.status.checkedAt} <Time at={doctor.data?.at} /></span>
           </Callout>
         </div>

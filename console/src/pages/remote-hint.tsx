@@ -13,7 +13,7 @@ export function RemoteHint() {
       <div className="mt-2 flex flex-col gap-2">
         <p>{text.remote.about}</p>
         <CopyBlock value={`ssh -L ${port}:localhost:${port} HOST`} label={text.remote.command} />
-        <p>{text.remote.then}</p>
+        <p>{text.remote.after}</p>
       </div>
     </details>
   );

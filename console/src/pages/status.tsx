@@ -36,7 +36,7 @@ export function StatusPage() {
         <div className="flex min-w-0 flex-col gap-5">
           {status.data && status.data.remarks.length > 0 ? (
             <Callout mood="warn" icon="info" title={text.status.remarks}>
-              <ul className="flex flex-col gap-1.5">{status.data.remarks.map((remark) => <li key={remark} className="break-words">{remark}</li>)}</ul>
+              <ul className="flex flex-col gap-1.5">{status.data.remarks.map((remark) => <li key={remark} className="break-words first-letter:uppercase">{remark}</li>)}</ul>
             </Callout>
           ) : null}
           {status.data ? <GatewayCard status={status.data} readAt={status.dataUpdatedAt} /> : null}

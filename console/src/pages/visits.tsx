@@ -2,11 +2,11 @@
 import type { VisitView } from '#api/shapes.ts';
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { call } from '../api.ts';
-import { bytes, duration } from '../format.ts';
+import { duration } from '../format.ts';
 import { itemsOf, queryClient, visitsQuery } from '../queries.ts';
 import { text } from '../text.ts';
-import { Badge, Card, Empty, Time } from '../ui/bits.tsx';
-import { IconButton } from '../ui/button.tsx';
+import { Badge, Card, Empty, Time, Traffic } from '../ui/bits.tsx';
+import { Button } from '../ui/button.tsx';
 import { cellClass, headClass, Loaded, More } from '../ui/list.tsx';
 import { useNow } from '../ui/now.ts';
 import { say, sayProblem } from '../ui/toast.tsx';
@@ -67,7 +67,9 @@ function VisitRow({ visit }: { visit: VisitView }) {
         </div>
         <div className="font-mono text-xs text-ink-3">
           {visit.who.from}
-          <span className="sm:hidden"> → {visit.port}</span>
+          <span className="block sm:hidden">
+            {visit.kind} {visit.port}
+          </span>
         </div>
       </td>
       <td className={`${cellClass} hidden whitespace-nowrap sm:table-cell`}>
@@ -81,11 +83,11 @@ function VisitRow({ visit }: { visit: VisitView }) {
         </div>
       </td>
       <td className={`${cellClass} hidden text-right whitespace-nowrap md:table-cell`}>
-        <span title={text.devices.inOut}>{bytes(visit.bytesIn)} <span className="text-ink-3">/</span> {bytes(visit.bytesOut)}</span>
+        <Traffic to={visit.bytesIn} from={visit.bytesOut} />
         {visit.kind === 'http' ? <div className="text-xs text-ink-3">{text.visits.requests(visit.requests)}</div> : null}
       </td>
       <td className={`${cellClass} w-px text-right`}>
-        {visit.live && visit.mayClose ? <IconButton icon="close" size="sm" label={text.visits.closeOf(visit.who.name)} onClick={() => void close()} /> : null}
+        {visit.live && visit.mayClose ? <Button size="sm" aria-label={text.visits.closeOf(visit.who.name)} onClick={() => void close()}>{text.visits.close}</Button> : null}
       </td>
     </tr>
   );

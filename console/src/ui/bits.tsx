@@ -1,7 +1,7 @@
 // The small parts that every page is made of.
 import { useState, type ReactNode } from 'react';
 import { copyText } from '../copy.ts';
-import { absolute, relative } from '../format.ts';
+import { absolute, bytes, relative } from '../format.ts';
 import { text } from '../text.ts';
 import { Icon, type IconName } from './icons.tsx';
 import { useNow } from './now.ts';
@@ -74,6 +74,15 @@ export function Time({ at, never = '–' }: { at: number | null | undefined; nev
     <time dateTime={new Date(at).toISOString()} title={absolute(at)} className="whitespace-nowrap">
       {relative(at, now)}
     </time>
+  );
+}
+
+/** Bytes to the device and from it, with arrows as the person at the screen sees them. */
+export function Traffic({ to, from }: { to: number; from: number }) {
+  return (
+    <span title={text.common.traffic(bytes(to), bytes(from))} className="whitespace-nowrap num">
+      <span className="text-ink-3">↑</span> {bytes(to)} <span className="ml-1 text-ink-3">↓</span> {bytes(from)}
+    </span>
   );
 }
 
