@@ -40,6 +40,8 @@ export function relayStreams(a: Duplex, b: Duplex): Promise<Relayed> {
     from.on('end', () => {
       if (!to.destroyed) to.end();
     });
+    // A connection that was accepted paused stays so until told otherwise.
+    from.resume();
   };
   return new Promise((resolve) => {
     let open = 2;
