@@ -63,6 +63,7 @@ async function dial(preface: Preface, options: AgentStreamsOptions, signal: Abor
 export async function serveAgentStream(stream: Duplex, options: AgentStreamsOptions): Promise<void> {
   const { clock, limits, log } = options;
   let preface: Preface | undefined;
+  let isRefused = false;
   try {
     const offered = await acceptStream(stream, { clock, limits });
     preface = offered.preface;
@@ -78,6 +79,7 @@ export async function serveAgentStream(stream: Duplex, options: AgentStreamsOpti
       socket = await dial(preface, options, given.signal);
     } catch (thrown) {
       offered.refuse(answerOfFault(toFault(thrown)));
+      isRefused = true;
       throw thrown;
     } finally {
       stream.off('close', onClose);
@@ -90,6 +92,6 @@ export async function serveAgentStream(stream: Duplex, options: AgentStreamsOpti
     const fields = { target: printable(preface?.target ?? ''), client: printable(preface?.client ?? ''), visit: preface?.visit, why: reasonOf(thrown) };
     if (isFault(thrown)) log.info('stream.refused', { ...fields, code: thrown.code });
     else log.error('stream.failed', fields);
-    if (!isFault(thrown)) stream.destroy();
+    if (!isFault(thrown) && !isRefused) stream.destroy();
   }
 }

@@ -66,6 +66,7 @@ export function buildCallers(options: CallersOptions): Callers {
 
   const serve = async (caller: Caller, stream: MuxStream): Promise<void> => {
     let target = '';
+    let isRefused = false;
     try {
       const offered = await acceptStream(stream, { clock, limits });
       target = offered.preface.target;
@@ -82,6 +83,7 @@ export function buildCallers(options: CallersOptions): Callers {
       } catch (thrown) {
         const fault = toFault(thrown);
         offered.refuse(fault.code === 'internal' ? { code: AnswerCode.internal, text: 'the gateway failed' } : answerOfFault(fault));
+        isRefused = true;
         throw thrown;
       } finally {
         stream.off('close', onClose);
@@ -92,7 +94,7 @@ export function buildCallers(options: CallersOptions): Callers {
       journal.note('stream.refused', { person: caller.visitor.person.login, from: caller.from, target: printable(target), why: printable(reasonOf(thrown)) });
       if (!isFault(thrown)) {
         log.error('stream.failed', { target: printable(target), why: reasonOf(thrown), stack: thrown instanceof Error ? thrown.stack : undefined });
-        stream.destroy();
+        if (!isRefused) stream.destroy();
       }
     }
   };

@@ -1,0 +1,121 @@
+// `connectCaller` against `buildCallers`, over plain TCP as on one machine.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { describe, test } from 'node:test';
+import { Fault, isFault } from '#base/fault.ts';
+import type { FaultCode } from '#base/fault.ts';
+import { limits } from '#base/limits.ts';
+import { silentLog } from '#base/log.ts';
+import type { Person } from '#model/rows.ts';
+import type { Visitor } from '#model/visitor.ts';
+import type { DialBy } from '#net/dial.ts';
+import { fieldOf, isBad, parseRequestHead } from '#wire/http1.ts';
+import { bigBudget, testClock } from '../../test/sim/ends.ts';
+import { newId, openTcp, until } from '../../test/sim/link-end.ts';
+import { connectCaller } from './caller.ts';
+import { buildCallers, parseDeviceTarget } from './callers.ts';
+import type { Callers } from './callers.ts';
+
+const person: Person = { id: 'p', customerId: 'c', login: 'ada', name: 'Ada', passwordHash: '', locked: false, createdAt: 0 };
+const visitor: Visitor = { person, signIn: null, token: null };
+
+async function openGateway(open: (visitor: Visitor, device: string, port: number, by: DialBy) => Promise<Duplex>) {
+  const journal: { event: string; fields: Readonly<Record<string, unknown>> }[] = [];
+  const callers: Callers = buildCallers({
+    clock: testClock,
+    log: silentLog,
+    journal: { note: (event, fields) => void journal.push({ event, fields }) },
+    limits,
+    random: randomBytes,
+    newId,
+    budget: bigBudget(),
+    authenticate: (head) => (fieldOf(head.fields, 'authorization') === 'Bearer good' ? visitor : new Fault('unauthenticated', 'the token is unknown', { remedy: 'Run postern login.' })),
+    open,
+  });
+  const server = await openTcp((socket) => {
+    socket.once('data', (chunk: Buffer) => {
+      socket.pause();
+      const at = chunk.indexOf('\r\n\r\n') + 4;
+      const head = parseRequestHead(chunk.toString('latin1', 0, at));
+      if (isBad(head)) throw new Error(head.bad);
+      callers.takeover({ socket, leftover: chunk.subarray(at), head, from: '198.51.100.4', secure: false, peerCertificate: null, connId: 'c1' });
+    });
+  });
+  return {
+    callers,
+    journal,
+    address: `http://127.0.0.1:${server.port}`,
+    async [Symbol.asyncDispose]() {
+      callers.close();
+      await server[Symbol.asyncDispose]();
+    },
+  };
+}
+
+const connectTo = (address: string, token = 'good') => connectCaller({ address, token, clock: testClock, random: randomBytes });
+const isCode = (code: FaultCode, text: RegExp) => (thrown: unknown) => isFault(thrown, code) && text.test(thrown.message);
+
+describe('callers', () => {
+  test('a stream to a device, half-close, and who asked', async () => {
+    await using device = await openTcp((socket) => {
+      let got = '';
+      socket.on('data', (part: Buffer) => (got += part.toString()));
+      socket.on('end', () => socket.end(`got ${got}`));
+    });
+    const asked: unknown[] = [];
+    await using gateway = await openGateway(async (who, name, port, by) => {
+      asked.push([who.person.login, name, port, by.client]);
+      const socket = connect({ port: device.port, host: '127.0.0.1', allowHalfOpen: true });
+      await once(socket, 'connect');
+      return socket;
+    });
+    const caller = await connectTo(gateway.address);
+    const stream = await caller.openDevice('acme/printer 1', 22);
+    stream.end('hello');
+    let text = '';
+    for await (const part of stream as AsyncIterable<Buffer>) text += part.toString();
+    assert.equal(text, 'got hello');
+    assert.deepEqual(asked, [['ada', 'acme/printer 1', 22, '198.51.100.4']]);
+    caller.close();
+    await until(() => gateway.callers.sessions === 0, 'the session has ended');
+  });
+
+  test('a wrong token is told at once', async () => {
+    await using gateway = await openGateway(() => Promise.reject(new Error('not reached')));
+    await assert.rejects(connectTo(gateway.address, 'bad'), isCode('unauthenticated', /token is unknown/));
+    assert.equal(gateway.journal[0]?.event, 'caller.refused');
+  });
+
+  test('a Fault of the opening reaches the person, a bug does not', async () => {
+    await using gateway = await openGateway((_who, name) => Promise.reject(name === 'bug' ? new TypeError('secret internals') : new Fault('offline', 'the device is offline since noon')));
+    const caller = await connectTo(gateway.address);
+    await assert.rejects(caller.openDevice('printer', 22), isCode('offline', /^printer port 22: the device is offline since noon$/));
+    await assert.rejects(caller.openDevice('bug', 22), isCode('internal', /the gateway failed/));
+    caller.close();
+  });
+
+  test('revoked: sessions of the visitor end with their streams', async () => {
+    await using device = await openTcp((socket) => socket.resume());
+    await using gateway = await openGateway(async () => {
+      const socket = connect(device.port, '127.0.0.1');
+      await once(socket, 'connect');
+      return socket;
+    });
+    const caller = await connectTo(gateway.address);
+    const stream = await caller.openDevice('printer', 22);
+    const broken = once(stream, 'error');
+    assert.equal(gateway.callers.closeWhere((who) => who.person.id === 'other', 'revoked'), 0);
+    assert.equal(gateway.callers.closeWhere((who) => who.person.id === 'p', 'the sign-in was revoked'), 1);
+    const [error] = (await broken) as [Fault];
+    assert.match(error.message, /revoked/);
+    assert.match((await caller.closed).why, /revoked/);
+  });
+
+  test('device/port', () => {
+    assert.deepEqual(parseDeviceTarget('customer/name/80'), { device: 'customer/name', port: 80 });
+    for (const bad of ['80', '/80', 'x/', 'x/0', 'x/70000', 'x/a']) assert.throws(() => parseDeviceTarget(bad), Fault);
+  });
+});
