@@ -185,7 +185,6 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     let connCount = 0;
     const newConnId = () => `c${(++connCount).toString(36)}`;
 
-    let devices: DeviceHosts;
     const relays = new Set<(why: string) => void>();
     const room: ForwardRoom = { pool, sweep, counts, monoMs: () => clock.monoMs(), relays, failed: (exchange, plan, why) => front.failed(exchange, plan, why) };
     const callers = buildCallers({
@@ -245,7 +244,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       },
       httpsPort: () => ports().https,
     });
-    devices = buildDeviceHosts({
+    const devices: DeviceHosts = buildDeviceHosts({
       tables, clock, limits, visits, room, cookieKey, dialDevice,
       redeemHandOver: (code, host) => handOvers.redeem(code, host),
       consoleOrigin: (exchange, domain) => {

@@ -1,4 +1,6 @@
 // Prometheus text. Everything is read from counters when somebody asks; nothing is observed on the data path.
+// prom-client's metrics register themselves by being made; nothing else holds them.
+/* eslint-disable no-new */
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import { DURATION_BOUNDS_MS, type TrafficCounts } from '#proxy/meter.ts';
 
