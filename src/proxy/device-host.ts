@@ -197,6 +197,7 @@ export function buildDeviceHosts(options: DeviceHostOptions): DeviceHosts {
       requestLines: own ? `Host: ${ownAuthority(device.host, port)}\r\n` : '',
       answerLines: '',
       answerTimeoutMs: limits.answerHeadTimeoutMs,
+      limits,
       forwarded: true,
       meter: visit.meter,
       onBegin: (cut) => {

@@ -2,7 +2,7 @@
 // that can never repeat a deed, and tell the client what went wrong where it cannot.
 import type { Duplex } from 'node:stream';
 import { Fault, toFault } from '#base/fault.ts';
-import { limits } from '#base/limits.ts';
+import type { Limits } from '#base/limits.ts';
 import type { Conn } from '#net/conn.ts';
 import { relay } from '#net/relay.ts';
 import type { Sweep } from '#net/sweep.ts';
@@ -26,6 +26,7 @@ export interface ForwardPlan<Context> {
   readonly requestLines: string;
   readonly answerLines: string;
   readonly answerTimeoutMs: number;
+  readonly limits: Limits;
   /** Add X-Forwarded-* and Forwarded. */
   readonly forwarded: boolean;
   /** Counted beside the gateway's own: a visit. */
@@ -107,7 +108,7 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
       this.#plan.onBegin(this.#cut);
     }
     this.#exchange.expectWithin(this.#plan.answerTimeoutMs);
-    const waiting = this.#room.pool.take(this.#plan.key, IDEMPOTENT.has(this.#exchange.head.method) ? limits.upstreamIdleMs : FRESH_MS);
+    const waiting = this.#room.pool.take(this.#plan.key, IDEMPOTENT.has(this.#exchange.head.method) ? this.#plan.limits.upstreamIdleMs : FRESH_MS);
     if (waiting) {
       this.#room.counts.upstreamReuses += 1;
       this.#send(waiting);
@@ -169,15 +170,15 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
     if (this.#held !== null) {
       this.#heldBytes += piece.length;
       // Up to the bound it is held for a retry; beyond it only while there is nowhere to send it, and then the client waits.
-      if (this.#heldBytes <= limits.retryBodyBytesMax || this.#upstream === null) this.#held.push(piece);
+      if (this.#heldBytes <= this.#plan.limits.retryBodyBytesMax || this.#upstream === null) this.#held.push(piece);
       else this.#held = null;
     }
     if (this.#upstream === null) {
-      if (this.#heldBytes >= limits.retryBodyBytesMax) this.#exchange.pauseRequest();
+      if (this.#heldBytes >= this.#plan.limits.retryBodyBytesMax) this.#exchange.pauseRequest();
       return;
     }
     if (!this.#sendPiece(piece)) this.#exchange.pauseRequest();
-    this.#exchange.expectWithin(limits.bodyIdleMs);
+    this.#exchange.expectWithin(this.#plan.limits.bodyIdleMs);
   }
 
   onRequestEnd(trailers: string): void {
@@ -202,7 +203,7 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
   onLate(): void {
     if (this.#over) return;
     const seconds = Math.round(this.#plan.answerTimeoutMs / 1000);
-    if (!this.#exchange.requestDone) return this.#fail(new Fault('timeout', `the request body stopped for ${Math.round(limits.bodyIdleMs / 1000)} s`));
+    if (!this.#exchange.requestDone) return this.#fail(new Fault('timeout', `the request body stopped for ${Math.round(this.#plan.limits.bodyIdleMs / 1000)} s`));
     this.#fail(new Fault('timeout', `${this.#plan.name} did not answer within ${seconds} s`));
   }
 
@@ -262,7 +263,7 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
     const taken = exchange.takeSocket();
     const { socket } = exchange.conn;
     const { counts, relays, sweep } = this.#room;
-    const { meter } = this.#plan;
+    const { meter, limits } = this.#plan;
     const close = () => {
       socket.destroy();
       stream.destroy();
@@ -293,7 +294,7 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
     const upstream = this.#upstream!;
     this.#upstream = null;
     const { head } = this.#exchange;
-    const whole = head.framing === 'none' || (this.#held !== null && this.#heldBytes <= limits.retryBodyBytesMax);
+    const whole = head.framing === 'none' || (this.#held !== null && this.#heldBytes <= this.#plan.limits.retryBodyBytesMax);
     // A connection that waited may have been closed by its server at the moment we used it (RFC 9112 §9.3.1). Once, never after a byte of an
     // answer, never for a method that does something each time.
     if (!touched && upstream.used > 1 && !this.#retried && whole && IDEMPOTENT.has(head.method)) {

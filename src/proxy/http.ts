@@ -88,6 +88,7 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
     requestLines: '',
     answerLines: '',
     answerTimeoutMs: limits.answerHeadTimeoutMs,
+    limits,
     forwarded: false,
     meter: null,
     onSend: (stream, exchange) => {
@@ -103,7 +104,7 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
     if (plan) return plan;
     const { target } = route;
     if (target.kind !== 'tcp' && target.kind !== 'named-device') throw new Error(`route ${route.name} has no upstream`);
-    const common = { requestEdit: plain, answerEdit: back, context: null, requestLines: '', answerLines: '', answerTimeoutMs: limits.answerHeadTimeoutMs, forwarded: true, meter: null };
+    const common = { requestEdit: plain, answerEdit: back, context: null, requestLines: '', answerLines: '', answerTimeoutMs: limits.answerHeadTimeoutMs, limits, forwarded: true, meter: null };
     plan =
       target.kind === 'tcp'
         ? { ...common, key: `tcp ${target.host} ${target.port}`, name: `${target.host}:${target.port}`, dial: (exchange, signal) => dialTcp(target, { client: exchange.conn.from, timeoutMs: limits.dialTimeoutMs, signal }) }

@@ -2,7 +2,7 @@
 // waiting; answers written with as few writes as their bytes need. Owns the connection's state and nothing else.
 import { latin1Of, noBytes } from '#base/bytes.ts';
 import { isFault } from '#base/fault.ts';
-import { limits } from '#base/limits.ts';
+import type { Limits } from '#base/limits.ts';
 import type { Conn } from '#net/conn.ts';
 import type { Sweep, Swept } from '#net/sweep.ts';
 import { encodeTrailers, newBodyReader, readBody, startBody, type BodyReader, type BodySink } from '#wire/http1-body.ts';
@@ -13,6 +13,7 @@ import { statusLine } from './reasons.ts';
 export interface Http1ClientOptions {
   readonly conn: Conn;
   readonly sweep: Sweep;
+  readonly limits: Limits;
   /** Bytes that were read before. */
   readonly leftover: Buffer;
   /** Called once per request; what it sets as `sink` is told the rest. */
@@ -41,6 +42,7 @@ export class Http1Client implements Swept, BodySink {
   readonly #options: Http1ClientOptions;
   readonly #conn: Conn;
   readonly #sweep: Sweep;
+  readonly #limits: Limits;
   readonly #body: BodyReader = newBodyReader();
   #phase: Phase = 'head';
   #rest: Buffer | null = null;
@@ -70,13 +72,14 @@ export class Http1Client implements Swept, BodySink {
     this.#options = options;
     this.#conn = options.conn;
     this.#sweep = options.sweep;
+    this.#limits = options.limits;
   }
 
   /** Begins to read. */
   open(): void {
     const { socket } = this.#conn;
     socket.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onClose).on('error', this.#onError).on('drain', this.#onDrain);
-    this.deadlineMs = this.#sweep.nowMs + limits.headTimeoutMs;
+    this.deadlineMs = this.#sweep.nowMs + this.#limits.headTimeoutMs;
     this.#sweep.add(this);
     if (socket.destroyed) return this.#close('the client closed the connection');
     if (this.#options.leftover.length > 0) this.#receive(this.#options.leftover);
@@ -150,7 +153,7 @@ export class Http1Client implements Swept, BodySink {
             return;
           }
           at = readBody(this.#body, bytes, at, this);
-          this.deadlineMs = this.#sweep.nowMs + limits.bodyIdleMs;
+          this.deadlineMs = this.#sweep.nowMs + this.#limits.bodyIdleMs;
           // A piece may have led to the end of everything.
           if ((this.#phase as Phase) !== 'body' || !this.#body.done) {
             if (this.#phase === 'body') return;
@@ -159,7 +162,7 @@ export class Http1Client implements Swept, BodySink {
           this.#phase = 'wait';
           const exchange = this.#exchange!;
           exchange.requestDone = true;
-          this.deadlineMs = this.#sweep.nowMs + limits.relayIdleMs;
+          this.deadlineMs = this.#sweep.nowMs + this.#limits.relayIdleMs;
           exchange.sink?.onRequestEnd(encodeTrailers(this.#body.trailers));
           if (exchange.isOver) this.#next();
         } else {
@@ -189,7 +192,7 @@ export class Http1Client implements Swept, BodySink {
   #keep(bytes: Buffer): void {
     this.#rest = bytes;
     this.#searched = 0;
-    if (bytes.length > limits.pipelinedBytesMax && !this.#paused && this.#phase === 'wait') {
+    if (bytes.length > this.#limits.pipelinedBytesMax && !this.#paused && this.#phase === 'wait') {
       this.#paused = true;
       this.#conn.socket.pause();
     }
@@ -210,10 +213,10 @@ export class Http1Client implements Swept, BodySink {
       return -1;
     }
     const length = end === MORE ? bytes.length - at : end - at;
-    const most = this.#grown ? limits.headBytesGrownMax : limits.headBytesMax;
+    const most = this.#grown ? this.#limits.headBytesGrownMax : this.#limits.headBytesMax;
     if (length > most) {
-      const soFar = latin1Of(bytes, at, Math.min(bytes.length, at + limits.headBytesMax));
-      if (this.#grown || !this.#options.mayGrow(soFar) || length > limits.headBytesGrownMax) {
+      const soFar = latin1Of(bytes, at, Math.min(bytes.length, at + this.#limits.headBytesMax));
+      if (this.#grown || !this.#options.mayGrow(soFar) || length > this.#limits.headBytesGrownMax) {
         this.#refuse(431, `the request head is larger than ${Math.round(most / 1024)} KiB`, soFar);
         return -1;
       }
@@ -221,7 +224,7 @@ export class Http1Client implements Swept, BodySink {
     }
     if (end === MORE) {
       this.#rest = at === 0 ? bytes : bytes.subarray(at);
-      if (this.#searched === 0) this.deadlineMs = this.#sweep.nowMs + limits.headTimeoutMs;
+      if (this.#searched === 0) this.deadlineMs = this.#sweep.nowMs + this.#limits.headTimeoutMs;
       this.#searched = this.#rest.length;
       return -1;
     }
@@ -229,7 +232,7 @@ export class Http1Client implements Swept, BodySink {
     this.#blankLines = 0;
     this.#grown = false;
     const text = latin1Of(bytes, at, end);
-    const head = parseRequestHead(text, limits.headFieldsMax, this.#lastHead);
+    const head = parseRequestHead(text, this.#limits.headFieldsMax, this.#lastHead);
     if (isBad(head)) {
       this.#refuse(head.status, head.bad, text);
       return -1;
@@ -248,11 +251,11 @@ export class Http1Client implements Swept, BodySink {
     if (head.framing === 'none') {
       exchange.requestDone = true;
       this.#phase = 'wait';
-      this.deadlineMs = this.#sweep.nowMs + limits.relayIdleMs;
+      this.deadlineMs = this.#sweep.nowMs + this.#limits.relayIdleMs;
     } else {
       startBody(this.#body, head.framing, head.bodyBytes);
       this.#phase = 'body';
-      this.deadlineMs = this.#sweep.nowMs + limits.bodyIdleMs;
+      this.deadlineMs = this.#sweep.nowMs + this.#limits.bodyIdleMs;
     }
     this.#options.onExchange(exchange);
     if (exchange.isOver && this.#phase === 'wait') this.#next();
@@ -266,7 +269,7 @@ export class Http1Client implements Swept, BodySink {
       writeBytes: (bytes) => this.#written(this.#conn.socket.write(bytes)),
       cork: () => this.#conn.socket.cork(),
       uncork: () => this.#conn.socket.uncork(),
-      mayKeepAlive: () => !this.#halfClosed && this.#exchanges < limits.exchangesPerConnMax && !this.#options.isDraining(),
+      mayKeepAlive: () => !this.#halfClosed && this.#exchanges < this.#limits.exchangesPerConnMax && !this.#options.isDraining(),
       over: () => this.#over(),
       pause: () => {
         if (this.#paused || this.#phase === 'taken') return;
@@ -279,7 +282,7 @@ export class Http1Client implements Swept, BodySink {
         this.#conn.socket.resume();
       },
       expectWithin: (timeoutMs) => {
-        this.deadlineMs = timeoutMs === 0 ? this.#sweep.nowMs + limits.relayIdleMs : this.#sweep.nowMs + timeoutMs;
+        this.deadlineMs = timeoutMs === 0 ? this.#sweep.nowMs + this.#limits.relayIdleMs : this.#sweep.nowMs + timeoutMs;
       },
       breakOff: () => this.destroy(),
       take: () => this.#take(),
@@ -298,14 +301,14 @@ export class Http1Client implements Swept, BodySink {
 
   #written(more: boolean): boolean {
     this.#blocked = !more;
-    this.deadlineMs = this.#sweep.nowMs + (more ? limits.relayIdleMs : limits.bodyIdleMs);
+    this.deadlineMs = this.#sweep.nowMs + (more ? this.#limits.relayIdleMs : this.#limits.bodyIdleMs);
     return more;
   }
 
   #drained(): void {
     this.#blocked = false;
     if (this.#phase === 'linger' || this.#phase === 'closed') return;
-    this.deadlineMs = this.#sweep.nowMs + limits.relayIdleMs;
+    this.deadlineMs = this.#sweep.nowMs + this.#limits.relayIdleMs;
     this.#exchange?.sink?.onAnswerDrain();
   }
 
@@ -328,7 +331,7 @@ export class Http1Client implements Swept, BodySink {
     if (!exchange.keepsAlive || this.#halfClosed) return this.#end();
     this.#phase = 'head';
     this.#searched = 0;
-    this.deadlineMs = this.#sweep.nowMs + limits.keepAliveIdleMs;
+    this.deadlineMs = this.#sweep.nowMs + this.#limits.keepAliveIdleMs;
     if (this.#paused) {
       this.#paused = false;
       this.#conn.socket.resume();

@@ -67,6 +67,7 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
     const client: Http1Client = new Http1Client({
       conn,
       sweep,
+      limits,
       leftover,
       onExchange: options.onExchange,
       mayGrow: options.mayGrow,
