@@ -26,8 +26,9 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   }
   const operator = await readIfThere(join(folder, 'operator.json'));
   if (operator === null) throw new Fault('unreachable', 'the gateway is not running', { remedy: 'Start it: it prints the setup address.' });
-  const { address }: { address: string } = JSON.parse(operator);
-  io.stdout.write(`${address}/setup#${code}\n`);
+  // `console` is what others call the gateway by; `address` is good on this machine only.
+  const { address, console }: { address: string; console?: string } = JSON.parse(operator);
+  io.stdout.write(`${console ?? address}/setup#${code}\n`);
   return exitCodes.ok;
 }
 
