@@ -3,7 +3,7 @@ import type { Answer } from '#api/contract.ts';
 import type { AuditLineView } from '#api/shapes.ts';
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { getRouteApi, useNavigate } from '@tanstack/react-router';
-import { useEffect, useState } from 'react';
+import { useState } from 'react';
 import { call } from '../api.ts';
 import { absolute, count, shortAbsolute } from '../format.ts';
 import { auditQuery, itemsOf } from '../queries.ts';
@@ -11,7 +11,7 @@ import { without } from '../search.ts';
 import { eventName, text } from '../text.ts';
 import { Callout, Card, CopyValue, Empty, Facts, PageHead, Time } from '../ui/bits.tsx';
 import { Button } from '../ui/button.tsx';
-import { SearchBox } from '../ui/field.tsx';
+import { Select } from '../ui/field.tsx';
 import { Icon } from '../ui/icons.tsx';
 import { cellClass, headClass, Loaded, More } from '../ui/list.tsx';
 import { Dialog } from '../ui/overlay.tsx';
@@ -19,36 +19,35 @@ import { ProblemNote } from '../ui/problem.tsx';
 import { factText, FlatFacts } from './flat-facts.tsx';
 
 const route = getRouteApi('/inside/audit');
-const FILTER_PAUSE_MS = 300;
+/** What can be chosen before a line of it is shown; further ones come from the lines themselves. The gateway compares whole names. */
+const KNOWN = [
+  'agent.joined', 'agent.locked', 'agent.revoked', 'config.changed', 'device.added', 'device.changed', 'device.locked', 'device.unlocked', 'device.removed', 'join-token.created', 'person.set-up', 'person.invited',
+  'person.joined', 'person.locked', 'person.removed', 'person.rights-changed', 'person.password-changed', 'sign-in.opened', 'sign-in.ended', 'sign-in.refused', 'token.created', 'token.revoked', 'visit.opened', 'visit.closed',
+];
 
 export function AuditPage() {
   const search = route.useSearch();
   const navigate = useNavigate({ from: '/audit' });
-  const [typed, setTyped] = useState(search.what ?? '');
   const [shown, setShown] = useState<AuditLineView | null>(null);
   const audit = useInfiniteQuery(auditQuery({ ...(search.what ? { what: search.what } : {}), ...(search.actorId ? { actorId: search.actorId } : {}), ...(search.subjectId ? { subjectId: search.subjectId } : {}) }));
   const lines = itemsOf(audit.data) ?? [];
-  useEffect(() => {
-    if (typed === (search.what ?? '')) return;
-    const timer = setTimeout(() => void navigate({ search: (before) => (typed ? { ...before, what: typed } : without(before, 'what')), replace: true }), FILTER_PAUSE_MS);
-    return () => clearTimeout(timer);
-  }, [typed, search.what, navigate]);
   const filtered = Boolean(search.what || search.actorId || search.subjectId);
-  const clear = () => {
-    setTyped('');
-    void navigate({ search: {}, replace: true });
-  };
-  const kinds = [...new Set(lines.map((line) => line.what))].sort();
+  const clear = () => void navigate({ search: {}, replace: true });
+  const kinds = [...new Set([...KNOWN, ...lines.map((line) => line.what), ...(search.what ? [search.what] : [])])].sort();
   return (
     <>
       <PageHead title={text.audit.title} about={text.audit.about} actions={<Verify />} />
       <Card flush>
         <div className="flex flex-wrap items-center gap-2 border-b border-line p-3 sm:px-5">
-          <div className="min-w-52 flex-1">
-            <SearchBox value={typed} onValue={setTyped} label={text.audit.filter} placeholder={text.audit.filterPlaceholder} list="audit-kinds" autoCapitalize="none" spellCheck={false} />
-            <datalist id="audit-kinds">{kinds.map((kind) => <option key={kind} value={kind} />)}</datalist>
-          </div>
+          <Select
+            aria-label={text.audit.filter}
+            value={search.what ?? ''}
+            onValue={(what) => void navigate({ search: (before) => (what ? { ...before, what } : without(before, 'what')), replace: true })}
+            options={[['', text.audit.everything], ...kinds.map((kind) => [kind, eventName(kind)] as const)]}
+            className="w-full sm:w-64"
+          />
           {search.actorId ? <Chip onRemove={() => void navigate({ search: (before) => without(before, 'actorId', 'actorName') })}>{text.audit.by(search.actorName ?? search.actorId)}</Chip> : null}
+          {search.actorId || search.subjectId ? null : <p className="hidden text-xs text-ink-3 sm:block">{text.audit.hint}</p>}
           {search.subjectId ? <Chip onRemove={() => void navigate({ search: (before) => without(before, 'subjectId', 'subjectName') })}>{text.audit.on(search.subjectName ?? search.subjectId)}</Chip> : null}
         </div>
         <Loaded query={audit} lines={8}>

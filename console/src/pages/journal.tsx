@@ -13,7 +13,7 @@ import { FlatFacts } from './flat-facts.tsx';
 
 const route = getRouteApi('/inside/status');
 /** What is asked for most; others come from the lines that are shown. */
-const KNOWN = ['conn.refused', 'exchange.refused', 'link.opened', 'link.closed', 'link.refused', 'stream.reset'];
+const KNOWN = ['api.refused', 'conn.refused', 'exchange.failed', 'exchange.refused', 'head.refused', 'join.refused', 'link.closed', 'link.opened', 'link.refused', 'sign-in.refused', 'stream.refused', 'stream.reset', 'tls.failed'];
 
 export function JournalCard({ dropped }: { dropped: number }) {
   const { event = '' } = route.useSearch();
