@@ -1,7 +1,11 @@
 // The programs of others that the tests speak with. One that is missing is a skip that says what to install; where CI=true it is a
 // failure, because there `scripts/install-peers.sh` has run.
+import { createHash } from 'node:crypto';
 import { accessSync, constants } from 'node:fs';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import { delimiter, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { isCi } from './gateway.ts';
 
 interface PeerKind {
@@ -53,6 +57,74 @@ export function findPeers(names: readonly PeerName[], { optional = false } = {})
       const path = found.get(name);
       if (path === undefined) throw new Error(`${name} was not asked for, or is not there`);
       return path;
+    },
+  };
+}
+
+/** What the echo server got, as its answer's JSON. */
+export interface Echoed {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly bodyBytes: number;
+  readonly bodyHash: string;
+  /** The connection it came over: equal for requests that shared one. */
+  readonly conn: number;
+}
+
+export interface EchoServer {
+  readonly port: number;
+  /** Requests so far, the newest last. */
+  readonly seen: readonly Echoed[];
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** An origin that tells what reached it. `/bytes/N` answers N zero bytes, `/chunked` in chunks with a trailer; `/text` compresses when asked to. */
+export async function startEcho(): Promise<EchoServer> {
+  const seen: Echoed[] = [];
+  const conns = new WeakMap<Socket, number>();
+  let connCount = 0;
+  const answer = async (request: IncomingMessage, response: ServerResponse) => {
+    const hash = createHash('sha256');
+    let bodyBytes = 0;
+    for await (const piece of request as AsyncIterable<Buffer>) {
+      hash.update(piece);
+      bodyBytes += piece.length;
+    }
+    const conn = conns.get(request.socket) ?? ++connCount;
+    conns.set(request.socket, conn);
+    const echoed: Echoed = { method: request.method!, url: request.url!, headers: request.headers as Record<string, string>, bodyBytes, bodyHash: hash.digest('hex'), conn };
+    seen.push(echoed);
+    const bytes = /^\/bytes\/(\d+)/.exec(request.url!)?.[1];
+    if (bytes !== undefined) {
+      response.writeHead(200, { 'Content-Type': 'application/octet-stream', 'Content-Length': bytes });
+      response.end(Buffer.alloc(request.method === 'HEAD' ? 0 : Number(bytes)));
+    } else if (request.url === '/chunked') {
+      response.writeHead(200, { 'Content-Type': 'text/plain', Trailer: 'Repr-Digest' });
+      for (let i = 0; i < 5; i++) response.write(`part ${i}\n`);
+      response.addTrailers({ 'Repr-Digest': 'sha-256=:dGVzdA==:' });
+      response.end();
+    } else if (request.url === '/text') {
+      const text = 'the same line again and again\n'.repeat(1_000);
+      const isWanted = String(request.headers['accept-encoding']).includes('gzip');
+      const body = isWanted ? gzipSync(text) : Buffer.from(text);
+      response.writeHead(200, { 'Content-Type': 'text/plain', 'Content-Length': body.length, ...(isWanted ? { 'Content-Encoding': 'gzip' } : {}) });
+      response.end(body);
+    } else {
+      const text = JSON.stringify(echoed);
+      response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) });
+      response.end(text);
+    }
+  };
+  const server = createServer((request, response) => void answer(request, response).catch(() => response.destroy()));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    seen,
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      server.closeAllConnections();
+      await closed;
     },
   };
 }
