@@ -128,7 +128,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const certificates = await buildCertificates({
       files: folder,
       clock, log, random,
-      domains: () => snapshot?.config.domains.map((domain) => domain.name) ?? ['localhost'],
+      domains: () => (snapshot ? [...new Set([...snapshot.domains, ...snapshot.deviceDomains])] : ['localhost']),
       isKnown: (serverName) => isKnownName(tables, snapshot, serverName),
     });
     undo.push(() => certificates[Symbol.dispose]());
@@ -491,7 +491,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
 function isKnownName(tables: Tables, snapshot: Snapshot, serverName: string): boolean {
   if (snapshot.exact.has(serverName)) return true;
-  const label = parseDeviceHost(serverName.split('.', 1)[0]!)?.label;
+  const dot = serverName.indexOf('.');
+  if (!snapshot.deviceDomains.includes(serverName.slice(dot + 1))) return false;
+  const label = parseDeviceHost(serverName.slice(0, dot))?.label;
   return label !== undefined && (tables.deviceByLabel(label) !== undefined || tables.oldLabel(label) !== undefined);
 }
 
