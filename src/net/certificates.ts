@@ -160,7 +160,9 @@ function leafKeyOf(options: CertificatesOptions, serverName: string | null): str
     if (serverName === domain) return domain.includes('.') ? domain : defaultLeaf;
     if (serverName.endsWith(`.${domain}`) && domain.length > (under?.length ?? 0)) under = domain;
   }
-  if (under === null || serverName.slice(0, -under.length - 1).includes('.')) return defaultLeaf;
+  // The host of a route may stand under any domain.
+  if (under === null) return options.isKnown(serverName) ? serverName : defaultLeaf;
+  if (serverName.slice(0, -under.length - 1).includes('.')) return defaultLeaf;
   if (under.includes('.')) return under;
   // TLS libraries refuse `*.localhost`: each name has a leaf of its own.
   return options.isKnown(serverName) ? serverName : defaultLeaf;
