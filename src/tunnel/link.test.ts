@@ -10,8 +10,8 @@ import { runAgent } from '#app/agent.ts';
 import { Fault, isFault } from '#base/fault.ts';
 import type { FaultCode } from '#base/fault.ts';
 import { silentLog } from '#base/log.ts';
-import { testClock } from '../../test/sim/ends.ts';
-import { buildTestCa, makeStateDir, newId, openLinkEnd, openTcp, removeDir, until } from '../../test/sim/link-end.ts';
+import { testClock, until } from '../../test/sim/ends.ts';
+import { buildTestCa, makeStateDir, newId, openLinkEnd, openTcp, removeDir } from '../../test/sim/link-end.ts';
 import type { LinkEnd, TestCa } from '../../test/sim/link-end.ts';
 import { encodeTarget } from './open.ts';
 

@@ -101,6 +101,7 @@ export class MuxStream extends Duplex implements Holder {
   }
 
   #account(): void {
+    if (this.destroyed) return; // _destroy has given everything back; a read under way comes here after it
     const delta = this.#queuedBytes + this.readableLength - this.#held;
     if (delta === 0) return;
     this.#held += delta;

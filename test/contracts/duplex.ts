@@ -4,7 +4,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { describe, test } from 'node:test';
-import { until } from '../sim/link-end.ts';
+import { until } from '../sim/ends.ts';
+
 
 export interface DuplexPair {
   readonly near: Duplex;

@@ -183,12 +183,3 @@ export async function openTcp(onSocket: (socket: Socket) => void): Promise<TestS
     },
   };
 }
-
-/** Resolves when it holds; the deadline only keeps a failing test from hanging. */
-export async function until(holds: () => boolean, what: string, deadlineMs = 10_000): Promise<void> {
-  const end = performance.now() + deadlineMs;
-  while (!holds()) {
-    if (performance.now() > end) throw new Error(`waited too long for: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}

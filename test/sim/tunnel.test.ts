@@ -8,9 +8,9 @@ import { isFault } from '#base/fault.ts';
 import { buildBudget } from '#tunnel/budget.ts';
 import type { MuxSession } from '#tunnel/session.ts';
 import type { MuxStream } from '#tunnel/stream.ts';
-import { buildEnd } from './ends.ts';
+import { buildEnd, until } from './ends.ts';
 import { buildLine, seeded } from './line.ts';
-import { until } from './link-end.ts';
+
 
 const firstSeed = Number(process.env['POSTERN_SIM_SEED'] ?? Date.now() % 1_000_000);
 const runs = Number(process.env['POSTERN_SIM_RUNS'] ?? (process.env['POSTERN_SIM_SEED'] === undefined ? 12 : 1));
