@@ -164,71 +164,79 @@ function echo(request: IncomingMessage, socket: Socket, head: Buffer): void {
   if (head.length > 0) push(head);
 }
 
+interface Room {
+  readonly settings: Settings;
+  readonly journal: ReturnType<typeof buildJournal>;
+  readonly sensors: ReturnType<typeof buildSensors>;
+  /** Whoever listens to the readings. */
+  readonly listening: Set<ServerResponse>;
+}
+
+const files: Readonly<Record<string, readonly [type: string, text: string]>> = {
+  '/style.css': ['text/css', asset('style.css')],
+  '/page.js': ['text/javascript', asset('page.js')],
+  '/icon.svg': ['image/svg+xml', asset('icon.svg')],
+};
+const template = asset('page.html');
+
+function sendPage({ settings, journal }: Room, request: IncomingMessage, response: ServerResponse, saved: boolean): void {
+  const values: Record<string, string> = {
+    name: escapeHtml(settings.name),
+    saved: saved ? '<p class="saved" role="status">Saved. The printer answered with a redirect to this page.</p>' : '',
+    digest: journal.digest.toString('hex'),
+    size: (journal.bytes.length / 1e6).toFixed(1),
+    headers: headerRows(request),
+    peer: escapeHtml(request.socket.remoteAddress ?? ''),
+  };
+  for (const tray of ['A4', 'A5', 'Letter']) values[`is${tray}`] = settings.tray === tray ? ' selected' : '';
+  response.setHeader('Content-Security-Policy', "default-src 'self'; base-uri 'none'; frame-ancestors 'self'");
+  sendText(response, 200, 'text/html', template.replace(/\{\{(\w+)\}\}/g, (_, key: string) => values[key] ?? ''));
+}
+
+function sendReadings({ sensors, listening }: Room, request: IncomingMessage, response: ServerResponse): void {
+  response.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' });
+  response.write(`retry: 2000\nevent: history\ndata: ${JSON.stringify(sensors.readings)}\n\n`);
+  listening.add(response);
+  request.on('close', () => listening.delete(response));
+}
+
+async function save({ settings }: Room, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const form = await readForm(request);
+  const name = form?.get('name')?.trim() ?? '';
+  const tray = form?.get('tray');
+  if (form === null || name === '' || name.length > 40 || (tray !== 'A4' && tray !== 'A5' && tray !== 'Letter')) {
+    sendText(response, 400, 'text/plain', 'The name has 1 to 40 characters, the tray holds A4, A5 or Letter.\n');
+    return;
+  }
+  settings.name = name;
+  settings.tray = tray;
+  // Absolute, with the Host it was asked under, and a cookie for its own path: as old devices do it.
+  response.setHeader('Set-Cookie', `tray=${tray}; Path=/`);
+  response.writeHead(303, { Location: `http://${request.headers.host ?? 'localhost'}/?saved`, 'Content-Length': 0 }).end();
+}
+
+async function answer(room: Room, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const [path = '/', query] = (request.url ?? '/').split('?');
+  if (path === '/settings' && request.method === 'POST') return save(room, request, response);
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    response.setHeader('Allow', path === '/settings' ? 'POST' : 'GET, HEAD');
+    return sendText(response, 405, 'text/plain', 'Not here.\n');
+  }
+  if (path === '/') return sendPage(room, request, response, query === 'saved');
+  if (path === '/events') return sendReadings(room, request, response);
+  if (path === '/journal.csv') return sendDownload(request, response, room.journal);
+  if (path === '/status.json') return sendText(response, 200, 'application/json', `${JSON.stringify({ ...room.settings, ...room.sensors.readings.at(-1) })}\n`);
+  const file = files[path];
+  return file ? sendText(response, 200, file[0], file[1]) : sendText(response, 404, 'text/plain', 'There is no such page on this printer.\n');
+}
+
 /** Listens; port 0 takes a free one. `close` ends everything that is still open. */
 export async function startSampleDevice(options: { port?: number; host?: string } = {}): Promise<SampleDevice> {
-  const journal = buildJournal();
-  const sensors = buildSensors();
-  const settings: Settings = { name: 'Sample printer', tray: 'A4' };
-  const listening = new Set<ServerResponse>();
+  const room: Room = { settings: { name: 'Sample printer', tray: 'A4' }, journal: buildJournal(), sensors: buildSensors(), listening: new Set() };
   const upgraded = new Set<Socket>();
-  const files = { '/style.css': ['text/css', asset('style.css')], '/page.js': ['text/javascript', asset('page.js')], '/icon.svg': ['image/svg+xml', asset('icon.svg')] } as const;
-  const template = asset('page.html');
-
-  const sendPage = (request: IncomingMessage, response: ServerResponse, saved: boolean) => {
-    const values: Record<string, string> = {
-      name: escapeHtml(settings.name),
-      saved: saved ? '<p class="saved" role="status">Saved. The printer answered with a redirect to this page.</p>' : '',
-      digest: journal.digest.toString('hex'),
-      size: (journal.bytes.length / 1e6).toFixed(1),
-      headers: headerRows(request),
-      peer: escapeHtml(request.socket.remoteAddress ?? ''),
-    };
-    for (const tray of ['A4', 'A5', 'Letter']) values[`is${tray}`] = settings.tray === tray ? ' selected' : '';
-    response.setHeader('Content-Security-Policy', "default-src 'self'; base-uri 'none'; frame-ancestors 'self'");
-    sendText(response, 200, 'text/html', template.replace(/\{\{(\w+)\}\}/g, (_, key: string) => values[key] ?? ''));
-  };
-
-  const listen = (request: IncomingMessage, response: ServerResponse) => {
-    response.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' });
-    response.write(`retry: 2000\nevent: history\ndata: ${JSON.stringify(sensors.readings)}\n\n`);
-    listening.add(response);
-    request.on('close', () => listening.delete(response));
-  };
-
-  const save = async (request: IncomingMessage, response: ServerResponse) => {
-    const form = await readForm(request);
-    const name = form?.get('name')?.trim() ?? '';
-    const tray = form?.get('tray');
-    if (form === null || name === '' || name.length > 40 || (tray !== 'A4' && tray !== 'A5' && tray !== 'Letter')) {
-      sendText(response, 400, 'text/plain', 'The name has 1 to 40 characters, the tray holds A4, A5 or Letter.\n');
-      return;
-    }
-    settings.name = name;
-    settings.tray = tray;
-    // Absolute, with the Host it was asked under, and a cookie for its own path: as old devices do it.
-    response.setHeader('Set-Cookie', `tray=${tray}; Path=/`);
-    response.writeHead(303, { Location: `http://${request.headers.host ?? 'localhost'}/?saved`, 'Content-Length': 0 }).end();
-  };
-
-  const answer = async (request: IncomingMessage, response: ServerResponse) => {
-    const [path = '/', query] = (request.url ?? '/').split('?');
-    const isRead = request.method === 'GET' || request.method === 'HEAD';
-    if (path === '/settings' && request.method === 'POST') return save(request, response);
-    if (!isRead) {
-      response.setHeader('Allow', path === '/settings' ? 'POST' : 'GET, HEAD');
-      return sendText(response, 405, 'text/plain', 'Not here.\n');
-    }
-    if (path === '/') return sendPage(request, response, query === 'saved');
-    if (path === '/events') return listen(request, response);
-    if (path === '/journal.csv') return sendDownload(request, response, journal);
-    if (path === '/status.json') return sendText(response, 200, 'application/json', `${JSON.stringify({ ...settings, ...sensors.readings.at(-1) })}\n`);
-    const file = files[path as keyof typeof files];
-    return file ? sendText(response, 200, file[0], file[1]) : sendText(response, 404, 'text/plain', 'There is no such page on this printer.\n');
-  };
-
   const server = createServer((request, response) => {
     response.setHeader('Server', 'SamplePrinter/1.0');
-    answer(request, response).catch(() => response.destroy());
+    answer(room, request, response).catch(() => response.destroy());
   });
   server.on('upgrade', (request, socket, head) => {
     upgraded.add(socket as Socket);
@@ -238,8 +246,8 @@ export async function startSampleDevice(options: { port?: number; host?: string 
   server.listen(options.port ?? 0, options.host ?? '127.0.0.1');
   await once(server, 'listening');
   const ticking = setInterval(() => {
-    const text = `event: reading\ndata: ${JSON.stringify(sensors.read(Date.now()))}\n\n`;
-    for (const response of listening) response.write(text);
+    const text = `event: reading\ndata: ${JSON.stringify(room.sensors.read(Date.now()))}\n\n`;
+    for (const response of room.listening) response.write(text);
   }, readingEveryMs);
   return {
     port: (server.address() as AddressInfo).port,

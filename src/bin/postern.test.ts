@@ -170,6 +170,30 @@ test('lengths, sizes, fields', () => {
   assert.equal(formatFields({ port: 80, why: 'device is offline', rule: 'x', none: null, empty: '' }), 'port=80 why="device is offline" rule=x empty=""');
 });
 
+test('Ctrl-C ends a command that waits, and is no failure to explain', async () => {
+  const server = createServer((_, response) => {
+    response.setHeader('content-type', 'application/json');
+    response.end(JSON.stringify({ joinToken: { id: 'x', expiresAt: 0 }, secret: 's', commands: [{ address: 'a', command: 'join now' }], state: 'waiting', device: null }));
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const env = { ...process.env, POSTERN_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, POSTERN_TOKEN: 't' };
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', new URL('postern.ts', import.meta.url).pathname, 'join-token', 'Meter', '--wait'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  try {
+    let said = '';
+    child.stdout.resume();
+    child.stderr.on('data', (piece) => {
+      said += piece;
+      if (String(said).includes('Waiting')) child.kill('SIGINT');
+    });
+    const [code] = await once(child, 'close');
+    assert.deepEqual([code, said], [130, 'Waiting for the device …\n']);
+  } finally {
+    child.kill('SIGKILL');
+    server.closeAllConnections();
+    server.close();
+  }
+});
+
 test('doctor prints what to do, and exits with 1 when a check failed', async () => {
   const finding = { id: 'x', title: 'Disk', status: 'failure', evidence: ['3 MB free\x1b[2J'], verdict: 'only 3 MB left', remedy: 'Make room.', ms: 1 };
   let findings = [{ ...finding, status: 'ok', title: 'Names', verdict: 'fine' }, finding];

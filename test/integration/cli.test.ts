@@ -23,9 +23,9 @@ const home = temporaryFolder();
 const env: Record<string, string> = { XDG_CONFIG_HOME: home.path };
 
 /** Runs one command line in this process. `during` sees what it says while it runs. */
-async function run(args: string[], options: { env?: Record<string, string>; stdin?: string; during?: (said: () => string) => Promise<void> } = {}): Promise<Ran> {
+async function run(args: string[], options: { env?: Record<string, string>; stdin?: string; isTerminal?: boolean; during?: (said: () => string) => Promise<void> } = {}): Promise<Ran> {
   const text = { out: '', err: '' };
-  const stdin = new PassThrough();
+  const stdin = Object.assign(new PassThrough(), { isTTY: options.isTerminal === true });
   stdin.end(options.stdin ?? '');
   const io: CommandIo = {
     stdin,
@@ -101,6 +101,10 @@ suite('the command line', { timeout: 60_000 }, () => {
     const path = join(home.path, 'postern', 'profile.json');
     assert.equal(statSync(path).mode & 0o777, 0o600);
     assert.equal((await run(['status'])).code, 0);
+    // At a terminal a person compares.
+    const ask = async (answer: string) => run(['login', address, '--token-file', tokenFile], { stdin: `${answer}\n`, isTerminal: true, env: { XDG_CONFIG_HOME: join(home.path, `other-${answer}`) } });
+    assert.equal((await ask('n')).code, 4);
+    assert.match((await ask('y')).out, /Signed in/);
     // Once trusted, it is not asked again.
     assert.equal((await run(['login', address, '--token-file', tokenFile])).code, 0);
     const bad = await run(['login', address, '--token', 'nonsense']);
@@ -164,6 +168,17 @@ suite('the command line', { timeout: 60_000 }, () => {
     assert.equal(invite?.name, 'Bob');
     await operate('invite', '--remove', invite!.id);
     assert.match(await operate('token'), /^[0-9a-f-]{36} +test /m);
+    const owner = await gateway.owner();
+    const made = await gateway.api('POST', '/invites', { cookie: owner.cookie, body: { name: 'Carol', rights: [{ action: 'see', scopeKind: 'gateway', scopeId: null }] } });
+    const code = new URL(String(made.json['address'])).hash.slice(1).split('/').at(-1);
+    assert.equal((await gateway.api('POST', '/invites/accept', { body: { code, login: 'carol', name: 'Carol', password: 'correct horse battery staple' } })).status, 200);
+    await operate('people', 'rights', 'carol', 'open@site:main', 'see@customer:default');
+    assert.match(await operate('people', 'lock', 'carol'), /lock carol/);
+    assert.match(await operate('people', '--search', 'carol'), /^carol +Carol +locked .*open@site:main see@customer:/m);
+    await operate('people', 'unlock', 'carol');
+    assert.equal((await run(['people', 'lock', 'nobody', '--data', gateway.dataDir])).code, 1);
+    await operate('people', 'remove', 'carol');
+    assert.doesNotMatch(await operate('people'), /carol/);
     // Credentials are made by people who signed in, not by tokens.
     assert.equal((await run(['token', 'add', 'more', '--data', gateway.dataDir])).code, 4);
   });
