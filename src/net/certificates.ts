@@ -30,7 +30,7 @@ export interface CertificatesOptions {
   readonly random: Random;
   /** The gateway's domains, the primary one first. Asked again at each handshake and each hour. */
   domains(): readonly string[];
-  /** Whether something of ours answers to this host name; asked only below a domain of one label, before a leaf is made for it. */
+  /** Whether something of ours answers to this host name; asked where no wildcard covers it, before a leaf is made for it. */
   isKnown(serverName: string): boolean;
   /** Addresses of this machine; default: those of its interfaces. */
   addresses?(): readonly string[];
@@ -160,11 +160,10 @@ function leafKeyOf(options: CertificatesOptions, serverName: string | null): str
     if (serverName === domain) return domain.includes('.') ? domain : defaultLeaf;
     if (serverName.endsWith(`.${domain}`) && domain.length > (under?.length ?? 0)) under = domain;
   }
-  // The host of a route may stand under any domain.
-  if (under === null) return options.isKnown(serverName) ? serverName : defaultLeaf;
-  if (serverName.slice(0, -under.length - 1).includes('.')) return defaultLeaf;
-  if (under.includes('.')) return under;
-  // TLS libraries refuse `*.localhost`: each name has a leaf of its own.
+  const isOneBelow = under !== null && !serverName.slice(0, -under.length - 1).includes('.');
+  if (under !== null && isOneBelow && under.includes('.')) return under;
+  // No wildcard covers it: TLS libraries refuse `*.localhost`, a wildcard is good for one label, and the host of a route may
+  // stand under any domain. Such a name has a leaf of its own, once it is known.
   return options.isKnown(serverName) ? serverName : defaultLeaf;
 }
 
