@@ -2,7 +2,7 @@
 import { joinAgent } from '#app/agent.ts';
 import { realClock } from '#app/real.ts';
 import { dialTcp } from '#net/dial.ts';
-import { request, startGateway } from '../test/kit/gateway.ts';
+import { enterDevice, startGateway } from '../test/kit/gateway.ts';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,14 +33,7 @@ const device = { name: 'bench', host: '127.0.0.1', ports: [{ number: order.origi
 const token = await gateway.makeJoinToken({ deviceName: device.name, host: device.host, ports: device.ports });
 await joinAgent({ stateDir: join(stateDir, 'agent'), token: token.text, address: `https://127.0.0.1:${gateway.ports.https}`, name: 'bench', again: false, clock: realClock, signal: new AbortController().signal });
 const owner = await gateway.owner();
-const cookieOf = async (scheme: 'http' | 'https', port: number) => {
-  const handed = await gateway.api('POST', '/hand-over', { cookie: owner.cookie, body: { host: 'bench.localhost', port, path: '/' } });
-  const to = new URL(handed.json['to'] as string);
-  const entered = await request(gateway.ports.http, { path: to.pathname + to.search, headers: { host: `bench.localhost:${port}` } });
-  void scheme;
-  return String(entered.headers['set-cookie']).split(';', 1)[0]!;
-};
-const cookie = await cookieOf('http', gateway.ports.http);
+const cookie = await enterDevice(gateway, owner.cookie, 'bench.localhost');
 const tokens: string[] = [];
 for (let i = 0; i < (order.tokens ?? 0); i++) tokens.push((await gateway.makeJoinToken({ deviceName: `idle ${i}`, host: '127.0.0.1', ports: device.ports })).text);
 process.stdout.write(`${JSON.stringify({ http: gateway.ports.http, https: gateway.ports.https, cookie, token: owner.token, stateDir: join(stateDir, 'agent'), tokens })}\n`);

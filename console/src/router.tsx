@@ -78,7 +78,7 @@ const cli = createRoute({ getParentRoute: () => root, path: '/cli', component: l
 const open = createRoute({
   getParentRoute: () => root,
   path: '/open',
-  validateSearch: (search: Record<string, unknown>) => kept({ host: word(search['host']), to: word(search['to']) }),
+  validateSearch: (search: Record<string, unknown>) => kept({ host: word(search['host']), to: word(search['to']), asked: word(search['asked']) }),
   component: lazyRouteComponent(() => import('./pages/open.tsx'), 'OpenPage'),
 });
 

@@ -1,15 +1,20 @@
 // Our cookie on the gateway's own name, and who may have it.
 import { signInCookie } from '#model/credentials.ts';
 
-/** The cookie's value; when it came twice (RFC 6265 §5.4 sends the older first) none is taken: one of them was planted. */
+const blanksOff = (text: string) => text.replace(/^[ \t]+|[ \t]+$/g, '');
+
+/**
+ * The cookie's value; when it came twice (RFC 6265 §5.4 sends the older first) none is taken: one of them was planted. Only space
+ * and tab are blank (§4.2.1): what `trim` removes besides would make the name of a neighbour's cookie into ours.
+ */
 export function readSignInCookie(header: string | null | undefined): string | null {
   if (!header) return null;
   let found: string | null = null;
   for (const part of header.split(';')) {
     const at = part.indexOf('=');
-    if (at < 0 || part.slice(0, at).trim() !== signInCookie) continue;
+    if (at < 0 || blanksOff(part.slice(0, at)) !== signInCookie) continue;
     if (found !== null) return null;
-    found = part.slice(at + 1).trim();
+    found = blanksOff(part.slice(at + 1));
   }
   return found === '' ? null : found;
 }

@@ -40,6 +40,8 @@ export interface HandOverOrder {
   readonly secure: boolean;
   /** Path and query to end at. */
   readonly path: string;
+  /** The digest of what the browser holds at that host; null: it has not been there, and is sent there without a code. */
+  readonly asked: string | null;
   readonly from: string;
 }
 

@@ -148,10 +148,10 @@ suite('devices', () => {
 
   test('the hand-over goes to a device that I may open, at one host, to a path', async () => {
     const device = await room.device('Printer');
-    const { to } = await owner.call('createHandOver', { body: { host: 'printer--443.gw.example.test', port: 8443, path: '/a?b=c' } });
+    const { to } = await owner.call('createHandOver', { body: { host: 'printer--443.gw.example.test', port: 8443, path: '/a?b=c', asked: 'a'.repeat(64) } });
     assert.equal(to, 'https://printer--443.gw.example.test/.postern/enter?code=once');
     const [order] = room.handOvers;
-    assert.deepEqual([order!.device.id, order!.host, order!.port, order!.path, order!.from, order!.visitor.person.login], [device.id, 'printer--443.gw.example.test', 8443, '/a?b=c', '192.0.2.10', 'ada']);
+    assert.deepEqual([order!.device.id, order!.host, order!.port, order!.path, order!.asked, order!.from, order!.visitor.person.login], [device.id, 'printer--443.gw.example.test', 8443, '/a?b=c', 'a'.repeat(64), '192.0.2.10', 'ada']);
     for (const path of ['//elsewhere.example.test/', '/\\elsewhere.example.test/', 'https://elsewhere.example.test/', '/a\r\nb', '']) assert.equal((await owner.refused('createHandOver', { body: { host: 'printer.gw.example.test', path } })).problems?.[0]?.path, 'path', path);
     for (const host of ['printer.elsewhere.example.test', 'gw.example.test', 'link.gw.example.test']) assert.equal((await owner.refused('createHandOver', { body: { host } })).code, 'bad-input', host);
     assert.equal(room.handOvers.length, 1);

@@ -173,13 +173,13 @@ export function buildDeviceActs(room: Room): Acts<Names> {
     acceptFingerprint: (asked) => inTurn(asked, () => changes.setFingerprint(asked, asked.params.device, asked.params.port, asked.body.fingerprint)),
     forgetFingerprint: (asked) => inTurn(asked, () => changes.setFingerprint(asked, asked.params.device, asked.params.port, null)),
     async createHandOver(asked) {
-      const { host, port = null, path } = asked.body;
+      const { host, port = null, path, asked: digest = null } = asked.body;
       const part = room.addresses(asked).deviceHost(host);
       const named = part === undefined ? undefined : parseDeviceHost(part);
       if (!named) throw new Fault('bad-input', `"${host}" is not the name of a device here`);
       const device = deviceFor(room, asked, named.label, 'open', 'open this device');
       if (device.locked) throw new Fault('forbidden', 'this device is locked', { remedy: 'somebody who administers it can unlock it' });
-      return await room.issueHandOver({ visitor: visitorOf(asked), device, host, port, secure: asked.secure, path, from: asked.from });
+      return await room.issueHandOver({ visitor: visitorOf(asked), device, host, port, secure: asked.secure, path, asked: digest, from: asked.from });
     },
   };
 }

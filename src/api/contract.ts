@@ -106,7 +106,7 @@ const shapes = {
   removeJoinToken: { summary: 'Take a join token back', answer: nothing },
   createHandOver: {
     summary: "A one-time code that signs this browser in at a device's host",
-    body: body({ host: hostText, port: portNumber.optional().meta({ description: 'of the address in the browser' }), path: z.string().min(1).max(8_192).regex(/^\/(?![/\\])[\x21-\x7e]*$/, 'is a path').default('/') }),
+    body: body({ host: hostText, port: portNumber.optional().meta({ description: 'of the address in the browser' }), path: z.string().min(1).max(8_192).regex(/^\/(?![/\\])[\x21-\x7e]*$/, 'is a path').default('/'), asked: z.string().regex(/^[0-9a-f]{64}$/).optional().meta({ description: "what the device's host sent along when it sent the browser here; without it the answer leads to the device's host, which asks" }) }),
     answer: z.object({ to: z.string() }),
   },
 

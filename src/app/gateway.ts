@@ -245,8 +245,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       httpsPort: () => ports().https,
     });
     const devices: DeviceHosts = buildDeviceHosts({
-      tables, clock, limits, visits, room, cookieKey, dialDevice,
-      redeemHandOver: (code, host) => handOvers.redeem(code, host),
+      tables, clock, random, limits, visits, room, cookieKey, dialDevice,
+      redeemHandOver: (code, host, nonce) => handOvers.redeem(code, host, nonce),
       consoleOrigin: (exchange, domain) => {
         const port = /:\d+$/.exec(exchange.head.host)?.[0] ?? '';
         const name = snapshot.domains.has(domain) ? domain : snapshot.primaryDomain;
@@ -374,8 +374,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       issueHandOver: (order) => {
         if (!order.visitor.signIn) throw new Fault('forbidden', 'a token cannot sign a browser in');
         const host = order.host.toLowerCase();
-        const code = handOvers.issue(order.visitor.signIn.id, host, order.path);
-        return Promise.resolve({ to: `${order.secure ? 'https' : 'http'}://${host}${order.port === null ? '' : `:${order.port}`}/.postern/enter?code=${code}` });
+        const origin = `${order.secure ? 'https' : 'http'}://${host}${order.port === null ? '' : `:${order.port}`}`;
+        if (order.asked === null) return Promise.resolve({ to: origin + order.path });
+        const code = handOvers.issue({ signInId: order.visitor.signIn.id, host, path: order.path, asked: order.asked });
+        return Promise.resolve({ to: `${origin}/.postern/enter?code=${code}` });
       },
       explain: (question) => {
         const { verdict, rule, lines } = explainWith(snapshot, question, (label) => describeLabel(tables, hub, label, clock.nowMs()));

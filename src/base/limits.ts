@@ -67,6 +67,7 @@ export const limits = {
   signInFailuresPerMinuteMax: 10,
   tokensPerPersonMax: 100,
   oneTimeCodeMs: 60_000,
+  handOverAskedMs: 3_600_000,
   joinTokenMs: 3_600_000,
   inviteMs: 7 * 24 * 3_600_000,
   loginCodeMs: 10 * 60_000,

@@ -7,6 +7,8 @@ import type { Id } from '#base/ids.ts';
 /** Prefix of every cookie name that is ours; removed in both directions between browsers and devices. */
 export const OUR_COOKIES = '__Host-postern';
 export const hostCookieName = '__Host-postern-device';
+/** What a browser got when it asked to be handed over: only the browser that holds it can use the code that was made for it. */
+export const askedCookieName = '__Host-postern-asked';
 
 function macOf(key: Buffer, signInId: Id, host: string): string {
   return createHmac('sha256', key).update(`${signInId}\n${host}`).digest('base64url');
@@ -25,18 +27,22 @@ export function readHostCookie(key: Buffer, value: string, host: string): Id | n
   return sameText(value.slice(dot + 1), macOf(key, signInId, host)) ? signInId : null;
 }
 
-/** The cookie's value in a Cookie line; undefined without one, null when it came twice (one of them was planted). */
-export function findHostCookie(cookieLine: string): string | null | undefined {
-  let at = cookieLine.indexOf(`${hostCookieName}=`);
+/**
+ * The cookie's value in a Cookie line; undefined without one, null when it came twice (one of them was planted). Only space and tab
+ * are blank (RFC 6265 §4.2.1): `trim` takes more, and bytes that it removes would make another name into ours.
+ */
+export function findHostCookie(cookieLine: string, name = hostCookieName): string | null | undefined {
+  let at = cookieLine.indexOf(`${name}=`);
   let found: string | undefined;
   while (at >= 0) {
-    const before = cookieLine.slice(0, at).trimEnd();
-    if (before === '' || before.endsWith(';')) {
+    let before = at - 1;
+    while (before >= 0 && (cookieLine[before] === ' ' || cookieLine[before] === '\t')) before--;
+    if (before < 0 || cookieLine[before] === ';') {
       if (found !== undefined) return null;
       const end = cookieLine.indexOf(';', at);
-      found = cookieLine.slice(at + hostCookieName.length + 1, end < 0 ? undefined : end).trim();
+      found = cookieLine.slice(at + name.length + 1, end < 0 ? undefined : end).replace(/[ \t]+$/, '');
     }
-    at = cookieLine.indexOf(`${hostCookieName}=`, at + 1);
+    at = cookieLine.indexOf(`${name}=`, at + 1);
   }
   return found;
 }

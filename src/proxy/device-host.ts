@@ -3,9 +3,11 @@
 import type { Duplex } from 'node:stream';
 import type { Clock } from '#base/clock.ts';
 import { toFault } from '#base/fault.ts';
+import type { Random } from '#base/ids.ts';
 import type { Limits } from '#base/limits.ts';
 import { visitorOfToken, visitorLives } from '#model/credentials.ts';
-import { findHostCookie, hostCookieName, makeHostCookie, readHostCookie } from '#model/host-cookie.ts';
+import { digestOf, newSecret } from '#base/secret.ts';
+import { askedCookieName, findHostCookie, hostCookieName, makeHostCookie, readHostCookie } from '#model/host-cookie.ts';
 import { mainPort, parseDeviceHost } from '#model/labels.ts';
 import { subjectOfDevice, visitorMay } from '#model/rights.ts';
 import type { Device, DevicePort } from '#model/rows.ts';
@@ -16,11 +18,14 @@ import { fieldOf } from '#wire/http1.ts';
 import { fromDevice, originOf, ownAuthority, toDeviceOwnHost, toDevicePublicHost, type DeviceNames } from './device-edit.ts';
 import type { Exchange } from './exchange.ts';
 import { forward, type ForwardPlan, type ForwardRoom } from './forward.ts';
+import type { HandOver } from './hand-over.ts';
+import { encodePage } from './pages.ts';
 import type { OpenVisit, Visits } from './visits.ts';
 
 export interface DeviceHostOptions {
   readonly tables: Tables;
   readonly clock: Clock;
+  readonly random: Random;
   readonly limits: Limits;
   readonly visits: Visits;
   readonly room: ForwardRoom;
@@ -28,8 +33,8 @@ export interface DeviceHostOptions {
   readonly cookieKey: Buffer;
   /** A stream to the device's port, TLS already made where the port speaks it. */
   dialDevice(device: Device, port: DevicePort, by: DialBy): Promise<Duplex>;
-  /** Uses up a one-time code for this host; null when it is unknown, used, too old or for another host. */
-  redeemHandOver(code: string, host: string): { readonly signInId: string; readonly path: string } | null;
+  /** Uses up a one-time code for this host. `gone`: unknown, used, too old or for another host; `not-asked`: made for another browser. */
+  redeemHandOver(code: string, host: string, nonce: string): HandOver | 'gone' | 'not-asked';
   /** The console's origin for a client that came this way. */
   consoleOrigin(exchange: Exchange, domain: string): string;
   refuse(exchange: Exchange, refusal: Refusal): void;
@@ -112,6 +117,8 @@ export function buildDeviceHosts(options: DeviceHostOptions): DeviceHosts {
     const site = fieldOf(head.fields, 'sec-fetch-site');
     if (site !== undefined) {
       if (site === 'same-origin' || site === 'none') return null;
+      // Speculation rules fetch with the mode and destination of a followed link, cookies included, before anybody follows it.
+      if (fieldOf(head.fields, 'sec-purpose') !== undefined) return `a page of another host (${site}) had this fetched ahead`;
       if (head.method === 'GET' && head.upgrade === '' && fieldOf(head.fields, 'sec-fetch-mode') === 'navigate' && fieldOf(head.fields, 'sec-fetch-dest') === 'document') return null;
       return `a page of another host (${site}) asked for this`;
     }
@@ -124,33 +131,57 @@ export function buildDeviceHosts(options: DeviceHostOptions): DeviceHosts {
     return 'nothing says that this came from a page of this host';
   };
 
+  const ownCookie = (name: string, value: string, maxAgeS?: number) => `${name}=${value}; Path=/;${maxAgeS === undefined ? '' : ` Max-Age=${maxAgeS};`} Secure; HttpOnly; SameSite=Lax\r\n`;
+
+  /** What this browser holds from an earlier question on this host. Kept rather than made anew, so that tabs do not spoil each other's. */
+  const askedNonce = (exchange: Exchange): string | null => {
+    const value = findHostCookie(fieldOf(exchange.head.fields, 'cookie') ?? '', askedCookieName);
+    return value && /^[a-z2-9]{32}$/.test(value) ? value : null;
+  };
+
   const originOfHost = (exchange: Exchange) => `${exchange.conn.facts.secure ? 'https' : 'http'}://${exchange.head.host.toLowerCase()}`;
+
+  const enter = (exchange: Exchange, host: string, code: string) => {
+    const done = options.redeemHandOver(code, host, askedNonce(exchange) ?? '');
+    const link = { to: '/', text: 'Open the device' };
+    if (done === 'gone') return options.refuse(exchange, { status: 410, code: 'gone', title: 'This link has been used', why: 'The one-time code in the address was used, is older than a minute, or belongs to another name.', remedy: 'Open the device again.', rule: 'hand-over', link });
+    if (done === 'not-asked') return options.refuse(exchange, { status: 403, code: 'not-asked', title: 'Not asked for', why: 'This browser did not ask for the one-time code in the address, or keeps no cookies of this name; whoever sent you the address may want you to be signed in as them.', remedy: 'Open the device by its own address.', rule: 'hand-over', link });
+    return exchange.respond(303, `Location: ${done.path}\r\nSet-Cookie: ${ownCookie(hostCookieName, makeHostCookie(options.cookieKey, done.signInId, host))}Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\n`, '');
+  };
+
+  /**
+   * Ends the sign-in on this host alone. It takes the press of a button on our own page here: a followed link would be anybody's to
+   * send, also by a redirect behind an address that the person typed, which browsers call `Sec-Fetch-Site: none`.
+   */
+  const leave = (exchange: Exchange, host: string, domain: string) => {
+    if (exchange.head.method === 'GET') {
+      const page = encodePage({ status: 200, code: 'leave', title: 'Sign out here?', text: `This browser then has no sign-in at ${host} any more; the one at the console stays.`, remedy: '', requestId: exchange.requestId, button: { to: '/.postern/leave', text: 'Sign out' } }, true);
+      return exchange.respond(200, page.lines, page.body);
+    }
+    const why = crossHost(exchange, originOfHost(exchange));
+    if (why !== null) return options.refuse(exchange, { status: 403, code: 'cross-host', title: 'Refused', why: `Signing out takes the button on this host's own page: ${why}.`, rule: 'cross-host request' });
+    return exchange.respond(303, `Location: ${options.consoleOrigin(exchange, domain)}/\r\nSet-Cookie: ${ownCookie(hostCookieName, '', 0)}Cache-Control: no-store\r\n`, '');
+  };
 
   const ownPath = (exchange: Exchange, host: string, domain: string) => {
     const { head } = exchange;
     const url = new URL(head.target, 'http://host.invalid');
-    if (head.method !== 'GET') return options.refuse(exchange, { status: 405, code: 'method', title: 'Not like this', why: 'this address takes GET only', rule: 'own path', lines: 'Allow: GET\r\n' });
-    if (url.pathname === '/.postern/enter') {
-      const done = options.redeemHandOver(url.searchParams.get('code') ?? '', host);
-      if (!done) {
-        return options.refuse(exchange, {
-          status: 410, code: 'gone', title: 'This link has been used', why: 'The one-time code in the address was used, is older than a minute, or belongs to another name.', remedy: 'Open the device again.', rule: 'hand-over',
-          link: { to: '/', text: 'Open the device' },
-        });
-      }
-      const cookie = `${hostCookieName}=${makeHostCookie(options.cookieKey, done.signInId, host)}; Path=/; Secure; HttpOnly; SameSite=Lax`;
-      return exchange.respond(303, `Location: ${done.path}\r\nSet-Cookie: ${cookie}\r\nCache-Control: no-store\r\nReferrer-Policy: no-referrer\r\n`, '');
+    const isLeave = url.pathname === '/.postern/leave';
+    if (head.method !== 'GET' && !(isLeave && head.method === 'POST')) {
+      const allowed = isLeave ? 'GET, POST' : 'GET';
+      return options.refuse(exchange, { status: 405, code: 'method', title: 'Not like this', why: `this address takes ${allowed}`, rule: 'own path', lines: `Allow: ${allowed}\r\n` });
     }
-    if (url.pathname === '/.postern/leave') {
-      return exchange.respond(303, `Location: ${options.consoleOrigin(exchange, domain)}/\r\nSet-Cookie: ${hostCookieName}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax\r\nCache-Control: no-store\r\n`, '');
-    }
+    if (url.pathname === '/.postern/enter') return enter(exchange, host, url.searchParams.get('code') ?? '');
+    if (isLeave) return leave(exchange, host, domain);
     return options.refuse(exchange, { status: 404, code: 'not-found', title: 'Not found', why: 'There is nothing at this address; paths under /.postern/ are the gateway\'s.', rule: 'own path' });
   };
 
   const signInFirst = (exchange: Exchange, domain: string) => {
     const { head } = exchange;
     const mode = fieldOf(head.fields, 'sec-fetch-mode');
-    const looksLikePerson = head.method === 'GET' && head.upgrade === '' && (fieldOf(head.fields, 'accept') ?? '').includes('text/html') && (mode === undefined || mode === 'navigate');
+    // The console cannot be shown inside a page: a frame gets the answer of a program.
+    const dest = fieldOf(head.fields, 'sec-fetch-dest');
+    const looksLikePerson = head.method === 'GET' && head.upgrade === '' && (fieldOf(head.fields, 'accept') ?? '').includes('text/html') && (mode === undefined || mode === 'navigate') && (dest === undefined || dest === 'document');
     if (!looksLikePerson) {
       return options.refuse(exchange, {
         status: 401, code: 'unauthenticated', title: 'Sign-in needed', why: 'Nobody is signed in for this request.', rule: 'sign-in',
@@ -158,8 +189,9 @@ export function buildDeviceHosts(options: DeviceHostOptions): DeviceHosts {
       });
     }
     const authority = exchange.head.host.toLowerCase();
-    const to = `${options.consoleOrigin(exchange, domain)}/open?host=${encodeURIComponent(authority)}&to=${encodeURIComponent(head.target)}`;
-    return exchange.respond(303, `Location: ${to}\r\nCache-Control: no-store\r\nReferrer-Policy: no-referrer\r\n`, '');
+    const nonce = askedNonce(exchange) ?? newSecret(options.random);
+    const to = `${options.consoleOrigin(exchange, domain)}/open?host=${encodeURIComponent(authority)}&to=${encodeURIComponent(head.target)}&asked=${digestOf(nonce)}`;
+    return exchange.respond(303, `Location: ${to}\r\nSet-Cookie: ${ownCookie(askedCookieName, nonce, limits.handOverAskedMs / 1000)}Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\n`, '');
   };
 
   const planOf = (exchange: Exchange, planned: PlannedVisit, host: string, label: string, port: DevicePort): ForwardPlan<DeviceNames> => {

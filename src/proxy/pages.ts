@@ -13,6 +13,8 @@ export interface PageText {
   readonly requestId: string;
   /** Link offered to people. */
   readonly link?: { readonly to: string; readonly text: string };
+  /** Sends an empty form to a path of the same host. */
+  readonly button?: { readonly to: string; readonly text: string };
 }
 
 const escaped = (text: string) => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
@@ -33,6 +35,7 @@ export function encodePage(page: PageText, html: boolean): { lines: string; body
     return { lines: `Content-Type: application/problem+json\r\n${common}`, body: `${body}\n` };
   }
   const link = page.link ? `<p><a href="${escaped(page.link.to)}">${escaped(page.link.text)}</a></p>` : '';
-  const body = `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escaped(page.title)}</title><style>${STYLE}</style></head><body><main><h1>${escaped(page.title)}</h1><p>${escaped(page.text)}</p>${page.remedy ? `<p>${escaped(page.remedy)}</p>` : ''}${link}<p><small>${page.status} · <code>${escaped(page.code)}</code> · request <code>${escaped(page.requestId)}</code></small></p></main></body></html>\n`;
-  return { lines: `Content-Type: text/html; charset=utf-8\r\nContent-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'\r\nReferrer-Policy: no-referrer\r\n${common}`, body };
+  const button = page.button ? `<form method="post" action="${escaped(page.button.to)}"><button>${escaped(page.button.text)}</button></form>` : '';
+  const body = `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escaped(page.title)}</title><style>${STYLE}</style></head><body><main><h1>${escaped(page.title)}</h1><p>${escaped(page.text)}</p>${page.remedy ? `<p>${escaped(page.remedy)}</p>` : ''}${link}${button}<p><small>${page.status} · <code>${escaped(page.code)}</code> · request <code>${escaped(page.requestId)}</code></small></p></main></body></html>\n`;
+  return { lines: `Content-Type: text/html; charset=utf-8\r\nContent-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'\r\nReferrer-Policy: ${page.button ? 'same-origin' : 'no-referrer'}\r\n${common}`, body };
 }

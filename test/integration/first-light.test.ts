@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import { finishesCleanly, request, startGateway, until } from '../kit/gateway.ts';
+import { cookieOf, finishesCleanly, request, startGateway, until } from '../kit/gateway.ts';
 
 test('a device joins, is opened by a person and by a program, and everything ends', async () => {
   await using gateway = await startGateway();
@@ -25,15 +25,22 @@ test('a device joins, is opened by a person and by a program, and everything end
     // a person: sent to sign in, handed over with a one-time code, then there
     const first = await request(gateway.ports.http, { path: '/status?x=1', headers: { host, accept: 'text/html' } });
     assert.equal(first.status, 303);
-    assert.match(String(first.headers['location']), /^http:\/\/localhost:\d+\/open\?host=printer-1\.localhost%3A\d+&to=%2Fstatus%3Fx%3D1$/);
-    const handed = await gateway.api('POST', '/hand-over', { cookie: owner.cookie, body: { host: 'printer-1.localhost', port: gateway.ports.http, path: '/status?x=1' } });
-    assert.equal(handed.status, 200, handed.text);
-    const to = new URL(handed.json['to'] as string);
-    const entered = await request(gateway.ports.http, { path: to.pathname + to.search, headers: { host } });
+    assert.match(String(first.headers['location']), /^http:\/\/localhost:\d+\/open\?host=printer-1\.localhost%3A\d+&to=%2Fstatus%3Fx%3D1&asked=[0-9a-f]{64}$/);
+    const asked = new URL(String(first.headers['location'])).searchParams.get('asked');
+    const handOver = async () => {
+      const handed = await gateway.api('POST', '/hand-over', { cookie: owner.cookie, body: { host: 'printer-1.localhost', port: gateway.ports.http, path: '/status?x=1', asked } });
+      assert.equal(handed.status, 200, handed.text);
+      const to = new URL(handed.json['to'] as string);
+      return to.pathname + to.search;
+    };
+    const elsewhere = await request(gateway.ports.http, { path: await handOver(), headers: { host } });
+    assert.equal(elsewhere.status, 403, 'a code is good in the browser that asked');
+    const path = await handOver();
+    const entered = await request(gateway.ports.http, { path, headers: { host, cookie: cookieOf(first) } });
     assert.equal(entered.status, 303);
     assert.equal(entered.headers['location'], '/status?x=1');
-    const cookie = String(entered.headers['set-cookie']).split(';', 1)[0]!;
-    const again = await request(gateway.ports.http, { path: to.pathname + to.search, headers: { host } });
+    const cookie = cookieOf(entered);
+    const again = await request(gateway.ports.http, { path, headers: { host, cookie: cookieOf(first) } });
     assert.equal(again.status, 410, 'a code is good once');
     const page = await request(gateway.ports.http, { path: '/status?x=1', headers: { host, cookie: `a=1; ${cookie}; b=2`, accept: 'text/html', 'sec-fetch-site': 'none' } });
     assert.equal(page.status, 200);

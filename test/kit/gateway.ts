@@ -106,6 +106,28 @@ export function request(port: number, options: { method?: string; path?: string;
   });
 }
 
+/**
+ * A person opens a device's host as a browser does: sent to the console, handed over with a code, let in. `signIn`: the cookie line at
+ * the console; answers the cookie line at the device's host.
+ */
+export async function enterDevice(gateway: Pick<TestGateway, 'api' | 'ports'>, signIn: string, host: string): Promise<string> {
+  const port = gateway.ports.http;
+  const first = await request(port, { headers: { host: `${host}:${port}`, accept: 'text/html' } });
+  assert.equal(first.status, 303);
+  const asked = new URL(String(first.headers['location'])).searchParams.get('asked');
+  const handed = await gateway.api('POST', '/hand-over', { cookie: signIn, body: { host, port, path: '/', asked } });
+  assert.equal(handed.status, 200, handed.text);
+  const to = new URL(handed.json['to'] as string);
+  const entered = await request(port, { path: to.pathname + to.search, headers: { host: `${host}:${port}`, cookie: cookieOf(first) } });
+  assert.equal(entered.status, 303);
+  return cookieOf(entered);
+}
+
+/** What a browser would send back of an answer's first cookie. */
+export function cookieOf(answer: { readonly headers: Readonly<Record<string, string | string[] | undefined>> }): string {
+  return String(answer.headers['set-cookie']).split(';', 1)[0]!;
+}
+
 /** Sends bytes, ends nothing, and collects what comes until the other side ends or `enough` says so. */
 export function exchangeRaw(port: number, bytes: string | Buffer | readonly (string | Buffer)[], options: { enough?: (text: string) => boolean; timeoutMs?: number; end?: boolean } = {}): Promise<string> {
   return new Promise((done, failed) => {

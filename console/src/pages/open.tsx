@@ -22,12 +22,12 @@ function splitHost(given: string): { host: string; port?: number } {
 }
 
 export function OpenPage() {
-  const { host = '', to = '/' } = route.useSearch();
+  const { host = '', to = '/', asked } = route.useSearch();
   const router = useRouter();
   const me = useQuery({ ...meQuery, retry: false });
   const handOver = useQuery({
-    queryKey: ['hand-over', host, to],
-    queryFn: () => call('createHandOver', { body: { ...splitHost(host), path: to.startsWith('/') ? to : '/' } }),
+    queryKey: ['hand-over', host, to, asked],
+    queryFn: () => call('createHandOver', { body: { ...splitHost(host), path: to.startsWith('/') ? to : '/', ...(asked ? { asked } : {}) } }),
     enabled: host !== '' && me.isSuccess,
     retry: false,
     // Each code is good once; it is never asked for again behind the person's back.
