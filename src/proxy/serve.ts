@@ -35,6 +35,17 @@ export interface FrontDoorOptions {
   readonly contextFor: (serverName: string | null) => SecureContext | Promise<SecureContext>;
 }
 
+/**
+ * Clearing cookies signs people out of every name beside this one, so it answers nothing but cookies, and only where a person sees it:
+ * an image with a long address on a neighbour's page must not do it.
+ */
+function cookiesAreToBlame(headSoFar: string): boolean {
+  const cookieChars = headSoFar.split('\r\n').reduce((sum, line) => (/^cookie:/i.test(line) ? sum + line.length : sum), 0);
+  if (cookieChars < headSoFar.length / 2) return false;
+  const site = /\r\nsec-fetch-site:[ \t]*([a-z-]+)/i.exec(headSoFar)?.[1];
+  return site === undefined || site === 'same-origin' || site === 'none' || /\r\nsec-fetch-dest:[ \t]*document/i.test(headSoFar);
+}
+
 export const LINK_ALPN = 'postern-link/1';
 
 export interface FrontDoor {
@@ -58,9 +69,9 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
     counts.refusals += 1;
     journal.note('head.refused', { conn: conn.id, request: requestId, from: conn.from, status, why });
     const html = /\r\naccept:[^\r]*text\/html/i.test(headSoFar);
-    const page = encodePage({ status, code: status === 431 ? 'too-large' : status === 408 ? 'timeout' : 'bad-input', title: status === 431 ? 'The request head is too large' : status === 408 ? 'Too slow' : 'Bad request', text: `${why}.`, remedy: status === 431 ? 'Cookies for this name were cleared; try again and sign in anew.' : '', requestId }, html);
-    const clear = status === 431 && options.isOwnHost(headSoFar) ? 'Clear-Site-Data: "cookies"\r\n' : '';
-    return { lines: page.lines + clear, body: page.body };
+    const clears = status === 431 && options.isOwnHost(headSoFar) && cookiesAreToBlame(headSoFar);
+    const page = encodePage({ status, code: status === 431 ? 'too-large' : status === 408 ? 'timeout' : 'bad-input', title: status === 431 ? 'The request head is too large' : status === 408 ? 'Too slow' : 'Bad request', text: `${why}.`, remedy: clears ? 'Too many cookies had been set for this name, perhaps by a page of a neighbour. They were cleared now: try again, and sign in anew.' : '', requestId }, html);
+    return { lines: clears ? `${page.lines}Clear-Site-Data: "cookies"\r\n` : page.lines, body: page.body };
   };
 
   const http = (conn: Conn, leftover: Buffer) => {

@@ -53,6 +53,7 @@ const KNOWN: Readonly<Record<string, number>> = {
   refresh: is.refresh,
   'alt-svc': is.siteWide,
   'clear-site-data': is.siteWide,
+  'strict-transport-security': is.siteWide,
   expect: is.expect,
   authorization: is.authorization,
   forwarded: is.forwarded,
@@ -80,11 +81,13 @@ function nameOf(raw: string): FieldName | undefined {
   const cached = names.get(raw);
   if (cached !== undefined) return cached;
   if (!TOKEN.test(raw) || raw.length > 256) return undefined;
-  const lower = raw.toLowerCase();
+  // A copy: a piece of a head, kept, would keep the whole head in memory.
+  const name = Buffer.from(raw, 'latin1').toString('latin1');
+  const lower = name.toLowerCase();
   const entry = { lower, flags: flagsOf(lower) };
   // Full of made-up names: start over rather than grow or stop caching the real ones.
   if (names.size >= NAMES_MAX) names.clear();
-  names.set(raw, entry);
+  names.set(name, entry);
   return entry;
 }
 
@@ -252,6 +255,9 @@ function valuesFlagged(read: FieldsRead, flag: number): string[] {
 
 const PROTECTED = new Set(['host', 'content-length', 'transfer-encoding', 'authorization', 'cookie', 'set-cookie', 'content-type', 'content-encoding', 'location', 'date', 'origin', 'sec-websocket-key', 'sec-websocket-accept']);
 
+// `trim` takes more than space and tab, and what it takes here a peer would see (RFC 9110 §5.6.3).
+const OWS = /^[ \t]+|[ \t]+$/g;
+
 interface ConnectionRead {
   close: boolean;
   keepAlive: boolean;
@@ -265,7 +271,7 @@ function readConnection(read: FieldsRead): ConnectionRead {
   if (!(read.allFlags & is.connection)) return result;
   for (const value of valuesFlagged(read, is.connection)) {
     for (const part of value.split(',')) {
-      const name = part.trim().toLowerCase();
+      const name = part.replace(OWS, '').toLowerCase();
       if (name === 'close') result.close = true;
       else if (name === 'keep-alive') result.keepAlive = true;
       else if (name === 'upgrade') result.upgrade = true;
@@ -329,7 +335,7 @@ export function parseRequestHead(text: string, fieldsMax = 200, last: RequestHea
     const hosts = valuesFlagged(read, is.host);
     if (hosts.length > 1) return bad('there are two Host lines (RFC 9112 §3.2)');
     host = hosts[0]!;
-    if (host !== '' && !AUTHORITY.test(host)) return bad('Host is not a host name with an optional port');
+    if (!AUTHORITY.test(host)) return bad('Host is not a host name with an optional port');
   } else if (minorVersion === 1) {
     return bad('Host is missing (RFC 9112 §3.2)');
   }
@@ -344,8 +350,12 @@ export function parseRequestHead(text: string, fieldsMax = 200, last: RequestHea
       if (!match) return bad('the request target is neither a path nor an http address');
       if (!AUTHORITY.test(match[1]!)) return bad('the authority in the request target is not a host name with an optional port');
       if (host !== '' && host.toLowerCase() !== match[1]!.toLowerCase()) return bad('Host and the authority in the request target differ');
-      host = match[1]!;
       target = match[2]!.startsWith('/') ? match[2]! : `/${match[2]!}`;
+      if (host === '') {
+        // HTTP/1.0: what goes on as 1.1 must say Host, and it is the target's (RFC 9112 §3.2.2).
+        const named = parseRequestHead(`${method} ${target} ${version}\r\nHost: ${match[1]!}\r\n${block}`, fieldsMax);
+        return isBad(named) ? named : { ...named, isOriginForm: false };
+      }
     }
   }
 
@@ -417,23 +427,29 @@ export function parseResponseHead(text: string, method: string, fieldsMax = 200,
     read = readFields(block, fieldsMax);
   }
   if (typeof read === 'string') return bad(read);
+  let length: number | null = null;
+  if (read.allFlags & is.contentLength) {
+    const lengths = valuesFlagged(read, is.contentLength);
+    if (!lengths.every((each) => each === lengths[0])) return bad('two different Content-Length lines');
+    if (!DIGITS.test(lengths[0]!)) return bad('Content-Length is not a number');
+    length = Number(lengths[0]);
+    // RFC 9110 §8.6: of equal ones one goes on; with 1xx and 204 none does, because some client would wait for the bytes.
+    const kept = status < 200 || status === 204 ? 0 : 1;
+    if (lengths.length > kept) read = readFields(withLengths(read, kept), fieldsMax) as FieldsRead;
+  }
   const connection = readConnection(read);
   let framing: Framing;
   let bodyBytes = 0;
   if (status < 200 || status === 204 || status === 304 || method === 'HEAD') {
     framing = 'none';
-    if (read.allFlags & is.contentLength && !DIGITS.test(valuesFlagged(read, is.contentLength)[0]!)) return bad('Content-Length is not a number');
   } else if (read.allFlags & is.transferEncoding) {
     const codings = valuesFlagged(read, is.transferEncoding);
     if (codings.length > 1 || codings[0]!.toLowerCase() !== 'chunked') return bad('a transfer coding other than chunked');
     if (minorVersion === 0) return bad('Transfer-Encoding in an HTTP/1.0 answer');
-    if (read.allFlags & is.contentLength) return bad('both Transfer-Encoding and Content-Length');
+    if (length !== null) return bad('both Transfer-Encoding and Content-Length');
     framing = 'chunked';
-  } else if (read.allFlags & is.contentLength) {
-    const lengths = valuesFlagged(read, is.contentLength);
-    if (!lengths.every((length) => length === lengths[0])) return bad('two different Content-Length lines');
-    if (!DIGITS.test(lengths[0]!)) return bad('Content-Length is not a number');
-    bodyBytes = Number(lengths[0]);
+  } else if (length !== null) {
+    bodyBytes = length;
     framing = bodyBytes === 0 ? 'none' : 'length';
   } else {
     framing = 'close';
@@ -454,6 +470,17 @@ export function parseResponseHead(text: string, method: string, fieldsMax = 200,
   };
 }
 
+/** The field lines with only the first `kept` Content-Length lines. */
+function withLengths(read: FieldsRead, kept: number): string {
+  let seen = 0;
+  let text = '';
+  for (let i = 0; i < read.flags.length; i++) {
+    if (read.flags[i]! & is.contentLength && ++seen > kept) continue;
+    text += read.text.slice(read.starts[i], read.starts[i + 1]);
+  }
+  return `${text}\r\n`;
+}
+
 /** Bare line feeds, folded lines and space before a colon in an answer's head, mended as RFC 9112 §2.2, §5.1 and §5.2 allow. */
 function mendResponse(block: string): string {
   return block.replaceAll(/\r?\n/g, '\r\n').replaceAll(/[ \t]*\r\n[ \t]+/g, ' ').replaceAll(/(^|\n)([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+:/g, '$1$2:');
@@ -461,12 +488,14 @@ function mendResponse(block: string): string {
 
 /** The end of an answer's head, for which a bare line feed ends a line too (RFC 9112 §2.2: MAY). */
 export function findResponseHeadEnd(bytes: Buffer, start: number, from: number): number {
-  const strict = bytes.indexOf('\r\n\r\n', Math.max(start, from - 3), 'latin1');
-  // A bare empty line before the strict one would end the head there: "\n\n" or "\n\r\n".
-  let at = bytes.indexOf('\n\n', Math.max(start, from - 3), 'latin1');
-  if (at >= 0 && (strict < 0 || at < strict)) return at + 2;
-  at = bytes.indexOf('\n\r\n', Math.max(start, from - 3), 'latin1');
-  if (at >= 0 && (strict < 0 || at < strict)) return at + 3;
+  const first = Math.max(start, from - 3);
+  const strict = bytes.indexOf('\r\n\r\n', first, 'latin1');
+  // An empty line that a bare line feed begins would end the head before: "\n\n" or "\n\r\n", whichever comes first.
+  const before = strict < 0 ? bytes : bytes.subarray(0, strict + 2);
+  const bare = before.indexOf('\n\n', first, 'latin1');
+  const mixed = before.indexOf('\n\r\n', first, 'latin1');
+  if (bare >= 0 && (mixed < 0 || bare < mixed)) return bare + 2;
+  if (mixed >= 0) return mixed + 3;
   return strict < 0 ? MORE : strict + 4;
 }
 
