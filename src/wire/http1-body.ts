@@ -9,7 +9,7 @@ export interface BodySink {
   onBodyPiece(piece: Buffer): void;
 }
 
-type Phase = 'size' | 'extension' | 'size-lf' | 'data' | 'data-cr' | 'data-lf' | 'trailer' | 'done';
+type Phase = 'size' | 'size-blank' | 'extension' | 'size-lf' | 'data' | 'data-cr' | 'data-lf' | 'trailer' | 'done';
 
 /** One body being read. A plain record, reused from message to message. */
 export interface BodyReader {
@@ -92,11 +92,20 @@ function readChunked(reader: BodyReader, bytes: Buffer, from: number, sink: Body
           reader.remaining = reader.remaining * 16 + digit;
         } else if (reader.digits === 0) throw broken('a chunk has no size');
         else if (byte === 13) reader.phase = 'size-lf';
-        else if (byte === 59 || byte === 32 || byte === 9) reader.phase = 'extension';
+        else if (byte === 59) reader.phase = 'extension';
+        else if (byte === 32 || byte === 9) reader.phase = 'size-blank';
         else throw broken('a chunk size is not a hexadecimal number');
         at += 1;
         break;
       }
+      case 'size-blank':
+        // Old servers pad the size with blanks. Nothing but an extension may follow them: `5 5` is five bytes to one reader and 0x55 to another.
+        if (byte === 13) reader.phase = 'size-lf';
+        else if (byte === 59) reader.phase = 'extension';
+        else if (byte !== 32 && byte !== 9) throw broken('a chunk size is not a hexadecimal number');
+        if (++reader.lineBytes > limits.chunkLineBytesMax) throw broken('a chunk line is too long');
+        at += 1;
+        break;
       case 'extension':
         // Extensions mean nothing to us and are not forwarded (RFC 9112 §7.1.1), but what hides in them must not end the line early.
         if (byte === 13) reader.phase = 'size-lf';
@@ -177,7 +186,7 @@ export function encodeTrailers(trailers: string): string {
     if (colon <= 0) continue;
     const name = line.slice(0, colon);
     if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name) || NEVER_TRAILERS.test(name)) continue;
-    out += `${name}: ${line.slice(colon + 1).trim()}\r\n`;
+    out += `${name}: ${line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, '')}\r\n`;
   }
   return out;
 }
