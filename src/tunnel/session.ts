@@ -49,7 +49,10 @@ const tlsRecordBytes = 16 * 1024;
 const smallBytesMax = 4 * 1024;
 const scratchKeptMax = 4;
 const recentMax = 1_024;
-const rttSamples = 8;
+/** The first pings follow each other: the very first finds both ends cold, and windows grow by what the path really takes. */
+const firstPings = 4;
+/** How fast the least round trip is forgotten, for each ping. Not the latest: under load that is mostly our own queue. */
+const rttDrift = 1.05;
 const closeTimeoutMs = 2_000;
 
 /** Buffers between messages; what is in one never outlives the write that it was taken for. */
@@ -95,7 +98,9 @@ export class MuxSession implements AsyncDisposable {
   #lastPingMs = Number.NEGATIVE_INFINITY;
   #pingId = 0;
   #pingSentMs: number | undefined;
-  #rtts: number[] = [];
+  #rttLatest: number | null = null;
+  #rttLeast = Number.POSITIVE_INFINITY;
+  #pongs = 0;
 
   constructor(options: SessionOptions) {
     const { socket, clock, limits, role } = options;
@@ -146,7 +151,7 @@ export class MuxSession implements AsyncDisposable {
 
   /** Of the latest ping; null before the first pong. */
   get rttMs(): number | null {
-    return this.#rtts.at(-1) ?? null;
+    return this.#rttLatest;
   }
 
   /** New streams can be opened by us. */
@@ -297,9 +302,12 @@ export class MuxSession implements AsyncDisposable {
   #onPing(flags: number, opaque: number): void {
     if ((flags & Flag.syn) !== 0) return this.#sendFrame(FrameType.ping, Flag.ack, 0, opaque);
     if ((flags & Flag.ack) === 0 || opaque !== this.#pingId || this.#pingSentMs === undefined) return;
-    this.#rtts.push(Math.max(0.05, this.#lastReceivedMs - this.#pingSentMs));
-    if (this.#rtts.length > rttSamples) this.#rtts.shift();
+    const rttMs = Math.max(0.05, this.#lastReceivedMs - this.#pingSentMs);
+    this.#rttLatest = rttMs;
+    this.#rttLeast = Math.min(rttMs, this.#rttLeast * rttDrift);
     this.#pingSentMs = undefined;
+    this.#pongs += 1;
+    if (this.#pongs < firstPings) this.#ping();
   }
 
   #isTheirs(id: number): boolean {
@@ -363,8 +371,7 @@ export class MuxSession implements AsyncDisposable {
 
   /** Twice bandwidth × delay, at the rate measured over at least one round trip. */
   #windowFor(windowBytes: number, takenBytes: number, elapsedMs: number): number | undefined {
-    if (this.#rtts.length === 0) return undefined;
-    const rttMs = Math.min(...this.#rtts);
+    const rttMs = this.#rttLeast;
     if (elapsedMs < rttMs) return undefined;
     if (!this.#options.budget.mayGrow) return windowBytes;
     const wanted = Math.ceil((2 * takenBytes * rttMs) / elapsedMs);
@@ -383,7 +390,11 @@ export class MuxSession implements AsyncDisposable {
     const { clock, limits } = this.#options;
     const now = clock.monoMs();
     if (now - this.#lastReceivedMs >= limits.keepAliveLostMs) return this.#lost(`nothing arrived for ${Math.round((now - this.#lastReceivedMs) / 1000)} s`);
-    if (now - this.#lastPingMs < limits.keepAliveEveryMs) return;
+    if (now - this.#lastPingMs >= limits.keepAliveEveryMs) this.#ping();
+  }
+
+  #ping(): void {
+    const now = this.#options.clock.monoMs();
     this.#lastPingMs = now;
     this.#pingId = (this.#pingId + 1) >>> 0;
     this.#pingSentMs = now;
