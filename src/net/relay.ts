@@ -37,10 +37,11 @@ export function relay(a: Duplex, b: Duplex, options: RelayOptions): Promise<{ wh
         swept.deadlineMs = sweep.nowMs + idleMs;
         source.resume();
       });
-      source.on('end', () => {
+      const onEnd = () => {
         if (!sink.writableEnded && !sink.destroyed) sink.end();
         if (--open === 0) whenWritten();
-      });
+      };
+      source.on('end', onEnd);
       source.on('error', (error: Error) => finish(`${name}: ${error.message}`));
       source.on('close', () => {
         // A close without an end is a reset.
@@ -50,7 +51,9 @@ export function relay(a: Duplex, b: Duplex, options: RelayOptions): Promise<{ wh
         count?.(first.length);
         sink.write(first);
       }
-      source.resume();
+      // Ended before it was handed over: it says so only once.
+      if (source.readableEnded) onEnd();
+      else source.resume();
     };
     const whenWritten = () => {
       let left = 2;

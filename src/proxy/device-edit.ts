@@ -74,7 +74,8 @@ function answerValue(name: string, value: string, names: DeviceNames): string | 
  */
 export function translateSetCookie(value: string, publicSecure: boolean): string | null {
   const parts = value.split(';');
-  if (/^\s*__(?:host|secure)-postern/i.test(parts[0]!)) return null;
+  // `=name=v` is a cookie without a name that comes back as `name=v` (RFC 6265bis §5.7 refuses it; older browsers do not).
+  if (/^[\s=]*__(?:host|secure)-postern/i.test(parts[0]!)) return null;
   const kept = parts.filter((part, i) => {
     if (i === 0) return true;
     const attribute = part.trim().toLowerCase();

@@ -222,6 +222,7 @@ export function buildDeviceHosts(options: DeviceHostOptions): DeviceHosts {
     const plan: ForwardPlan<DeviceNames> = {
       key: `visit ${visit.id} ${device.host} ${port.number} ${port.kind}`,
       name: `device "${device.name}", port ${port.number}`,
+      authority: ownAuthority(device.host, port),
       dial: (exchange, signal) => options.dialDevice(device, port, { client: exchange.conn.from, visitId: visit.id, timeoutMs: limits.deviceDialTimeoutMs, signal }),
       requestEdit: own ? toDeviceOwnHost : toDevicePublicHost,
       answerEdit: fromDevice,

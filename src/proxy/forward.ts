@@ -18,6 +18,8 @@ export interface ForwardPlan<Context> {
   readonly key: string;
   /** For people: `127.0.0.1:8000`, `device "printer1", port 80`. */
   readonly name: string;
+  /** What Host says for an HTTP/1.0 client that sent none, unless `requestLines` has it. */
+  readonly authority: string;
   dial(exchange: Exchange, signal: AbortSignal): Promise<Duplex>;
   readonly requestEdit: HeadEdit<Context>;
   readonly answerEdit: HeadEdit<Context>;
@@ -68,7 +70,7 @@ export function forwardedLines(conn: Conn, host: string): string {
 
 function encodeRequest<Context>(head: RequestHead, plan: ForwardPlan<Context>, conn: Conn): string {
   let text = `${head.method} ${head.target} HTTP/1.1\r\n${plan.requestLines}${encodeFields(head.fields, plan.requestEdit, plan.context)}`;
-  if (head.host === '') text += `Host: ${plan.name}\r\n`;
+  if (head.host === '' && plan.requestLines === '') text += `Host: ${plan.authority}\r\n`;
   if (plan.forwarded) text += forwardedLines(conn, head.host);
   if (head.framing === 'chunked') text += 'Transfer-Encoding: chunked\r\n';
   if (head.upgrade !== '') text += `Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n`;
@@ -88,6 +90,8 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
   #requestTrailers: string | null = null;
   #retried = false;
   #answerPaused = false;
+  /** The upstream takes no more of the request body for now. */
+  #requestPaused = false;
   #over = false;
   #cut: ((why: string) => void) | null = null;
 
@@ -142,7 +146,8 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
     if (bodiless || this.#over) return;
     for (const piece of this.#held ?? []) more = this.#sendPiece(piece);
     if (this.#requestTrailers !== null) this.#sendEnd(this.#requestTrailers);
-    else if (!done && more) this.#exchange.resumeRequest();
+    this.#requestPaused = !more;
+    if (more && !done && this.#requestTrailers === null) this.#exchange.resumeRequest();
   }
 
   #sendPiece(piece: Buffer): boolean {
@@ -177,7 +182,10 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
       if (this.#heldBytes >= this.#plan.limits.retryBodyBytesMax) this.#exchange.pauseRequest();
       return;
     }
-    if (!this.#sendPiece(piece)) this.#exchange.pauseRequest();
+    if (!this.#sendPiece(piece)) {
+      this.#requestPaused = true;
+      this.#exchange.pauseRequest();
+    }
     this.#exchange.expectWithin(this.#plan.limits.bodyIdleMs);
   }
 
@@ -202,15 +210,19 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
 
   onLate(): void {
     if (this.#over) return;
-    const seconds = Math.round(this.#plan.answerTimeoutMs / 1000);
-    if (!this.#exchange.requestDone) return this.#fail(new Fault('timeout', `the request body stopped for ${Math.round(this.#plan.limits.bodyIdleMs / 1000)} s`));
-    this.#fail(new Fault('timeout', `${this.#plan.name} did not answer within ${seconds} s`));
+    const { name, answerTimeoutMs, limits } = this.#plan;
+    const { head, requestDone } = this.#exchange;
+    const idleSeconds = Math.round(limits.bodyIdleMs / 1000);
+    if (requestDone || this.#upstream === null || (head.expectsContinue && this.#heldBytes === 0)) this.#fail(new Fault('timeout', `${name} did not answer within ${Math.round(answerTimeoutMs / 1000)} s`));
+    else if (this.#requestPaused) this.#fail(new Fault('timeout', `${name} took nothing of the request body for ${idleSeconds} s`));
+    else this.#fail(new Fault('timeout', `the request body stopped for ${idleSeconds} s`, { detail: { status: 408 } }));
   }
 
   // from the upstream
 
   onInterim(head: ResponseHead): void {
     this.#exchange.interim(head, this.#plan.answerEdit, this.#plan.context);
+    this.#exchange.expectWithin(this.#exchange.requestDone ? this.#plan.answerTimeoutMs : this.#plan.limits.bodyIdleMs);
   }
 
   onAnswerHead(head: ResponseHead): void {
@@ -247,6 +259,8 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
   }
 
   onUpstreamDrain(): void {
+    if (!this.#requestPaused) return;
+    this.#requestPaused = false;
     this.#exchange.resumeRequest();
   }
 

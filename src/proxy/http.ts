@@ -38,6 +38,8 @@ const back: HeadEdit<null> = { drop: is.hop, ask: 0 };
 /** To our own services heads go as they came: they know who asks from beside the request, and may want to see that it was forwarded. */
 const toService: HeadEdit<null> = { drop: is.hop, ask: 0 };
 
+const authorityOf = (target: { readonly host: string; readonly port: number }) => `${target.host.includes(':') ? `[${target.host}]` : target.host}:${target.port}`;
+
 export interface HttpFront {
   onExchange(exchange: Exchange): void;
   refuse(exchange: Exchange, refusal: Refusal): void;
@@ -72,7 +74,7 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
   const failed: HttpFront['failed'] = (exchange, plan, why) => {
     const { conn, head, requestId } = exchange;
     journal.note('exchange.failed', { conn: conn.id, request: requestId, from: conn.from, host: printable(head.host, 100), method: head.method, path: printable(head.target.split('?', 1)[0]!, 200), to: plan.name, code: why.code, why: printable(why.message, 300) });
-    const status = STATUS_OF[why.code] ?? 502;
+    const status = why.detail['status'] === 408 ? 408 : (STATUS_OF[why.code] ?? 502);
     room.counts.answers[Math.floor(status / 100)]! += 1;
     const page = encodePage({ status, code: why.code, title: TITLE_OF[why.code] ?? 'It did not work', text: `${why.message}.`, remedy: why.remedy ?? REMEDY_OF[why.code] ?? '', requestId }, wantsHtml(head.fields));
     return { status, lines: page.lines + (status === 503 ? 'Retry-After: 5\r\n' : ''), body: page.body };
@@ -81,6 +83,7 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
   const servicePlan = (name: ServiceName): ForwardPlan<null> => ({
     key: `service ${name}`,
     name: `the gateway's ${name}`,
+    authority: 'localhost',
     dial: () => Promise.resolve(options.dialService(name)),
     requestEdit: toService,
     answerEdit: back,
@@ -107,8 +110,8 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
     const common = { requestEdit: plain, answerEdit: back, context: null, requestLines: '', answerLines: '', answerTimeoutMs: limits.answerHeadTimeoutMs, limits, forwarded: true, meter: null };
     plan =
       target.kind === 'tcp'
-        ? { ...common, key: `tcp ${target.host} ${target.port}`, name: `${target.host}:${target.port}`, dial: (exchange, signal) => dialTcp(target, { client: exchange.conn.from, timeoutMs: limits.dialTimeoutMs, signal }) }
-        : { ...common, key: `named ${target.device} ${target.port}`, name: `device "${target.device}", port ${target.port}`, dial: (exchange, signal) => options.dialNamedDevice(target.device, target.port, { client: exchange.conn.from, timeoutMs: limits.deviceDialTimeoutMs, signal }) };
+        ? { ...common, key: `tcp ${target.host} ${target.port}`, name: authorityOf(target), authority: authorityOf(target), dial: (exchange, signal) => dialTcp(target, { client: exchange.conn.from, timeoutMs: limits.dialTimeoutMs, signal }) }
+        : { ...common, key: `named ${target.device} ${target.port}`, name: `device "${target.device}", port ${target.port}`, authority: 'localhost', dial: (exchange, signal) => options.dialNamedDevice(target.device, target.port, { client: exchange.conn.from, timeoutMs: limits.deviceDialTimeoutMs, signal }) };
     plans.set(route, plan);
     return plan;
   };
@@ -138,8 +141,8 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
         return link(exchange);
       case 'secure': {
         const port = options.httpsPort();
-        const name = head.host.replace(/:\d+$/, '');
-        return exchange.respond(308, `Location: https://${name}${port === 443 ? '' : `:${port}`}${head.target}\r\n`, '');
+        const name = head.host === '' ? options.snapshot().primaryDomain : head.host.replace(/:\d+$/, '');
+        return exchange.respond(308, `Location: https://${name}${port === 443 ? '' : `:${port}`}${head.target === '*' ? '/' : head.target}\r\n`, '');
       }
       case 'refuse': {
         const title = verdict.status === 421 ? 'Not one of our names' : verdict.status === 404 ? 'Nothing here' : 'Bad request';

@@ -1,5 +1,6 @@
 // The client's side of HTTP/1.1 (RFC 9112): requests read strictly from one connection, one exchange at a time, pipelined ones
 // waiting; answers written with as few writes as their bytes need. Owns the connection's state and nothing else.
+import { Socket } from 'node:net';
 import { latin1Of, noBytes } from '#base/bytes.ts';
 import { isFault } from '#base/fault.ts';
 import type { Limits } from '#base/limits.ts';
@@ -36,6 +37,7 @@ const LINGER_MS = 2_000;
 const LINGER_BYTES_MAX = 1024 * 1024;
 /** Below this a body piece is joined to its head as one latin1 string: one write, one copy. */
 const JOIN_BYTES_MAX = 8 * 1024;
+const REMEMBERED_HEAD_BYTES_MAX = 4 * 1024;
 
 export class Http1Client implements Swept, BodySink {
   deadlineMs = 0;
@@ -237,7 +239,8 @@ export class Http1Client implements Swept, BodySink {
       this.#refuse(head.status, head.bad, text);
       return -1;
     }
-    this.#lastHead = head;
+    // A large head is not worth keeping while the connection idles: there may be tens of thousands.
+    this.#lastHead = text.length <= REMEMBERED_HEAD_BYTES_MAX ? head : null;
     this.#chunk = bytes;
     this.#chunkAt = end;
     this.#begin(head);
@@ -284,7 +287,7 @@ export class Http1Client implements Swept, BodySink {
       expectWithin: (timeoutMs) => {
         this.deadlineMs = timeoutMs === 0 ? this.#sweep.nowMs + this.#limits.relayIdleMs : this.#sweep.nowMs + timeoutMs;
       },
-      breakOff: () => this.destroy(),
+      breakOff: (unframed) => this.#breakOff(unframed),
       take: () => this.#take(),
       sinkSet: () => {
         if (this.#rest === null || this.#phase !== 'body') return;
@@ -307,7 +310,8 @@ export class Http1Client implements Swept, BodySink {
 
   #drained(): void {
     this.#blocked = false;
-    if (this.#phase === 'linger' || this.#phase === 'closed') return;
+    // An answer that is over drains in the next request's time, which it must not lengthen.
+    if (this.#phase !== 'body' && this.#phase !== 'wait') return;
     this.deadlineMs = this.#sweep.nowMs + this.#limits.relayIdleMs;
     this.#exchange?.sink?.onAnswerDrain();
   }
@@ -341,6 +345,13 @@ export class Http1Client implements Swept, BodySink {
       this.#rest = null;
       this.#pump(bytes);
     }
+  }
+
+  /** `unframed`: only the connection's end ends this body, so an orderly end would make the half of it a whole one (RFC 9112 §8). */
+  #breakOff(unframed: boolean): void {
+    const { socket } = this.#conn;
+    if (unframed && socket instanceof Socket && !this.#conn.facts.secure) socket.resetAndDestroy();
+    this.destroy();
   }
 
   /** Says goodbye: our direction ends, what the client still sends is read for a moment, so that it sees the answer and not a reset. */
@@ -426,7 +437,7 @@ interface ExchangeDoor {
   pause(): void;
   resume(): void;
   expectWithin(timeoutMs: number): void;
-  breakOff(): void;
+  breakOff(unframed: boolean): void;
   take(): { leftover: Buffer };
   sinkSet(): void;
   newRequestId(): string;
@@ -492,7 +503,8 @@ class Http1Exchange implements Exchange {
       return;
     }
     this.#framing = head.framing;
-    this.keepsAlive = this.head.keepAlive && this.#door.mayKeepAlive();
+    // Answered before its body came: should the body not come to an end, nothing behind it can be found.
+    this.keepsAlive = this.head.keepAlive && this.requestDone && this.#door.mayKeepAlive();
     if (head.framing === 'chunked' || head.framing === 'close') {
       // To an HTTP/1.0 client only the connection's end can end a body of unknown length (RFC 9112 §6.3).
       if (this.head.minorVersion === 1) {
@@ -549,20 +561,23 @@ class Http1Exchange implements Exchange {
   }
 
   respond(status: number, lines: string, body: string): void {
-    if (this.isOver) return;
+    if (this.isOver || this.isGone) return;
     this.answered = true;
     this.isOver = true;
     // A body that nobody will read makes the next request impossible to find.
     this.keepsAlive = this.head.keepAlive && this.requestDone && this.#door.mayKeepAlive();
     const connection = this.keepsAlive ? (this.head.minorVersion === 0 ? 'Connection: keep-alive\r\n' : '') : 'Connection: close\r\n';
-    const bytes = Buffer.from(`${statusLine(status)}${lines}Content-Length: ${Buffer.byteLength(body)}\r\n${connection}\r\n${this.head.method === 'HEAD' ? '' : body}`, 'utf8');
+    // 204 and 304 end with their head (RFC 9112 §6.3): bytes behind it would be taken for the next answer.
+    const bodiless = status === 204 || status === 304;
+    const length = bodiless ? '' : `Content-Length: ${Buffer.byteLength(body)}\r\n`;
+    const bytes = Buffer.from(`${statusLine(status)}${lines}${length}${connection}\r\n${bodiless || this.head.method === 'HEAD' ? '' : body}`, 'utf8');
     this.#door.writeBytes(bytes);
     this.#door.over();
   }
 
   breakOff(): void {
     this.isOver = true;
-    this.#door.breakOff();
+    this.#door.breakOff(this.#framing === 'close');
   }
 
   takeSocket(): { leftover: Buffer } {

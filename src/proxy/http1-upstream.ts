@@ -123,6 +123,7 @@ export class Upstream implements BodySink {
           }
           this.#searched = 0;
           const head = parseResponseHead(latin1Of(bytes, at, end), this.#method, limits.headFieldsMax, this.#lastHead);
+          const headBytes = end - at;
           at = end;
           if (isBad(head)) throw new Fault('protocol', `the upstream's answer is not HTTP/1: ${head.bad}`);
           if (head.status === 101) return this.#switched(head, bytes.subarray(at));
@@ -131,7 +132,8 @@ export class Upstream implements BodySink {
             this.#sink.onInterim(head);
             continue;
           }
-          this.#lastHead = head;
+          // A large head is not worth keeping while the connection waits.
+          this.#lastHead = headBytes <= 4_096 ? head : null;
           this.#inBody = true;
           this.#reusable = head.keepAlive;
           startBody(this.#body, head.framing, head.bodyBytes);
