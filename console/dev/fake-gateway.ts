@@ -148,6 +148,7 @@ const routes: readonly Route[] = [
   ['DELETE', /^\/devices\/([^/]+)$/, (asked, { state }) => remove(state.devices, asked.part[0]!)],
   ['PUT', /^\/devices\/([^/]+)\/ports\/(\d+)\/fingerprint$/, (asked, session) => changeDevice(session, asked.part[0]!, { ports: deviceOf(session, asked.part[0]!).ports.map((port) => (port.number === Number(asked.part[1]) ? { ...port, fingerprint: String(asked.body['fingerprint']) } : port)) })],
   ['DELETE', /^\/devices\/([^/]+)\/ports\/(\d+)\/fingerprint$/, (asked, session) => changeDevice(session, asked.part[0]!, { ports: deviceOf(session, asked.part[0]!).ports.map((port) => (port.number === Number(asked.part[1]) ? { ...port, fingerprint: null } : port)) })],
+  ['GET', /^\/agents$/, (asked, { state }) => ({ json: page(state.agents, asked.query) })],
   ['GET', /^\/agents\/([^/]+)$/, (asked, { state }) => ({ json: find(state.agents, (agent) => agent.id === asked.part[0], 'agent') })],
   ['POST', /^\/agents\/([^/]+)\/(lock|unlock|revoke)$/, (asked, session) => {
     const next = asked.part[1] === 'lock' ? 'locked' : asked.part[1] === 'unlock' ? 'active' : 'revoked';

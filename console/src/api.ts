@@ -44,6 +44,7 @@ const routes = {
   removeDevice: { method: 'DELETE', path: '/devices/{device}' },
   acceptFingerprint: { method: 'PUT', path: '/devices/{device}/ports/{port}/fingerprint' },
   forgetFingerprint: { method: 'DELETE', path: '/devices/{device}/ports/{port}/fingerprint' },
+  listAgents: { method: 'GET', path: '/agents' },
   getAgent: { method: 'GET', path: '/agents/{id}' },
   lockAgent: { method: 'POST', path: '/agents/{id}/lock' },
   unlockAgent: { method: 'POST', path: '/agents/{id}/unlock' },
@@ -96,7 +97,9 @@ export function problemOf(thrown: unknown): ShownProblem {
   const wait = retryAfterS ? text.problem.retryAfter(retryAfterS) : '';
   // The title names only the kind of failure; the detail says what happened to this request.
   const listed = (problems ?? []).map((each) => (each.path ? `${each.path}: ${each.message}` : each.message));
-  return { title: sentence(listed.length > 0 ? title : detail || title, ''), cause: sentence(cause ?? ''), remedy: [sentence(listed.length > 0 ? '' : (remedy ?? '')), wait].filter(Boolean).join(' '), requestId, problems: listed };
+  // Of a form that was filled in wrongly the detail repeats the list, and the remedy is for programs.
+  const form = thrown.problem.code === 'bad-input' && listed.length > 0;
+  return { title: sentence(form ? title : detail || title, ''), cause: sentence(cause ?? ''), remedy: [sentence(form ? '' : (remedy ?? '')), wait].filter(Boolean).join(' '), requestId, problems: form ? listed : [] };
 }
 
 /** The gateway's words as a sentence; what begins with a command stays as it is typed. */

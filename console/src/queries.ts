@@ -32,6 +32,7 @@ export type DeviceFilter = Pick<NonNullable<Query<'listDevices'>>, 'search' | 's
 export const devicesQuery = (filter: DeviceFilter) =>
   infiniteQueryOptions({ ...paging, queryKey: ['devices', filter], queryFn: ({ pageParam, signal }) => call('listDevices', { query: { ...filter, ...(pageParam ? { cursor: pageParam } : {}), limit: DEVICES_PAGE }, signal }) });
 export const deviceQuery = (device: string) => queryOptions({ queryKey: ['device', device], queryFn: ({ signal }) => call('getDevice', { params: { device }, signal }) });
+export const agentsQuery = infiniteQueryOptions({ ...paging, queryKey: ['agents'], queryFn: ({ pageParam, signal }) => call('listAgents', { query: { ...(pageParam ? { cursor: pageParam } : {}), limit: PAGE }, signal }) });
 export const agentQuery = (id: string) => queryOptions({ queryKey: ['agent', id], queryFn: ({ signal }) => call('getAgent', { params: { id }, signal }) });
 export const joinTokensQuery = queryOptions({ queryKey: ['join-tokens'], queryFn: ({ signal }) => call('listJoinTokens', { query: { limit: PAGE }, signal }) });
 /** Also asked now and then: a device that has joined must be seen even where the event stream does not get through. */
@@ -81,11 +82,19 @@ function patched(device: DeviceView, patch: Patch): DeviceView {
   return { ...device, online: patch.online, link, lastSeenAt: patch.lastSeenAt };
 }
 
+/** Where more moves than an event lists, the whole list is read again, but not with every event. */
+const ALL_AT_MOST_EVERY_MS = 5_000;
+let allReadAt = 0;
+
 function takeLinks(data: EventData<'links'>): void {
   addSamples(data.devices, Date.now());
   const patches = new Map(data.devices.map((patch) => [patch.id, patch]));
   // One that came or went has more news than the event carries: its link, why it left.
-  let turned = data.more;
+  let turned = false;
+  if (data.more && Date.now() - allReadAt > ALL_AT_MOST_EVERY_MS) {
+    allReadAt = Date.now();
+    turned = true;
+  }
   const apply = (device: DeviceView) => {
     const patch = patches.get(device.id);
     if (!patch) return device;
@@ -94,7 +103,7 @@ function takeLinks(data: EventData<'links'>): void {
   };
   queryClient.setQueriesData<DevicePages>({ queryKey: ['devices'] }, (pages) => pages && { ...pages, pages: pages.pages.map((page) => ({ ...page, items: page.items.map(apply) })) });
   queryClient.setQueriesData<DeviceView>({ queryKey: ['device'] }, (device) => device && apply(device));
-  if (turned) stale('devices', 'device', 'agent');
+  if (turned) stale('devices', 'device', 'agent', 'agents');
 }
 
 function take(event: LiveEvent | { readonly name: 'again' }): void {
@@ -106,7 +115,7 @@ function take(event: LiveEvent | { readonly name: 'again' }): void {
       takeLinks(event.data);
       break;
     case 'devices':
-      stale('devices', 'device', 'agent', 'join-tokens');
+      stale('devices', 'device', 'agent', 'agents', 'join-tokens');
       break;
     case 'visits':
       stale('visits');

@@ -100,22 +100,18 @@ function PasswordForm() {
 
 function NewToken({ open, onClose }: { open: boolean; onClose: () => void }) {
   const [made, setMade] = useState<{ name: string; secret: string } | null>(null);
-  const close = () => {
-    onClose();
-    setMade(null);
-  };
   return (
-    <Dialog open={open} onClose={close} wide sticky title={made ? text.account.tokenReady(made.name) : text.account.newToken}>
+    <Dialog open={open} onClose={onClose} onClosed={() => setMade(null)} wide sticky title={made ? text.account.tokenReady(made.name) : text.account.newToken}>
       {made ? (
         <div className="flex flex-col gap-4">
           <Callout mood="accent" icon="key">{text.account.tokenReadyAbout}</Callout>
           <CopyBlock value={made.secret} label={text.account.tokenSecret} secret />
           <p className="-mb-2 text-sm text-ink-2">{text.account.tokenUse}</p>
           <CopyBlock value={`curl -H 'Authorization: Bearer ${made.secret}' ${location.origin}/api/v1/devices`} label={text.account.tokenUseCommand} />
-          <div className="flex justify-end"><Button tone="primary" onClick={close}>{text.common.done}</Button></div>
+          <div className="flex justify-end"><Button tone="primary" onClick={onClose}>{text.common.done}</Button></div>
         </div>
       ) : (
-        <TokenForm onMade={setMade} onClose={close} />
+        <TokenForm onMade={setMade} onClose={onClose} />
       )}
     </Dialog>
   );

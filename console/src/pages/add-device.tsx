@@ -21,17 +21,13 @@ type Made = Answer<'createJoinToken'>;
 export function AddDevice({ open, onClose }: { open: boolean; onClose: () => void }) {
   const [made, setMade] = useState<Made | null>(null);
   const [round, setRound] = useState(0);
-  const close = () => {
-    onClose();
-    setMade(null);
-  };
   const again = () => {
     setMade(null);
     setRound(round + 1);
   };
   return (
-    <Dialog open={open} onClose={close} wide sticky title={made ? text.add.runTitle(made.joinToken.deviceName) : text.add.title} about={made ? text.add.runAbout : text.add.about}>
-      {made ? <Waiting made={made} onAgain={again} onClose={close} /> : <Describe key={round} onMade={setMade} onClose={close} />}
+    <Dialog open={open} onClose={onClose} onClosed={() => setMade(null)} wide sticky title={made ? text.add.runTitle(made.joinToken.deviceName) : text.add.title} about={made ? text.add.runAbout : text.add.about}>
+      {made ? <Waiting made={made} onAgain={again} onClose={onClose} /> : <Describe key={round} onMade={setMade} onClose={onClose} />}
     </Dialog>
   );
 }

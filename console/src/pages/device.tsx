@@ -50,6 +50,7 @@ function DeviceBody({ device }: { device: DeviceView }) {
   return (
     <>
       <PageHead
+        name={device.name}
         before={<BackLink />}
         title={
           <>

@@ -206,22 +206,18 @@ function InviteRow({ invite }: { invite: InviteView }) {
 
 function Invite({ open, onClose }: { open: boolean; onClose: () => void }) {
   const [made, setMade] = useState<{ name: string; address: string } | null>(null);
-  const close = () => {
-    onClose();
-    setMade(null);
-  };
   return (
-    <Dialog open={open} onClose={close} wide sticky title={made ? text.people.inviteReady(made.name) : text.people.inviteTitle} about={made ? undefined : text.people.inviteAbout}>
+    <Dialog open={open} onClose={onClose} onClosed={() => setMade(null)} wide sticky title={made ? text.people.inviteReady(made.name) : text.people.inviteTitle} about={made ? undefined : text.people.inviteAbout}>
       {made ? (
         <div className="flex flex-col gap-4">
           <Callout mood="accent" icon="key">{text.people.inviteReadyAbout}</Callout>
           <CopyBlock value={made.address} label={text.people.inviteAddress} secret />
           <div className="flex justify-end">
-            <Button tone="primary" onClick={close}>{text.common.done}</Button>
+            <Button tone="primary" onClick={onClose}>{text.common.done}</Button>
           </div>
         </div>
       ) : (
-        <InviteForm onMade={setMade} onClose={close} />
+        <InviteForm onMade={setMade} onClose={onClose} />
       )}
     </Dialog>
   );

@@ -7,6 +7,7 @@ import { text } from '../text.ts';
 import { Badge, Callout, Card, Empty, Facts, PageHead } from '../ui/bits.tsx';
 import { Loaded } from '../ui/list.tsx';
 import { useNow } from '../ui/now.ts';
+import { AgentsCard } from './agents.tsx';
 import { DoctorCard } from './doctor.tsx';
 import { ExplainCard } from './explain.tsx';
 import { JournalCard } from './journal.tsx';
@@ -31,6 +32,7 @@ export function StatusPage() {
       <div className="mt-5 grid gap-5 xl:grid-cols-[minmax(0,1.5fr)_minmax(0,1fr)]">
         <div className="flex min-w-0 flex-col gap-5">
           <DoctorCard />
+          <AgentsCard />
           <JournalCard dropped={status.data?.journalDropped ?? 0} />
         </div>
         <div className="flex min-w-0 flex-col gap-5">

@@ -1,5 +1,5 @@
 // The small parts that every page is made of.
-import { useState, type ReactNode } from 'react';
+import { useEffect, useState, type ReactNode } from 'react';
 import { copyText } from '../copy.ts';
 import { absolute, bytes, relative } from '../format.ts';
 import { text } from '../text.ts';
@@ -23,7 +23,11 @@ export function Card({ title, about, actions, children, flush = false, id }: { t
   );
 }
 
-export function PageHead({ title, about, actions, before }: { title: ReactNode; about?: ReactNode; actions?: ReactNode; before?: ReactNode }) {
+export function PageHead({ title, name, about, actions, before }: { title: ReactNode; name?: string; about?: ReactNode; actions?: ReactNode; before?: ReactNode }) {
+  const called = typeof title === 'string' ? title : name;
+  useEffect(() => {
+    document.title = called ? `${called} · ${text.product}` : text.product;
+  }, [called]);
   return (
     <header className="mb-5 flex flex-wrap items-end gap-x-4 gap-y-3">
       <div className="min-w-0 flex-1 basis-40">

@@ -3,7 +3,7 @@ import { useId, type InputHTMLAttributes, type ReactNode, type SelectHTMLAttribu
 import { Icon } from './icons.tsx';
 
 export const inputClass =
-  'h-9.5 w-full min-w-0 rounded-lg border border-line-strong bg-surface px-3 text-base text-ink shadow-1 transition-colors placeholder:text-ink-3 hover:border-ink-3 focus-visible:border-accent focus-visible:outline-2 focus-visible:outline-offset-0 disabled:opacity-60 aria-invalid:border-bad';
+  'h-9.5 w-full min-w-0 rounded-lg border border-line-strong bg-surface px-3 text-[1rem] text-ink shadow-1 sm:text-base transition-colors placeholder:text-ink-3 hover:border-ink-3 focus-visible:border-accent focus-visible:outline-2 focus-visible:outline-offset-0 disabled:opacity-60 aria-invalid:border-bad';
 
 interface FieldProps {
   label: string;

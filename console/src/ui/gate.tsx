@@ -1,9 +1,13 @@
 // The page in front of the door: setup, sign-in, invite and the like.
-import type { FormEvent, ReactNode } from 'react';
+import { useEffect, type FormEvent, type ReactNode } from 'react';
 import { text } from '../text.ts';
 import { Logo } from './icons.tsx';
 
 export function Gate({ title, about, children, foot }: { title: ReactNode; about?: ReactNode; children?: ReactNode; foot?: ReactNode }) {
+  const called = typeof title === 'string' ? title : '';
+  useEffect(() => {
+    document.title = called ? `${called} · ${text.product}` : text.product;
+  }, [called]);
   return (
     <main className="flex min-h-dvh flex-col items-center px-4 py-10 sm:pt-[11dvh]">
       <div className="mb-6 flex items-center gap-3">

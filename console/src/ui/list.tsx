@@ -24,7 +24,16 @@ export function Loaded({ query, lines = 4, children }: { query: Read; lines?: nu
       </div>
     );
   }
-  return children;
+  return (
+    <>
+      {query.isError ? (
+        <div className="border-b border-line p-3 sm:px-5">
+          <ProblemNote problem={query.error} again={() => void query.refetch()} />
+        </div>
+      ) : null}
+      {children}
+    </>
+  );
 }
 
 export function More({ query, note }: { query: Pick<UseInfiniteQueryResult, 'hasNextPage' | 'isFetchingNextPage' | 'fetchNextPage'>; note?: string }) {

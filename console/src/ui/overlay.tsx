@@ -17,11 +17,13 @@ interface DialogProps {
   wide?: boolean;
   /** A click beside it does not close it: something typed would be lost. */
   sticky?: boolean;
+  /** When it is gone from the screen: time to forget what it showed. */
+  onClosed?: () => void;
 }
 
-export function Dialog({ open, onClose, title, about, children, wide = false, sticky = false }: DialogProps) {
+export function Dialog({ open, onClose, title, about, children, wide = false, sticky = false, onClosed }: DialogProps) {
   return (
-    <BaseDialog.Root open={open} onOpenChange={(next) => !next && onClose()} disablePointerDismissal={sticky}>
+    <BaseDialog.Root open={open} onOpenChange={(next) => !next && onClose()} onOpenChangeComplete={(next) => !next && onClosed?.()} disablePointerDismissal={sticky}>
       <BaseDialog.Portal>
         <BaseDialog.Backdrop className="fixed inset-0 z-40 bg-shade transition-opacity duration-150 data-ending-style:opacity-0 data-starting-style:opacity-0" />
         <BaseDialog.Viewport className="fixed inset-0 z-40 flex items-end justify-center overflow-hidden sm:items-center sm:p-6">

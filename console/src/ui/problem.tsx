@@ -1,15 +1,18 @@
 // A failure as people need it: what happened, why, what to do, and the id under which the gateway's log has it.
-import type { ReactNode } from 'react';
+import { useEffect, useRef, type ReactNode } from 'react';
 import { problemOf } from '../api.ts';
 import { text } from '../text.ts';
 import { Button } from './button.tsx';
 import { Icon } from './icons.tsx';
 
 export function ProblemNote({ problem, again, children }: { problem: unknown; again?: () => void; children?: ReactNode }) {
+  const box = useRef<HTMLDivElement>(null);
+  // In a long form it may stand below the edge.
+  useEffect(() => box.current?.scrollIntoView({ block: 'nearest' }), [problem]);
   if (problem === null || problem === undefined) return null;
   const what = problemOf(problem);
   return (
-    <div role="alert" className="flex items-start gap-3 rounded-xl border border-bad/30 bg-bad-soft px-4 py-3">
+    <div ref={box} role="alert" className="flex items-start gap-3 rounded-xl border border-bad/30 bg-bad-soft px-4 py-3">
       <Icon name="warning" className="mt-0.5 text-bad-ink" />
       <div className="min-w-0 flex-1 text-sm">
         <p className="font-semibold text-bad-ink">{what.title}</p>
