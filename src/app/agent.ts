@@ -76,7 +76,7 @@ export async function joinAgent(options: JoinAgentOptions): Promise<AgentState> 
 }
 
 /** The policy, looked at again as its file changes; a version that cannot be read changes nothing. */
-async function keepPolicy(options: AgentOptions): Promise<{ current(): Policy; stop(): void }> {
+async function keepPolicy(options: AgentOptions): Promise<{ current(): Policy; watch(onChange: () => void): () => void; stop(): void }> {
   const path = options.policyFile ?? join(options.stateDir, policyName);
   const read = async () => {
     const text = await readPolicyFile(path);
@@ -85,17 +85,26 @@ async function keepPolicy(options: AgentOptions): Promise<{ current(): Policy; s
   };
   let text = await read();
   let policy = parsePolicy(text);
+  const watchers = new Set<() => void>();
   const look = async () => {
     const now = await read();
     if (now === text) return;
     text = now;
     policy = parsePolicy(now);
     options.log.info('policy.changed', { file: path, rules: policy.lines.length });
+    for (const watcher of watchers) watcher();
   };
   const timer = options.clock.every(policyLookMs, () => {
     look().catch((thrown: unknown) => options.log.warn('policy.unreadable', { file: path, why: reasonOf(thrown) }));
   });
-  return { current: () => policy, stop: () => timer.cancel() };
+  return {
+    current: () => policy,
+    watch(onChange) {
+      watchers.add(onChange);
+      return () => void watchers.delete(onChange);
+    },
+    stop: () => timer.cancel(),
+  };
 }
 
 /** Due after two thirds of its life: 60 of 90 days. */
@@ -145,6 +154,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
         dial: (address) => dialGateway(address, dialOptions()),
         renew: (address) => renew([address]),
         hello: () => ({ policy: policy.current().lines, platform: `${process.platform}-${process.arch}`, uptimeMs: Math.round(uptime() * 1000) }),
+        watchHello: policy.watch,
         onStream: (stream) => void serveAgentStream(stream, { clock, limits, log, budget, policy: policy.current }),
         onAddresses: (list, working) => {
           if (options.addresses !== undefined) return;

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import { runAgent } from '#app/agent.ts';
+import type { Clock } from '#base/clock.ts';
 import { Fault, isFault } from '#base/fault.ts';
 import type { FaultCode } from '#base/fault.ts';
 import { silentLog } from '#base/log.ts';
@@ -30,7 +31,7 @@ interface RunningAgent extends AsyncDisposable {
   readonly ended: Promise<unknown>;
 }
 
-async function startAgent(end: LinkEnd, options: { policy?: string; agentId?: string; identity?: Awaited<ReturnType<TestCa['issue']>>; folder?: string; address?: string } = {}): Promise<RunningAgent> {
+async function startAgent(end: LinkEnd, options: { policy?: string; agentId?: string; identity?: Awaited<ReturnType<TestCa['issue']>>; folder?: string; address?: string; clock?: Clock } = {}): Promise<RunningAgent> {
   const agentId = options.agentId ?? newId();
   const identity = options.identity ?? (await ca.issue(agentId));
   if (!end.agents.has(identity.fingerprint)) end.agents.set(identity.fingerprint, agentId);
@@ -38,7 +39,7 @@ async function startAgent(end: LinkEnd, options: { policy?: string; agentId?: st
   if (options.policy !== undefined) await writeFile(join(folder, 'policy'), options.policy);
   const stop = new AbortController();
   const links: string[] = [];
-  const ended = runAgent({ stateDir: folder, clock: testClock, log: silentLog, random: randomBytes, signal: stop.signal, onLinked: (id) => void links.push(id) }).catch((thrown: unknown) => thrown);
+  const ended = runAgent({ stateDir: folder, clock: options.clock ?? testClock, log: silentLog, random: randomBytes, signal: stop.signal, onLinked: (id) => void links.push(id) }).catch((thrown: unknown) => thrown);
   return {
     agentId,
     folder,
@@ -208,6 +209,40 @@ describe('a gateway that comes and goes', () => {
     await until(() => agent.links.length === 2, 'the link again');
     assert.deepEqual(second.hub.locate(agent.agentId), { at: 'here' });
     first.hub.close();
+  });
+});
+
+describe('certificates and policies that change', () => {
+  test('401: the certificate is renewed once with the key, kept, and used', async () => {
+    await using end = await openLinkEnd(ca);
+    const identity = await ca.issue(newId());
+    const { agentId } = identity.state;
+    end.agents.set(identity.fingerprint, new Fault('unauthenticated', 'the certificate has expired'));
+    let renewals = 0;
+    end.renew = async (csr) => {
+      renewals += 1;
+      const { pem, fingerprint } = await ca.reissue(agentId, csr);
+      end.agents.set(fingerprint, agentId);
+      return { agentId, certificate: pem, ca: ca.caPem, addresses: [], now: Date.now() };
+    };
+    await using agent = await startAgent(end, { identity, agentId });
+    await until(() => agent.links.length === 1, 'the link');
+    assert.equal(renewals, 1);
+    const kept = JSON.parse(await readFile(join(agent.folder, 'agent.json'), 'utf8')) as { certificate: string; key: string };
+    assert.notEqual(kept.certificate, identity.state.certificate);
+    assert.equal(kept.key, identity.state.key);
+  });
+
+  test('a changed policy file counts and is announced; a broken one changes nothing', { timeout: 30_000 }, async () => {
+    await using end = await openLinkEnd(ca);
+    const quick: Clock = { ...testClock, every: (periodMs, run) => testClock.every(periodMs === 5_000 ? 20 : periodMs, run) };
+    await using agent = await startAgent(end, { policy: 'reach tcp 127.0.0.1 1', clock: quick });
+    const announced = (line: string) => end.notes.some(({ policy }) => policy === JSON.stringify([line]));
+    await until(() => announced('reach tcp 127.0.0.1 1'), 'the first policy');
+    await writeFile(join(agent.folder, 'policy'), 'reach everything');
+    await writeFile(join(agent.folder, 'policy'), 'reach tcp 127.0.0.1 2');
+    await until(() => announced('reach tcp 127.0.0.1 2'), 'the second policy');
+    await assert.rejects(end.hub.dialDevice(agent.agentId, '127.0.0.1', 1, by), isCode('forbidden'));
   });
 });
 

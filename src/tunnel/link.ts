@@ -47,8 +47,9 @@ export interface LinkOptions {
   dial(address: string, signal: AbortSignal): Promise<TLSSocket>;
   /** A new certificate with the key that we have. */
   renew(address: string): Promise<void>;
-  /** What is said first on the control stream. */
+  /** What is said first on the control stream, and again when it has changed. */
   hello(): Message;
+  watchHello?(onChange: () => void): () => void;
   onStream(stream: MuxStream): void;
   /** From now on dial there; `working` is the address of the link that said so. */
   onAddresses(addresses: readonly string[], working: string): void;
@@ -82,6 +83,7 @@ interface Memory {
 
 const handshakeTimeoutMs = 15_000;
 const finishLookMs = 500;
+const clockOffMs = 60_000;
 const retryAfterMaxS = 3_600;
 
 /** Resolves when the signal aborts. Fault `bad-input`: the gateway does not understand this agent; trying again is of no use. */
@@ -226,6 +228,8 @@ function stand(state: State & { at: 'greeting' }, upgraded: Upgraded & { ok: tru
   });
   const link: Linked = { session, address: state.address, sinceMs: clock.monoMs(), controls, drained: drain.promise };
   const id = upgraded.head.fields.get('postern-link') ?? '';
+  const aheadMs = clock.nowMs() - Number(upgraded.head.fields.get('postern-time') ?? Number.NaN);
+  if (Math.abs(aheadMs) > clockOffMs) log.warn('clock.off', { aheadSeconds: Math.round(aheadMs / 1000), remedy: 'Set the clock of this machine, or of the gateway.' });
   log.info('link.opened', { link: printable(id), address: state.address, turn: state.turn });
   options.onLinked?.(id, state.address);
   void openControl(link, options, (moveTo) => drain.resolve({ moveTo }));
@@ -250,7 +254,12 @@ async function openControl(link: Linked, options: LinkOptions, drain: (moveTo: s
         stream.destroy(thrown);
       }
     });
-    stream.write(encodeMessage({ id: 1, do: 'hello', ...options.hello() }, limits.messageBytesMax));
+    const hello = () => {
+      if (stream.writable) stream.write(encodeMessage({ id: 1, do: 'hello', ...options.hello() }, limits.messageBytesMax));
+    };
+    const stop = options.watchHello?.(hello);
+    stream.once('close', () => stop?.());
+    hello();
   } catch (thrown) {
     log.warn('control.failed', { why: reasonOf(thrown) });
   }

@@ -34,6 +34,8 @@ export interface TestCa {
   readonly leafKey: string;
   /** An agent's identity as the state folder keeps it, and its certificate's fingerprint. */
   issue(agentId: string): Promise<{ state: AgentState; fingerprint: string }>;
+  /** Another certificate for a request. */
+  reissue(agentId: string, csrPem: string): Promise<{ pem: string; fingerprint: string }>;
 }
 
 export async function buildTestCa(): Promise<TestCa> {
@@ -48,6 +50,7 @@ export async function buildTestCa(): Promise<TestCa> {
     caFingerprint: made.keyFingerprint,
     leafPem: leaf.pem,
     leafKey: await privateKeyPemOf(leafKeys),
+    reissue: (agentId, csrPem) => issueAgentCertificate({ ca, csrPem, agentId, now, random: randomBytes }),
     async issue(agentId) {
       const agentKeys = await makeKeyPair();
       const key = await privateKeyPemOf(agentKeys);
@@ -76,6 +79,8 @@ export interface LinkEnd extends AsyncDisposable {
   readonly agents: Map<string, string | Fault>;
   /** The next handshakes are answered with this instead. */
   answerWith: string | undefined;
+  /** What `POST /link/renew` answers with. */
+  renew: ((csrPem: string) => Promise<Readonly<Record<string, unknown>>>) | undefined;
   /** As a crash does: every connection is cut without a word. */
   kill(): Promise<void>;
 }
@@ -108,6 +113,7 @@ export async function openLinkEnd(ca: TestCa, options: { port?: number; limits?:
       if (end.answerWith !== undefined) return void socket.end(end.answerWith);
       const head = parseRequestHead(text);
       if (isBad(head)) throw new Error(head.bad);
+      if (head.method === 'POST') return void answerRenewal(socket, leftover, end);
       const certificate = (socket.getPeerX509Certificate() as X509Certificate | undefined) ?? null;
       hub.takeover({ socket, leftover, head, from: '198.51.100.9', secure: true, peerCertificate: certificate, connId: 'c1' });
     });
@@ -128,6 +134,7 @@ export async function openLinkEnd(ca: TestCa, options: { port?: number; limits?:
     journal,
     agents,
     answerWith: undefined,
+    renew: undefined,
     kill,
     async [Symbol.asyncDispose]() {
       hub.close();
@@ -135,6 +142,15 @@ export async function openLinkEnd(ca: TestCa, options: { port?: number; limits?:
     },
   };
   return end;
+}
+
+async function answerRenewal(socket: TLSSocket, leftover: Buffer, end: LinkEnd): Promise<void> {
+  let text = leftover.toString();
+  socket.resume();
+  while (!text.endsWith('}')) text += String((await once(socket, 'data'))[0]);
+  const { csr } = JSON.parse(text) as { csr: string };
+  const body = JSON.stringify(await end.renew?.(csr));
+  socket.end(`HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
 }
 
 function readHead(socket: TLSSocket, onHead: (text: string, leftover: Buffer) => void): void {
