@@ -26,7 +26,7 @@ function files(dir: string): string[] {
   return readdirSync(dir).flatMap((name) => {
     const path = join(dir, name);
     if (statSync(path).isDirectory()) return files(path);
-    return /\.ts$/.test(name) ? [path] : [];
+    return name.endsWith('.ts') ? [path] : [];
   });
 }
 

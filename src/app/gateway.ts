@@ -44,6 +44,7 @@ import { buildHub } from '#tunnel/hub.ts';
 import { buildJoin } from '#tunnel/join.ts';
 import { agentAddresses, describeAddresses, deviceUrlOf, type Ports } from './addresses.ts';
 import { buildConsoleListener, openServiceServer } from './console-service.ts';
+import { runDoctor } from './doctor.ts';
 import { buildMetrics } from './metrics.ts';
 import { keepOperator } from './operator.ts';
 import { describeJoin, keepNotes, readSetupCode } from './small-parts.ts';
@@ -95,6 +96,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { clock, random, log } = options;
   const limits: Limits = { ...defaultLimits, ...options.limits };
   const startedAt = clock.nowMs();
+  const startedAtMono = clock.monoMs();
   const newId = buildIds(() => clock.nowMs(), random);
   const undo: (() => Promise<void> | void)[] = [];
   const closeAll = async () => {
@@ -211,11 +213,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       try {
         const port = device.ports.find((each) => each.number === number) ?? { number, name: '', kind: 'tcp' as const, fingerprint: null };
         const stream = await plainDial(device, port, { ...by, visitId: visit.id });
-        const cut = () => stream.destroy();
-        visit.running.add(cut);
+        const running = { cut: () => void stream.destroy() };
+        visit.running.add(running);
         const counted = stream as Duplex & { bytesRead?: number; bytesWritten?: number };
         stream.once('close', () => {
-          visit.running.delete(cut);
+          visit.running.delete(running);
           visit.meter.bytesIn = counted.bytesWritten ?? 0;
           visit.meter.bytesOut = counted.bytesRead ?? 0;
           visit.close('ended');
@@ -326,6 +328,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       }
     }
     await certificates.refresh();
+    undo.push(control.watch(() => void certificates.refresh().catch((thrown: unknown) => log.error('certificates.not-refreshed', { why: reasonOf(thrown) }))));
 
     // people
     const live: Live = {
@@ -383,7 +386,22 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         const { verdict, rule, lines } = explainWith(snapshot, question, (label) => describeLabel(tables, hub, label, clock.nowMs()));
         return Promise.resolve({ verdict, rule, lines: [...lines] });
       },
-      runDoctor: () => Promise.resolve([]),
+      runDoctor: () =>
+        runDoctor({
+          clock,
+          startedAt: { nowMs: startedAt, monoMs: startedAtMono },
+          domains: () => snapshot.config.domains.map((domain) => domain.name),
+          deviceDomains: () => snapshot.deviceDomains,
+          listeners: () => listeners.map((each) => ({ address: each.address, port: each.port, secure: snapshot.config.listeners.some((one) => one.name === each.name && one.tls) })),
+          certificates: () => ({ leaves: certificates.leaves(), caNotAfter: certificates.ca.notAfter }),
+          checkStore: () => operations.check(),
+          freeBytes: () => folder.freeBytes(),
+          devices: () =>
+            Array.from(tables.devices.values(), (device) => {
+              const note = tables.agentNotes.get(device.agentId);
+              return { label: device.label, online: hub.linkOf(device.agentId) !== undefined, lastSeenAt: note?.lastSeenAt ?? null, lastLeftWhy: note?.lastLeftWhy ?? null };
+            }),
+        }),
       closeFor: (whose, id, why) => {
         const matches = (visitor: Visitor) => (whose === 'person' ? visitor.person.id === id : whose === 'token' ? visitor.token?.id === id : visitor.signIn?.id === id);
         visits.closeWhere((visit) => matches(visit.visitor), why);
@@ -430,7 +448,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         return { from: asker.from, peerCertificate: asker.conn.peerCertificate };
       },
     });
-    const operator = await keepOperator({ folder, tables, random, clock, newId, address: () => operatorAddress(ports()), caPem: certificates.ca.pem });
+    const operator = await keepOperator({ folder, tables, random, clock, newId, address: () => operatorAddress(ports()), console: () => describeAddresses(snapshot, ports()).console, caPem: certificates.ca.pem });
     undo.push(() => operator.close());
     const auditHeadTimer = clock.every(24 * 3_600_000, () => void operations.auditHead().then((head) => log.info('audit.head', head), () => {}));
     undo.push(() => auditHeadTimer.cancel());

@@ -14,7 +14,10 @@ export interface OperatorOptions {
   readonly random: Random;
   readonly clock: Clock;
   readonly newId: () => Id;
+  /** Good on this machine. */
   readonly address: () => string;
+  /** What others call the console by. */
+  readonly console: () => string;
   readonly caPem: string;
 }
 
@@ -24,7 +27,7 @@ export async function keepOperator(options: OperatorOptions): Promise<{ close():
   const { folder, tables, clock } = options;
   const id = options.newId();
   const secret = newTokenText(options.random, id);
-  await folder.write(FILE, Buffer.from(`${JSON.stringify({ address: options.address(), token: secret, caPem: options.caPem })}\n`));
+  await folder.write(FILE, Buffer.from(`${JSON.stringify({ address: options.address(), console: options.console(), token: secret, caPem: options.caPem })}\n`));
   const owner = (): Person | undefined => {
     let oldest: Person | undefined;
     for (const person of tables.people.values()) {

@@ -65,20 +65,20 @@ interface HostLookup {
 }
 // What a Host line means in a snapshot never changes, and the same few come again and again. Keyed by the snapshot, so that a
 // new one starts empty; bounded, because Host lines are the peer's.
-const lookups = new WeakMap<Snapshot, Map<string, HostLookup>>();
+const lookups = new WeakMap<Snapshot, readonly [far: Map<string, HostLookup>, loopback: Map<string, HostLookup>]>();
 const LOOKUPS_MAX = 10_000;
 
 function lookUp(snapshot: Snapshot, authority: string, loopback: boolean): HostLookup | undefined {
-  let cache = lookups.get(snapshot);
-  if (!cache) lookups.set(snapshot, (cache = new Map()));
-  const key = loopback ? `l${authority}` : authority;
-  const cached = cache.get(key);
+  let both = lookups.get(snapshot);
+  if (!both) lookups.set(snapshot, (both = [new Map(), new Map()]));
+  const cache = both[loopback ? 1 : 0];
+  const cached = cache.get(authority);
   if (cached) return cached;
   const host = hostNameOf(authority);
   if (host === undefined) return undefined;
   const lookup = { host, entries: candidates(snapshot, host, loopback) };
   if (cache.size >= LOOKUPS_MAX) cache.clear();
-  cache.set(key, lookup);
+  cache.set(authority, lookup);
   return lookup;
 }
 

@@ -13,6 +13,7 @@ import { subjectOfDevice, visitorMay } from '#model/rights.ts';
 import type { Device, DevicePort } from '#model/rows.ts';
 import type { Tables } from '#model/tables.ts';
 import type { Visitor } from '#model/visitor.ts';
+import type { Conn } from '#net/conn.ts';
 import type { DialBy } from '#net/dial.ts';
 import { fieldOf } from '#wire/http1.ts';
 import { fromDevice, originOf, ownAuthority, toDeviceOwnHost, toDevicePublicHost, type DeviceNames } from './device-edit.ts';
@@ -59,7 +60,17 @@ interface PlannedVisit {
   readonly plans: Map<string, ForwardPlan<DeviceNames>>;
 }
 
+interface Passage {
+  readonly fields: object;
+  readonly method: string;
+  readonly version: number;
+  readonly untilMs: number;
+  readonly visit: OpenVisit;
+  readonly plan: ForwardPlan<DeviceNames>;
+}
+
 const OWN_PATH = '/.postern/';
+const PASSAGE_MS = 2_000;
 const VERIFIED_MAX = 10_000;
 
 export interface DeviceHosts {
@@ -71,16 +82,23 @@ export function buildDeviceHosts(options: DeviceHostOptions): DeviceHosts {
   const planned = new WeakMap<OpenVisit, PlannedVisit>();
   /** Cookie values and tokens that were checked: the digest of each request's secret costs more than the rest of the decision. */
   const verified = new Map<string, Visitor>();
-  let verifiedAt = '';
+  let verifiedAt = -1;
 
-  const tablesVersion = () => `${tables.signIns.version} ${tables.tokens.version} ${tables.people.version}`;
+  // Versions only grow, so an equal sum means that nothing has changed.
+  const secretsVersion = () => tables.signIns.version + tables.tokens.version + tables.people.version;
+  const tablesVersion = () => secretsVersion() + tables.devices.version + tables.agents.version + tables.rights.version + tables.oldLabels.version;
+  /**
+   * What was decided for a head on a connection holds for the next one with the same fields, while no table has changed and for no
+   * longer than it takes to notice that a sign-in ran out. By connection, so that it goes when that goes.
+   */
+  const passages = new WeakMap<Conn, Passage>();
   const remember = (key: string, visitor: Visitor) => {
     if (verified.size >= VERIFIED_MAX) verified.clear();
     verified.set(key, visitor);
   };
 
   const identify = (exchange: Exchange, host: string): { visitor: Visitor | null; by: 'token' | 'cookie' | 'nothing' } => {
-    const version = tablesVersion();
+    const version = secretsVersion();
     if (version !== verifiedAt) {
       verified.clear();
       verifiedAt = version;
@@ -233,17 +251,18 @@ export function buildDeviceHosts(options: DeviceHostOptions): DeviceHosts {
       limits,
       forwarded: true,
       meter: visit.meter,
-      onBegin: (cut) => {
-        visit.running.add(cut);
+      onBegin: (running) => {
+        visit.running.add(running);
         visit.lastUsedMs = room.sweep.nowMs;
       },
-      onDone: (cut) => {
-        visit.running.delete(cut);
+      onDone: (running) => {
+        visit.running.delete(running);
         visit.lastUsedMs = room.sweep.nowMs;
       },
       onSwitched: (_, close) => {
-        visit.running.add(close);
-        return () => void visit.running.delete(close);
+        const running = { cut: close };
+        visit.running.add(running);
+        return () => void visit.running.delete(running);
       },
     };
     if (planned.plans.size >= 64) planned.plans.clear();
@@ -253,6 +272,10 @@ export function buildDeviceHosts(options: DeviceHostOptions): DeviceHosts {
 
   const serve = (exchange: Exchange, host: string, domain: string, label: string): void => {
     if (exchange.head.target.startsWith(OWN_PATH)) return ownPath(exchange, host, domain);
+    const passage = passages.get(exchange.conn);
+    if (passage !== undefined && passage.fields === exchange.head.fields && passage.method === exchange.head.method && passage.version === tablesVersion() && passage.untilMs > room.sweep.nowMs && !passage.visit.isClosed) {
+      return forward(room, exchange, passage.plan);
+    }
     const parsed = parseDeviceHost(label);
     const { visitor, by } = identify(exchange, host);
     if (!visitor) {
@@ -306,7 +329,10 @@ export function buildDeviceHosts(options: DeviceHostOptions): DeviceHosts {
     let known = planned.get(visit);
     // The row is replaced when the device changes; what was planned for the old one is void.
     if (!known || known.device !== device) planned.set(visit, (known = { visit, device, plans: new Map() }));
-    forward(room, exchange, planOf(exchange, known, host, label, port));
+    const plan = planOf(exchange, known, host, label, port);
+    const { conn, head } = exchange;
+    passages.set(conn, { fields: head.fields, method: head.method, version: tablesVersion(), untilMs: room.sweep.nowMs + PASSAGE_MS, visit, plan });
+    forward(room, exchange, plan);
   };
 
   return { serve };

@@ -34,9 +34,9 @@ export interface ForwardPlan<Context> {
   /** Counted beside the gateway's own: a visit. */
   readonly meter: Meter | null;
   onSend?(stream: Duplex, exchange: Exchange): void;
-  /** The exchange runs; `cut` ends it at once. Undone by `onDone` with the same function. */
-  onBegin?(cut: (why: string) => void): void;
-  onDone?(cut: (why: string) => void): void;
+  /** The exchange runs and can be cut; `onDone` is told the same object when it is over. */
+  onBegin?(running: { cut(why: string): void }): void;
+  onDone?(running: { cut(why: string): void }): void;
   onAnswer?(status: number): void;
   /** A relay after 101 began; returns what ends it early. */
   onSwitched?(exchange: Exchange, close: (why: string) => void): () => void;
@@ -93,7 +93,6 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
   /** The upstream takes no more of the request body for now. */
   #requestPaused = false;
   #over = false;
-  #cut: ((why: string) => void) | null = null;
 
   constructor(room: ForwardRoom, exchange: Exchange, plan: ForwardPlan<Context>) {
     this.#room = room;
@@ -107,10 +106,7 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
   start(): void {
     this.#room.counts.requests += 1;
     if (this.#plan.meter) this.#plan.meter.requests += 1;
-    if (this.#plan.onBegin) {
-      this.#cut = (why) => this.#fail(new Fault('closed', why));
-      this.#plan.onBegin(this.#cut);
-    }
+    this.#plan.onBegin?.(this);
     this.#exchange.expectWithin(this.#plan.answerTimeoutMs);
     const waiting = this.#room.pool.take(this.#plan.key, IDEMPOTENT.has(this.#exchange.head.method) ? this.#plan.limits.upstreamIdleMs : FRESH_MS);
     if (waiting) {
@@ -165,6 +161,11 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
     const upstream = this.#upstream!;
     if (this.#exchange.head.framing === 'chunked') upstream.stream.write(`0\r\n${trailers}\r\n`, 'latin1');
     upstream.requestEnded();
+  }
+
+  /** Whoever runs it is not allowed to any more. */
+  cut(why: string): void {
+    this.#fail(new Fault('closed', why));
   }
 
   // from the client
@@ -331,7 +332,7 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
 
   #finish(): void {
     this.#over = true;
-    if (this.#cut !== null) this.#plan.onDone?.(this.#cut);
+    this.#plan.onDone?.(this);
     countDuration(this.#room.counts, this.#room.monoMs() - this.#startedMs);
   }
 }

@@ -17,8 +17,8 @@ export interface OpenVisit {
   readonly kind: Visit['kind'];
   readonly visitor: Visitor;
   readonly meter: Meter;
-  /** What runs under it now; each is called with the reason when the visit is cut. */
-  readonly running: Set<(why: string) => void>;
+  /** What runs under it now; each is cut with the reason when the visit is. */
+  readonly running: Set<{ cut(why: string): void }>;
   /** On the monotonic clock. */
   lastUsedMs: number;
   readonly isClosed: boolean;
@@ -131,7 +131,7 @@ export function buildVisits(options: VisitsOptions): Visits {
         open.delete(id);
         const key = keyOf(order);
         if (http.get(key) === visit) http.delete(key);
-        for (const stop of visit.running) stop(why);
+        for (const each of visit.running) each.cut(why);
         visit.running.clear();
         const last = row();
         closing.push({ visit: last, audit: auditOf(last, 'visit.closed', device) });
