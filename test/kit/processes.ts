@@ -277,6 +277,8 @@ export interface Served {
   /** Starts it again on the same folder and ports and waits until it is ready. */
   restart(): Promise<Started>;
   api(method: string, path: string, body?: unknown): Promise<Answer>;
+  /** As the owner in a browser: for what a token may not do. */
+  asPerson<Shape>(method: string, path: string, body?: unknown): Promise<Shape>;
   /** As `api`, and the answer is 200. */
   ask<Shape>(method: string, path: string, body?: unknown): Promise<Shape>;
   joinToken(options: Omit<ServedDeviceOptions, 'policy'>): Promise<{ secret: string; joinToken: JoinTokenView }>;
@@ -321,12 +323,15 @@ export async function startServe(processes: Processes, options: { readonly logLe
   const made = await ask(httpPort, 'POST', '/setup', {}, { code, login: 'owner', name: 'Owner', password: options.password ?? password });
   assert.equal(made.status, 200, made.text);
   const origin = `http://localhost:${httpPort}`;
-  const tokenMade = await ask(httpPort, 'POST', '/tokens', { cookie: made.cookie!, origin }, { name: 'peers' });
-  assert.equal(tokenMade.status, 200, tokenMade.text);
-  const token = tokenMade.json<{ secret: string }>().secret;
+  const asPerson: Served['asPerson'] = async <Shape>(method: string, path: string, body?: unknown) => {
+    const answer = await ask(httpPort, method, path, { cookie: made.cookie!, origin }, body);
+    assert.equal(answer.status, 200, `${method} ${path}: ${answer.text}`);
+    return answer.json<Shape>();
+  };
+  const { secret: token } = await asPerson<{ secret: string }>('POST', '/tokens', { name: 'peers' });
   const caFile = join(dataDir, 'ca.pem');
   const served: Served = {
-    httpPort, httpsPort, dataDir, caFile, token, restart,
+    httpPort, httpsPort, dataDir, caFile, token, restart, asPerson,
     get process() {
       return runs.at(-1)!;
     },
