@@ -168,4 +168,7 @@ test('a failure shows cause, remedy and request id, and can be tried again', { s
     await page.goto(`${address}/people`);
     for (const part of ['The list could not be read', 'disk full: /data', 'postern doctor', 'Request id']) await page.getByRole('alert').first().getByText(part).waitFor();
     await page.getByRole('button', { name: 'Try again' }).first().waitFor();
+    await page.getByRole('link', { name: 'Audit' }).first().click();
+    await page.getByRole('heading', { name: 'Audit' }).waitFor();
+    await page.getByText('Everything', { exact: true }).first().waitFor({ state: 'attached' });
   }));

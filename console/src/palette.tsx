@@ -80,7 +80,7 @@ function PaletteBody({ onClose, places }: { onClose: () => void; places: readonl
   const entries = useEntries(typed, places);
   const chosen = Math.min(at, Math.max(0, entries.length - 1));
   useEffect(() => {
-    list.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: 'nearest' });
+    void list.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: 'nearest' });
   }, [chosen]);
   const choose = (entry: Entry | undefined, other: boolean) => {
     if (!entry) return;

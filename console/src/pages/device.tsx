@@ -255,7 +255,8 @@ function Command({ label, value }: { label: string; value: string }) {
 
 function DetailsCard({ device }: { device: DeviceView }) {
   const facts = text.device.facts;
-  const agent = useQuery(agentQuery(device.agentId));
+  // Those who only open a device need not know its agent, and the gateway does not tell them.
+  const agent = useQuery({ ...agentQuery(device.agentId), enabled: device.may.includes('administer') });
   return (
     <Card title={text.device.details}>
       <Facts

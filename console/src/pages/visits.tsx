@@ -77,7 +77,7 @@ function VisitRow({ visit }: { visit: VisitView }) {
       </td>
       <td className={cellClass}>
         <Time at={visit.openedAt} />
-        <div className="max-w-36 truncate text-xs sm:max-w-40 2xl:max-w-72 text-ink-3" title={visit.why ?? undefined}>
+        <div className="max-w-30 truncate text-xs sm:max-w-40 2xl:max-w-72 text-ink-3" title={visit.why ?? undefined}>
           {text.visits.lasted(duration((visit.closedAt ?? Math.max(now, visit.openedAt)) - visit.openedAt))}
           {visit.why ? ` · ${visit.why}` : ''}
         </div>

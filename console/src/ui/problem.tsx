@@ -8,7 +8,10 @@ import { Icon } from './icons.tsx';
 export function ProblemNote({ problem, again, children }: { problem: unknown; again?: () => void; children?: ReactNode }) {
   const box = useRef<HTMLDivElement>(null);
   // In a long form it may stand below the edge.
-  useEffect(() => box.current?.scrollIntoView({ block: 'nearest' }), [problem]);
+  // Chromium answers scrollIntoView with a promise, which would be taken for the effect's end: braces.
+  useEffect(() => {
+    void box.current?.scrollIntoView({ block: 'nearest' });
+  }, [problem]);
   if (problem === null || problem === undefined) return null;
   const what = problemOf(problem);
   return (
