@@ -9,7 +9,7 @@ import { request as httpRequest } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { DeviceView, JoinTokenView } from '#api/shapes.ts';
-import { root, temporaryFolder, until } from './gateway.ts';
+import { request, root, temporaryFolder, until } from './gateway.ts';
 
 const outputCharsMax = 8_000_000;
 const stopMs = 10_000;
@@ -283,6 +283,8 @@ export interface Served {
   ask<Shape>(method: string, path: string, body?: unknown): Promise<Shape>;
   joinToken(options: Omit<ServedDeviceOptions, 'policy'>): Promise<{ secret: string; joinToken: JoinTokenView }>;
   addDevice(options: ServedDeviceOptions): Promise<ServedDevice>;
+  /** The owner's browser at a device's host (`label.localhost:port`), signed in there: the cookie line. */
+  enter(host: string): Promise<string>;
   /** What a person's shell needs for the CLI: POSTERN_URL, POSTERN_TOKEN, POSTERN_CA_FILE. */
   readonly env: Readonly<Record<string, string>>;
 }
@@ -344,6 +346,16 @@ export async function startServe(processes: Processes, options: { readonly logLe
     },
     joinToken: ({ name, ports }) => served.ask('POST', '/join-tokens', { deviceName: name, host: '127.0.0.1', ports: ports.map((each) => ({ number: each.number, kind: each.kind, name: each.name ?? '' })) }),
     addDevice: (given) => addDevice(processes, served, given),
+    async enter(host) {
+      const cookieOf = (answer: { headers: Record<string, string | string[] | undefined> }) => String(answer.headers['set-cookie']).split(';', 1)[0]!;
+      const sent = await request(httpPort, { headers: { host, accept: 'text/html' } });
+      assert.equal(sent.status, 303, sent.body.toString());
+      const asked = new URL(String(sent.headers['location'])).searchParams.get('asked');
+      const { to } = await asPerson<{ to: string }>('POST', '/hand-over', { host: host.split(':')[0], port: httpPort, path: '/', asked });
+      const entered = await request(httpPort, { path: to.slice(to.indexOf('/', 8)), headers: { host, cookie: cookieOf(sent) } });
+      assert.equal(entered.status, 303, entered.body.toString());
+      return cookieOf(entered);
+    },
     env: { POSTERN_URL: `https://localhost:${httpsPort}`, POSTERN_TOKEN: token, POSTERN_CA_FILE: caFile },
   };
   return served;
