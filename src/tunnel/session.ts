@@ -1,17 +1,17 @@
 // Many streams over one WebSocket: yamux in both directions, the same code at both ends (docs/wire/tunnel.md §3, §4).
-// What is queued within one turn of the event loop leaves as one message in one write; one write is under way at a time,
-// so that fairness is decided as late as possible and a ping never waits behind more than one message.
+// This is the receiving half, the table of streams, keepalive and the end; what is sent goes through the outbox.
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock, Timer } from '#base/clock.ts';
 import { Fault, isFault } from '#base/fault.ts';
 import type { Random } from '#base/ids.ts';
 import type { Limits } from '#base/limits.ts';
-import { applyMask, buildFrameParser, CloseCode, closeCodeOf, encodeClose, encodeFrame, frameHeadBytesMax, Opcode, parseClose, writeFrameHead } from '#wire/websocket.ts';
+import { buildFrameParser, CloseCode, closeCodeOf, encodeClose, encodeFrame, Opcode, parseClose } from '#wire/websocket.ts';
 import type { ControlOpcode, FrameParser } from '#wire/websocket.ts';
 import { buildYamuxParser, Flag, FrameType, GoAway, writeYamuxHead, yamuxHeadBytes } from '#wire/yamux.ts';
 import type { YamuxParser } from '#wire/yamux.ts';
 import type { Budget } from './budget.ts';
+import { Outbox } from './outbox.ts';
 import { MuxStream } from './stream.ts';
 import type { StreamOps } from './stream.ts';
 
@@ -41,13 +41,6 @@ export interface SessionEnd {
   readonly byUs: boolean;
 }
 
-/** Room for a message: the longest WebSocket head, the message, and the frame that may stand over its end. */
-const scratchBytes = (limits: Limits) => frameHeadBytesMax + limits.messageSendBytesMax + limits.frameBytesMax + yamuxHeadBytes;
-/** A TLS record's payload: frames that fill exactly one arrive at the other end in one piece. */
-const tlsRecordBytes = 16 * 1024;
-/** Up to here a message is copied out of the scratch into a slice of Node's pool. */
-const smallBytesMax = 4 * 1024;
-const scratchKeptMax = 4;
 const recentMax = 1_024;
 /** The first pings follow each other: the very first finds both ends cold, and windows grow by what the path really takes. */
 const firstPings = 4;
@@ -55,18 +48,15 @@ const firstPings = 4;
 const rttDrift = 1.05;
 const closeTimeoutMs = 2_000;
 
-/** Buffers between messages; what is in one never outlives the write that it was taken for. */
-const scratchFree: Buffer[] = [];
-
 export class MuxSession implements AsyncDisposable {
   readonly closed: Promise<SessionEnd>;
   bytesIn = 0;
-  bytesOut = 0;
   readonly #options: SessionOptions;
   readonly #socket: Duplex;
   readonly #parser: FrameParser;
   readonly #yamux: YamuxParser;
   readonly #ops: StreamOps;
+  readonly #outbox: Outbox;
   readonly #streams = new Map<number, MuxStream>();
   readonly #recent = new Set<number>();
   readonly #keepAlive: Timer;
@@ -82,17 +72,6 @@ export class MuxSession implements AsyncDisposable {
 
   #bodyOf: MuxStream | undefined;
   #bodyFlags = 0;
-
-  #firstReady: MuxStream | undefined;
-  #lastReady: MuxStream | undefined;
-  #control: Buffer = Buffer.allocUnsafe(0);
-  #controlBytes = 0;
-  #pong: Buffer | undefined;
-  #isFlushScheduled = false;
-  #isFlushing = false;
-  #isWriting = false;
-  #writeBytes = 0;
-  #writeScratch: Buffer | undefined;
 
   #lastReceivedMs: number;
   #lastPingMs = Number.NEGATIVE_INFINITY;
@@ -112,11 +91,20 @@ export class MuxSession implements AsyncDisposable {
     this.#ops = {
       budget: options.budget,
       nowMs: () => clock.monoMs(),
-      wantSend: (stream) => this.#wantSend(stream),
+      wantSend: (stream) => this.#outbox.add(stream),
       giveCredit: (stream, delta) => this.#giveCredit(stream, delta),
       windowFor: (window, taken, elapsedMs) => this.#windowFor(window, taken, elapsedMs),
       forget: (stream, reset) => this.#forget(stream, reset),
     };
+    this.#outbox = new Outbox({
+      socket,
+      clock,
+      limits,
+      budget: options.budget,
+      mask: () => this.#mask(),
+      firstFlag: (stream) => this.#firstFlag(stream),
+      onStuck: () => this.#lost('the other end asks faster than it reads'),
+    });
     this.#yamux = buildYamuxParser({
       onFrame: (type, flags, id, length) => this.#onFrame(type, flags, id, length),
       onBody: (bytes, last) => this.#onBody(bytes, last),
@@ -143,6 +131,10 @@ export class MuxSession implements AsyncDisposable {
       socket.resume();
       this.#tick();
     });
+  }
+
+  get bytesOut(): number {
+    return this.#outbox.bytesOut;
   }
 
   get streams(): number {
@@ -175,7 +167,7 @@ export class MuxSession implements AsyncDisposable {
     this.#oursUnanswered += 1;
     this.#streams.set(stream.id, stream);
     if (firstBytes.length > 0) stream.write(firstBytes);
-    else this.#sendFrame(FrameType.windowUpdate, stream.takeFirstFlag(), stream.id, 0);
+    else this.#outbox.frame(FrameType.windowUpdate, stream.takeFirstFlag(), stream.id, 0);
     return stream;
   }
 
@@ -183,7 +175,7 @@ export class MuxSession implements AsyncDisposable {
   goAway(code: number = GoAway.normal): void {
     if (this.#goneAway || this.#isOver) return;
     this.#goneAway = true;
-    this.#sendFrame(FrameType.goAway, 0, 0, code);
+    this.#outbox.frame(FrameType.goAway, 0, 0, code);
   }
 
   /** Ends the session and every stream at once. */
@@ -202,6 +194,7 @@ export class MuxSession implements AsyncDisposable {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#keepAlive.cancel();
+    this.#outbox[Symbol.dispose]();
     const socket = this.#socket;
     socket.off('end', this.#onClose);
     if (goAwayCode !== undefined && end.code !== null && socket.writable) {
@@ -219,8 +212,6 @@ export class MuxSession implements AsyncDisposable {
     socket.end();
     const fault = new Fault('closed', `the link ended: ${end.why}`);
     for (const stream of this.#streams.values()) stream.cut(fault);
-    this.#firstReady = undefined;
-    this.#lastReady = undefined;
     this.#resolveClosed(end);
   }
 
@@ -252,9 +243,7 @@ export class MuxSession implements AsyncDisposable {
       if (!this.#isOver && this.#socket.writable) this.#socket.write(encodeFrame(Opcode.close, payload.subarray(0, 2), this.#mask()));
       this.#end({ why, code, byUs: false });
     } else if (opcode === Opcode.ping) {
-      // Only the latest has to be answered (RFC 6455 §5.5.3), which bounds what a flood of pings can queue.
-      this.#pong = Buffer.from(payload);
-      this.#schedule();
+      this.#outbox.pong(payload);
     }
   }
 
@@ -300,7 +289,7 @@ export class MuxSession implements AsyncDisposable {
   }
 
   #onPing(flags: number, opaque: number): void {
-    if ((flags & Flag.syn) !== 0) return this.#sendFrame(FrameType.ping, Flag.ack, 0, opaque);
+    if ((flags & Flag.syn) !== 0) return this.#outbox.frame(FrameType.ping, Flag.ack, 0, opaque);
     if ((flags & Flag.ack) === 0 || opaque !== this.#pingId || this.#pingSentMs === undefined) return;
     const rttMs = Math.max(0.05, this.#lastReceivedMs - this.#pingSentMs);
     this.#rttLatest = rttMs;
@@ -323,7 +312,7 @@ export class MuxSession implements AsyncDisposable {
     this.#highestPeerId = Math.max(this.#highestPeerId, id);
     if (this.#goneAway || this.#streams.size >= limits.streamsPerLinkMax || this.#theirsUnanswered >= limits.streamsUnansweredMax) {
       this.#remember(id);
-      this.#sendFrame(FrameType.windowUpdate, Flag.rst, id, 0);
+      this.#outbox.frame(FrameType.windowUpdate, Flag.rst, id, 0);
       return undefined;
     }
     const stream = new MuxStream(id, false, limits.windowStartBytes, this.#ops);
@@ -357,16 +346,16 @@ export class MuxSession implements AsyncDisposable {
     if (!this.#streams.delete(stream.id)) return;
     if (this.#bodyOf === stream) this.#bodyOf = undefined;
     if (!stream.isOurs) this.#remember(stream.id);
-    this.#unready(stream);
+    this.#outbox.remove(stream);
     if (stream.isOurs) this.#answered(stream);
     else if (!stream.isAckSent) this.#theirsUnanswered -= 1;
-    if (reset && !this.#isOver && (!stream.isOurs || stream.isSynSent)) this.#sendFrame(FrameType.windowUpdate, Flag.rst, stream.id, 0);
+    if (reset && !this.#isOver && (!stream.isOurs || stream.isSynSent)) this.#outbox.frame(FrameType.windowUpdate, Flag.rst, stream.id, 0);
   }
 
   // --- windows ---
 
   #giveCredit(stream: MuxStream, deltaBytes: number): void {
-    if (!this.#isOver) this.#sendFrame(FrameType.windowUpdate, this.#firstFlag(stream), stream.id, deltaBytes);
+    if (!this.#isOver) this.#outbox.frame(FrameType.windowUpdate, this.#firstFlag(stream), stream.id, deltaBytes);
   }
 
   /** Twice bandwidth × delay, at the rate measured over at least one round trip. */
@@ -398,165 +387,11 @@ export class MuxSession implements AsyncDisposable {
     this.#lastPingMs = now;
     this.#pingId = (this.#pingId + 1) >>> 0;
     this.#pingSentMs = now;
-    this.#sendFrame(FrameType.ping, Flag.syn, 0, this.#pingId);
+    this.#outbox.frame(FrameType.ping, Flag.syn, 0, this.#pingId);
   }
-
-  // --- sending ---
 
   #mask(): number | undefined {
     if (this.#options.role === 'server') return undefined;
     return this.#options.isSecure ? 0 : this.#options.random(4).readUInt32BE(0);
   }
-
-  #sendFrame(type: number, flags: number, id: number, length: number): void {
-    if (this.#controlBytes + yamuxHeadBytes > this.#control.length) {
-      if (this.#controlBytes >= this.#options.limits.controlBytesMax) {
-        // Whoever makes us answer and does not read would grow this without end.
-        process.nextTick(() => this.#lost('the other end asks faster than it reads'));
-        return;
-      }
-      const larger = Buffer.allocUnsafeSlow(Math.max(8 * yamuxHeadBytes, this.#control.length * 2));
-      this.#control.copy(larger, 0, 0, this.#controlBytes);
-      this.#control = larger;
-    }
-    writeYamuxHead(this.#control, this.#controlBytes, type, flags, id, length);
-    this.#controlBytes += yamuxHeadBytes;
-    this.#schedule();
-  }
-
-  #wantSend(stream: MuxStream): void {
-    if (stream.isReady || this.#isOver) return;
-    stream.isReady = true;
-    if (this.#lastReady === undefined) this.#firstReady = stream;
-    else this.#lastReady.nextReady = stream;
-    this.#lastReady = stream;
-    this.#schedule();
-  }
-
-  #shiftReady(): MuxStream | undefined {
-    const stream = this.#firstReady;
-    if (stream === undefined) return undefined;
-    this.#firstReady = stream.nextReady;
-    if (this.#firstReady === undefined) this.#lastReady = undefined;
-    stream.nextReady = undefined;
-    stream.isReady = false;
-    return stream;
-  }
-
-  #unready(stream: MuxStream): void {
-    if (!stream.isReady) return;
-    let before: MuxStream | undefined;
-    let at = this.#firstReady;
-    while (at !== undefined && at !== stream) {
-      before = at;
-      at = at.nextReady;
-    }
-    if (at === undefined) return;
-    if (before === undefined) this.#firstReady = stream.nextReady;
-    else before.nextReady = stream.nextReady;
-    if (this.#lastReady === stream) this.#lastReady = before;
-    stream.nextReady = undefined;
-    stream.isReady = false;
-  }
-
-  #schedule(): void {
-    if (this.#isFlushScheduled || this.#isFlushing || this.#isWriting || this.#isOver) return;
-    this.#isFlushScheduled = true;
-    setImmediate(this.#flush);
-  }
-
-  readonly #flush = () => {
-    this.#isFlushScheduled = false;
-    if (this.#isWriting || this.#isOver) return;
-    this.#isFlushing = true;
-    const scratch = scratchFree.pop() ?? Buffer.allocUnsafeSlow(scratchBytes(this.#options.limits));
-    const end = this.#compose(scratch);
-    this.#isFlushing = false;
-    if (this.#isOver) {
-      keepScratch(scratch);
-      return;
-    }
-    if (this.#pong !== undefined) {
-      this.#socket.write(encodeFrame(Opcode.pong, this.#pong, this.#mask()));
-      this.#pong = undefined;
-    }
-    const length = end - frameHeadBytesMax;
-    if (length === 0) {
-      keepScratch(scratch);
-      return;
-    }
-    const mask = this.#mask();
-    const start = writeFrameHead(scratch, frameHeadBytesMax, Opcode.binary, length, mask);
-    if (mask !== undefined && mask !== 0) applyMask(scratch.subarray(frameHeadBytesMax, end), mask);
-    let message = scratch.subarray(start, end);
-    if (message.length <= smallBytesMax) {
-      message = Buffer.from(message);
-      keepScratch(scratch);
-    } else this.#writeScratch = scratch;
-    this.#writeBytes = message.length;
-    this.#options.budget.changed(message.length);
-    this.bytesOut += message.length;
-    this.#isWriting = true;
-    this.#socket.write(message, this.#onWritten);
-  };
-
-  /** Control frames, then one frame of each stream in turn; says where the message ends. */
-  #compose(scratch: Buffer): number {
-    const { limits, role, clock } = this.#options;
-    let at = frameHeadBytesMax;
-    if (this.#controlBytes > 0) {
-      this.#control.copy(scratch, at, 0, this.#controlBytes);
-      at += this.#controlBytes;
-      this.#controlBytes = 0;
-      if (this.#control.length > 1024) this.#control = Buffer.allocUnsafe(0);
-    }
-    if (this.#firstReady === undefined) return at;
-    const now = clock.monoMs();
-    const full = Math.min(limits.frameBytesMax, tlsRecordBytes - yamuxHeadBytes);
-    const stop = frameHeadBytesMax + limits.messageSendBytesMax;
-    // The first frame is shorter by what stands before it in its TLS record, so that the others begin with one.
-    let frameMax = Math.max(1024, full - (at - frameHeadBytesMax) - (role === 'client' ? frameHeadBytesMax : frameHeadBytesMax - 4));
-    while (at < stop) {
-      const stream = this.#shiftReady();
-      if (stream === undefined) break;
-      const head = at;
-      at += yamuxHeadBytes;
-      const flags = this.#firstFlag(stream);
-      let bytes = 0;
-      // Again and again: calling the writer back often brings the next piece.
-      for (let next = stream.nextFrameBytes(frameMax); next > 0; next = stream.nextFrameBytes(frameMax - bytes)) {
-        stream.copyOut(scratch, at, next, now);
-        at += next;
-        bytes += next;
-      }
-      frameMax = full;
-      if (bytes > 0) {
-        writeYamuxHead(scratch, head, FrameType.data, flags | stream.takeFin(), stream.id, bytes);
-      } else {
-        const fin = stream.takeFin();
-        if ((flags | fin) === 0) {
-          at = head;
-          continue;
-        }
-        writeYamuxHead(scratch, head, FrameType.windowUpdate, flags | fin, stream.id, 0);
-      }
-      if (stream.canSend) this.#wantSend(stream);
-    }
-    return at;
-  }
-
-  readonly #onWritten = () => {
-    this.#isWriting = false;
-    this.#options.budget.changed(-this.#writeBytes);
-    this.#writeBytes = 0;
-    const scratch = this.#writeScratch;
-    this.#writeScratch = undefined;
-    // Only a socket is done with the bytes when it says so; other streams may have handed them on by reference.
-    if (scratch !== undefined && this.#socket instanceof Socket && !this.#isOver) keepScratch(scratch);
-    if (this.#firstReady !== undefined || this.#controlBytes > 0 || this.#pong !== undefined) this.#schedule();
-  };
-}
-
-function keepScratch(scratch: Buffer): void {
-  if (scratchFree.length < scratchKeptMax) scratchFree.push(scratch);
 }
