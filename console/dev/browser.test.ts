@@ -128,6 +128,21 @@ test('the dialog sees the device join, and offers to open it', { skip }, () =>
     assert.equal(await page.getByRole('link', { name: 'Open it' }).getAttribute('href'), 'http://label-maker.localhost:8080/');
   }));
 
+test('a device behind an agent that is here already is added without a command', { skip }, () =>
+  withPage({}, async (page, { address, asked, state }) => {
+    await page.goto(`${address}/devices?add=true`);
+    await page.getByRole('dialog').getByLabel('Name', { exact: true }).first().fill('Scanner');
+    await page.getByLabel('How it comes in').selectOption({ label: 'Behind the agent of NAS, which is here already' });
+    await page.getByRole('button', { name: 'Add the device' }).click();
+    await page.getByText('A host name or an IP address').waitFor();
+    await page.getByLabel('Address of the device').fill('192.0.2.20');
+    await page.getByRole('button', { name: 'Add the device' }).click();
+    await page.waitForURL('**/devices/scanner');
+    await page.getByRole('heading', { name: 'Scanner' }).waitFor();
+    const agentId = state.agents.find((agent) => agent.name === 'NAS')?.id;
+    assert.deepEqual(asked.find((each) => each.method === 'POST' && each.path === '/devices')?.body, { agentId, name: 'Scanner', host: '192.0.2.20', ports: [{ number: 80, name: '', kind: 'http' }] });
+  }));
+
 test('three tabs share one event stream, and another takes over when its tab closes', { skip }, () =>
   withPage({}, async (page, gateway) => {
     await page.goto(`${gateway.address}/devices`);

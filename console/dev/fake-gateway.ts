@@ -137,6 +137,14 @@ const routes: readonly Route[] = [
     const wanted = asked.query.get('state');
     return { json: page(state.devices.filter((device) => `${device.name} ${device.label} ${device.serial ?? ''}`.toLowerCase().includes(search) && (!wanted || (wanted === 'locked' ? device.locked : wanted === 'online' ? device.online : !device.online))), asked.query) };
   }],
+  ['POST', /^\/devices$/, (asked, { state }) => {
+    const agent = find(state.agents, (each) => each.id === asked.body['agentId'], 'agent');
+    const beside = find(state.devices, (device) => device.agentId === agent.id, 'device');
+    const name = String(asked.body['name']);
+    const device = { ...beside, id: fakeId(), name, label: labelOf(name), host: String(asked.body['host']), serial: null, createdAt: Date.now() };
+    state.devices.push(device);
+    return { json: device };
+  }],
   ['GET', /^\/devices\/([^/]+)$/, (asked, session) => ({ json: deviceOf(session, asked.part[0]!) })],
   ['PATCH', /^\/devices\/([^/]+)$/, (asked, session) => {
     const { ports, ...rest } = asked.body;
@@ -179,10 +187,12 @@ const routes: readonly Route[] = [
   ['POST', /^\/doctor$/, (_, { state }) => ({ json: { at: Date.now(), findings: state.findings } })],
 ];
 
+const labelOf = (name: string) => name.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '') || 'device';
+
 function makeJoinToken(asked: Asked, session: Session): unknown {
   const { state } = session;
   const name = String(asked.body['deviceName']);
-  const label = name.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '') || 'device';
+  const label = labelOf(name);
   const joinToken = { id: fakeId(), siteId: state.sites[0]!.id, deviceName: name, serial: null, host: '127.0.0.1', ports: [{ number: 80, name: '', kind: 'http' as const }], createdBy: 'ada', createdAt: Date.now(), expiresAt: Date.now() + HOUR, state: 'waiting' as const, device: null };
   state.joinTokens.unshift(joinToken);
   setTimeout(() => {

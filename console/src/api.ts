@@ -38,6 +38,7 @@ const routes = {
   listSites: { method: 'GET', path: '/sites' },
   listDevices: { method: 'GET', path: '/devices' },
   getDevice: { method: 'GET', path: '/devices/{device}' },
+  addDevice: { method: 'POST', path: '/devices' },
   changeDevice: { method: 'PATCH', path: '/devices/{device}' },
   lockDevice: { method: 'POST', path: '/devices/{device}/lock' },
   unlockDevice: { method: 'POST', path: '/devices/{device}/unlock' },

@@ -1,10 +1,10 @@
 // Adding a device: what it is, the command to run on it, and waiting with the person until it is there.
 import type { Answer } from '#api/contract.ts';
-import { useQuery } from '@tanstack/react-query';
-import { Link } from '@tanstack/react-router';
+import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
+import { Link, useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
 import { call } from '../api.ts';
-import { joinTokenQuery, queryClient, sitesQuery } from '../queries.ts';
+import { agentsQuery, itemsOf, joinTokenQuery, queryClient, sitesQuery } from '../queries.ts';
 import { text } from '../text.ts';
 import { Callout, CopyBlock, Dot, Time } from '../ui/bits.tsx';
 import { Button, buttonClass, Spinner } from '../ui/button.tsx';
@@ -13,6 +13,7 @@ import { Form } from '../ui/gate.tsx';
 import { Icon } from '../ui/icons.tsx';
 import { Dialog } from '../ui/overlay.tsx';
 import { ProblemNote } from '../ui/problem.tsx';
+import { say } from '../ui/toast.tsx';
 import { draftOf, PortsEditor, portsOf, portsProblem } from './ports-editor.tsx';
 import { RemoteHint } from './remote-hint.tsx';
 
@@ -42,13 +43,29 @@ function Describe({ onMade, onClose }: { onMade: (made: Made) => void; onClose: 
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
   const several = (sites.data?.items.length ?? 0) > 1;
+  const agents = (itemsOf(useInfiniteQuery(agentsQuery).data) ?? []).filter((agent) => agent.state === 'active' && agent.may.includes('administer'));
+  const [agentId, setAgentId] = useState('');
+  const navigate = useNavigate();
   const wrongPorts = portsProblem(ports);
+  const wrongHost = agentId !== '' && !/^[A-Za-z0-9._:-]+$/.test(host.trim());
+  const chooseAgent = (id: string) => {
+    setAgentId(id);
+    // Behind an agent it is another machine; on its own it is the agent's.
+    setHost(id ? '' : '127.0.0.1');
+  };
   const send = async () => {
     setTried(true);
-    if (!name.trim() || wrongPorts) return;
+    if (!name.trim() || wrongPorts || wrongHost) return;
     setBusy(true);
     setProblem(null);
     try {
+      if (agentId) {
+        const device = await call('addDevice', { body: { agentId, name: name.trim(), host: host.trim(), ports: portsOf(ports) } });
+        say(text.add.added(device.name));
+        void queryClient.invalidateQueries({ queryKey: ['devices'] });
+        await navigate({ to: '/devices/$device', params: { device: device.label } });
+        return;
+      }
       onMade(await call('createJoinToken', { body: { deviceName: name.trim(), host: host.trim() || '127.0.0.1', ports: portsOf(ports), ...(siteId ? { siteId } : {}) } }));
       void queryClient.invalidateQueries({ queryKey: ['join-tokens'] });
     } catch (thrown) {
@@ -59,23 +76,32 @@ function Describe({ onMade, onClose }: { onMade: (made: Made) => void; onClose: 
   return (
     <Form onSubmit={() => void send()}>
       <TextField label={text.add.name} hint={text.add.nameHint} error={tried && !name.trim() ? text.add.problems.name : undefined} value={name} onValue={setName} placeholder={text.add.namePlaceholder} maxLength={100} autoComplete="off" autoFocus />
-      {several ? <SelectField label={text.add.site} value={siteId || (sites.data?.items[0]?.id ?? '')} onValue={setSiteId} options={(sites.data?.items ?? []).map((site) => [site.id, site.name] as const)} /> : null}
+      {agents.length > 0 ? <SelectField label={text.add.agent} value={agentId} onValue={chooseAgent} options={[['', text.add.agentNew], ...agents.map((agent) => [agent.id, text.add.agentOld(agent.name)] as const)]} /> : null}
+      {agentId ? <TextField label={text.add.hostBehind} hint={text.add.hostBehindHint} error={tried && wrongHost ? text.add.problems.host : undefined} value={host} onValue={setHost} placeholder="192.0.2.20" className="font-mono" autoCapitalize="none" spellCheck={false} autoComplete="off" /> : null}
+      {several && !agentId ? <SelectField label={text.add.site} value={siteId || (sites.data?.items[0]?.id ?? '')} onValue={setSiteId} options={(sites.data?.items ?? []).map((site) => [site.id, site.name] as const)} /> : null}
       <PortsEditor ports={ports} onPorts={setPorts} problem={tried ? wrongPorts : null} />
-      <details className="group rounded-xl border border-line px-4 py-3" open={host !== '127.0.0.1'}>
-        <summary className="flex items-center gap-2 text-sm font-medium text-ink-2 select-none">
-          <Icon name="chevron" size={14} className="transition-transform group-open:rotate-90" />
-          {text.add.advanced}
-        </summary>
-        <TextField label={text.add.host} hint={text.add.hostHint} value={host} onValue={setHost} className="font-mono" wide="mt-3" autoCapitalize="none" spellCheck={false} />
-      </details>
+      {agentId ? null : <OtherMachine host={host} onHost={setHost} />}
       <ProblemNote problem={problem} />
       <div className="flex justify-end gap-2">
         <Button onClick={onClose}>{text.common.cancel}</Button>
         <Button type="submit" tone="primary" busy={busy}>
-          {text.add.submit}
+          {agentId ? text.add.submitBehind : text.add.submit}
         </Button>
       </div>
     </Form>
+  );
+}
+
+/** A device beside the agent: seldom wanted, so folded away. */
+function OtherMachine({ host, onHost }: { host: string; onHost: (host: string) => void }) {
+  return (
+    <details className="group rounded-xl border border-line px-4 py-3">
+      <summary className="flex items-center gap-2 text-sm font-medium text-ink-2 select-none">
+        <Icon name="chevron" size={14} className="transition-transform group-open:rotate-90" />
+        {text.add.advanced}
+      </summary>
+      <TextField label={text.add.host} hint={text.add.hostHint} value={host} onValue={onHost} className="font-mono" wide="mt-3" autoCapitalize="none" spellCheck={false} />
+    </details>
   );
 }
 

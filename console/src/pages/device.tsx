@@ -231,10 +231,10 @@ function CommandsCard({ device }: { device: DeviceView }) {
       {ssh || others.length > 0 ? (
         <div className="flex flex-col gap-3.5">
           <Command label={text.device.login} value={login} />
-          {ssh ? <Command label={text.device.ssh} value={`postern ssh ${device.label}`} /> : null}
-          {ssh ? <Command label={text.device.sshConfig} value={`ssh -o ProxyCommand='postern connect ${device.label} ${ssh.number}' USER@${device.label}`} /> : null}
+          {ssh ? <Command label={text.device.ssh} value={`postern ssh ${ssh.number === 22 ? '' : `-p ${ssh.number} `}USER@${device.label}`} /> : null}
+          {ssh ? <Command label={text.device.sshConfig} value={`ssh -o ProxyCommand='postern connect %h %p' ${ssh.number === 22 ? '' : `-p ${ssh.number} `}USER@${device.label}`} /> : null}
           {others.map((port) => (
-            <Command key={port.number} label={text.device.forward(port.name || text.device.unnamed(port.kind))} value={`postern forward ${device.label} ${port.number}${port.number < 1024 ? `:${port.number + 10_000}` : ''}`} />
+            <Command key={port.number} label={text.device.forward(port.name || text.device.unnamed(port.kind))} value={`postern forward ${device.label} ${port.number}`} />
           ))}
         </div>
       ) : (

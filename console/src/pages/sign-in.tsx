@@ -28,9 +28,13 @@ export function SignInPage() {
   const signedIn = setup.data?.signedIn === true;
   const needed = setup.data?.needed === true;
   useEffect(() => {
-    // Signed in already, in another tab perhaps.
-    if (signedIn) router.history.replace(back);
-    else if (needed) router.history.replace('/setup');
+    if (needed) router.history.replace('/setup');
+    if (!signedIn) return;
+    // Signed in already, in another tab perhaps; asked once more, so that two pages never send one to each other for ever.
+    queryClient.fetchQuery(meQuery).then(
+      () => router.history.replace(back),
+      () => undefined,
+    );
   }, [signedIn, needed, back, router]);
   const send = async () => {
     if (!login.trim() || !password) return;
