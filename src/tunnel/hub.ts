@@ -11,19 +11,16 @@ import type { Journal, LiveLink } from '#model/live.ts';
 import type { AgentNote } from '#model/rows.ts';
 import type { DialBy } from '#net/dial.ts';
 import type { TakenOver, Takeover } from '#net/takeover.ts';
-import { buildMessageParser, encodeMessage } from '#wire/message.ts';
-import type { Message } from '#wire/message.ts';
-import { AnswerCode } from '#wire/preface.ts';
 import { CloseCode, encodeUpgradeAnswer } from '#wire/websocket.ts';
 import type { Budget } from './budget.ts';
+import { sendMessage, serveGatewayControl } from './gateway-control.ts';
 import { judgeTurn, linkProtocol, readGreeting } from './greeting.ts';
 import type { Greeting, SlotMemory } from './greeting.ts';
-import { acceptStream, encodeTarget, openStream } from './open.ts';
+import { encodeTarget, openStream } from './open.ts';
 import { refuseHandshake } from './refusal.ts';
 import type { ExtraFields } from './refusal.ts';
 import { MuxSession } from './session.ts';
 import type { SessionEnd } from './session.ts';
-import type { MuxStream } from './stream.ts';
 
 export interface HubOptions {
   readonly clock: Clock;
@@ -82,8 +79,6 @@ interface Link {
 
 const countersEveryMs = 1_000;
 const drainLookMs = 50;
-/** Of a link's streams that the agent opened, those that may be `control`. */
-const controlsMax = 4;
 
 export function buildHub(options: HubOptions): Hub {
   const { clock, log, journal, limits, newId, budget } = options;
@@ -175,7 +170,19 @@ export function buildHub(options: HubOptions): Hub {
       limits,
       random: options.random,
       budget,
-      onStream: (stream) => void onStream(link, stream),
+      onStream: (stream) =>
+        void serveGatewayControl(stream, {
+          clock,
+          limits,
+          controls: link.controls,
+          addresses: () => options.addresses?.() ?? [],
+          onPolicy: (lines) => {
+            link.policy = JSON.stringify(lines);
+            seen(link, null);
+            changed();
+          },
+          onRefused: (why) => journal.note('stream.refused', { link: id, agent: agentId, why: printable(why) }),
+        }),
       onGoAway: () => unlist(link),
     });
     const link: Link = { id, agentId, slot: greeting.slot, from: taken.from, version: greeting.version, can: greeting.can, since: clock.nowMs(), session, controls: new Set(), policy: null };
@@ -202,55 +209,6 @@ export function buildHub(options: HubOptions): Hub {
       seen(link, why);
     }
     changed();
-  };
-
-  const onStream = async (link: Link, stream: MuxStream) => {
-    try {
-      const offered = await acceptStream(stream, { clock, limits });
-      const { kind, target } = offered.preface;
-      if (kind !== 'service') return offered.refuse({ code: AnswerCode.unsupported, text: 'a gateway opens no addresses for agents' });
-      if (target !== 'control') return offered.refuse({ code: AnswerCode.unsupported, text: `the service "${target.slice(0, 40)}" is not offered` });
-      if (link.controls.size >= controlsMax) return offered.refuse({ code: AnswerCode.busy, text: 'control is open already' });
-      offered.accept();
-      link.controls.add(stream);
-      stream.once('close', () => link.controls.delete(stream));
-      stream.once('end', () => stream.end());
-      const parser = buildMessageParser(limits.messageBytesMax, (message) => onMessage(link, stream, message));
-      stream.on('data', (chunk: Buffer) => {
-        try {
-          parser.push(chunk);
-        } catch (thrown) {
-          if (!isFault(thrown)) throw thrown;
-          journal.note('stream.reset', { link: link.id, agent: link.agentId, service: 'control', why: printable(thrown.message) });
-          stream.destroy(thrown);
-        }
-      });
-    } catch (thrown) {
-      const fault = toFault(thrown);
-      journal.note('stream.refused', { link: link.id, agent: link.agentId, why: printable(fault.message) });
-      if (fault.code === 'internal') log.error('stream.failed', { link: link.id, why: reasonOf(thrown) });
-    }
-  };
-
-  const send = (stream: Duplex, message: Message) => {
-    if (!stream.writable) return;
-    // Whoever asks and does not read the answers gets no more of them.
-    if (stream.writableLength > limits.messageBytesMax) stream.destroy();
-    else stream.write(encodeMessage(message, limits.messageBytesMax));
-  };
-
-  const onMessage = (link: Link, stream: Duplex, message: Message) => {
-    const { id } = message;
-    const hasId = typeof id === 'number' || typeof id === 'string';
-    if (message['do'] === 'hello') {
-      const lines = Array.isArray(message['policy']) ? message['policy'].filter((line): line is string => typeof line === 'string') : [];
-      link.policy = JSON.stringify(lines.map((line) => printable(line, 300)));
-      if (hasId) send(stream, { id, ok: {} });
-      const addresses = options.addresses?.() ?? [];
-      if (addresses.length > 0) send(stream, { do: 'settings', addresses });
-      seen(link, null);
-      changed();
-    } else if (hasId && message['do'] !== undefined) send(stream, { id, fault: { code: 'unsupported', message: 'the gateway does not know what this asks' } });
   };
 
   const liveOf = ({ id, agentId, slot, from, version, since, can, session }: Link): LiveLink => ({
@@ -320,7 +278,7 @@ export function buildHub(options: HubOptions): Hub {
     async drain(drainMs) {
       isDraining = true;
       for (const link of open) {
-        for (const control of link.controls) send(control, { do: 'drain' });
+        for (const control of link.controls) sendMessage(control, { do: 'drain' }, limits);
         link.session.goAway();
       }
       await new Promise<void>((resolve) => {

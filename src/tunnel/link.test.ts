@@ -11,10 +11,12 @@ import type { Clock } from '#base/clock.ts';
 import { Fault, isFault } from '#base/fault.ts';
 import type { FaultCode } from '#base/fault.ts';
 import { silentLog } from '#base/log.ts';
-import { testClock, until } from '../../test/sim/ends.ts';
+import { buildEnd, testClock, until } from '../../test/sim/ends.ts';
 import { buildTestCa, makeStateDir, newId, openLinkEnd, openTcp, removeDir } from '../../test/sim/link-end.ts';
 import type { LinkEnd, TestCa } from '../../test/sim/link-end.ts';
-import { encodeTarget } from './open.ts';
+import { dialGateway } from './gateway-dial.ts';
+import { encodeTarget, openStream } from './open.ts';
+import { upgrade } from './upgrade.ts';
 
 let ca: TestCa;
 before(async () => {
@@ -135,6 +137,36 @@ describe('a link that stands', () => {
     given.abort();
     await assert.rejects(dial, isCode('closed'));
     await until(() => end.hub.linkOf(agent.agentId)?.streams === 1, 'only control is left');
+  });
+});
+
+describe('what an agent may open towards the gateway', () => {
+  test('control, and nothing else: no address, no other service, no garbage', async () => {
+    await using end = await openLinkEnd(ca);
+    const identity = await ca.issue(newId());
+    end.agents.set(identity.fingerprint, identity.state.agentId);
+    const socket = await dialGateway(end.address, { ...identity.state, timeoutMs: 5_000, nowMs: Date.now, builtAtMs: 0 });
+    const fields = [['Postern-Slot', '0'], ['Postern-Turn', '1'], ['Postern-Instance', '0123456789abcdef']] as const;
+    const upgraded = await upgrade(socket, { host: 'x', path: '/link', protocol: 'postern-link.1', fields, random: randomBytes, clock: testClock, timeoutMs: 5_000 });
+    assert.ok(upgraded.ok);
+    const session = buildEnd('client', socket, { isSecure: true });
+    const open = (kind: 'tcp' | 'udp' | 'service', target: string) => openStream(session, { kind, target }, { clock: testClock, timeoutMs: 5_000 });
+    await assert.rejects(open('tcp', '127.0.0.1:22'), isCode('unsupported'));
+    await assert.rejects(open('service', 'shell'), isCode('unsupported', /"shell" is not offered/));
+    const control = await open('service', 'control');
+    control.write(Buffer.from('00000003{}}', 'latin1'));
+    await assert.rejects(once(control, 'end'), isCode('closed'));
+    assert.ok(end.hub.linkOf(identity.state.agentId), 'the link stands');
+    session.close('done');
+  });
+
+  test('the gateway’s addresses are kept, and what works is not forgotten', async () => {
+    await using end = await openLinkEnd(ca, { addresses: ['https://gw.example.test:8443'] });
+    await using agent = await startAgent(end);
+    const kept = async () => (JSON.parse(await readFile(join(agent.folder, 'agent.json'), 'utf8')) as { addresses: string[] }).addresses;
+    await until(() => agent.links.length === 1, 'the link');
+    for (let i = 0; i < 200 && (await kept()).length < 2; i++) await new Promise((resolve) => setTimeout(resolve, 10));
+    assert.deepEqual(await kept(), ['https://gw.example.test:8443', end.address]);
   });
 });
 

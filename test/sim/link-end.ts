@@ -85,7 +85,7 @@ export interface LinkEnd extends AsyncDisposable {
   kill(): Promise<void>;
 }
 
-export async function openLinkEnd(ca: TestCa, options: { port?: number; limits?: Partial<Limits>; agents?: Map<string, string | Fault> } = {}): Promise<LinkEnd> {
+export async function openLinkEnd(ca: TestCa, options: { port?: number; limits?: Partial<Limits>; agents?: Map<string, string | Fault>; addresses?: readonly string[] } = {}): Promise<LinkEnd> {
   const notes: AgentNote[] = [];
   const journal: LinkEnd['journal'] = [];
   const agents = options.agents ?? new Map<string, string | Fault>();
@@ -103,6 +103,7 @@ export async function openLinkEnd(ca: TestCa, options: { port?: number; limits?:
     },
     onAgentSeen: (note) => void notes.push(note),
     noteOf: () => undefined,
+    addresses: () => options.addresses ?? [],
   });
   const sockets = new Set<Socket>();
   const server = createServer({ key: ca.leafKey, cert: ca.leafPem + ca.caPem, requestCert: true, rejectUnauthorized: false, ALPNProtocols: ['postern-link/1'] }, (socket) => {
