@@ -111,6 +111,7 @@ export async function waitForPort(port: number): Promise<void> {
 /** nginx with one worker as the origin: 100-byte answers, and a 1 GB file. */
 export async function startOrigin(): Promise<number> {
   const port = await freePort();
+  mkdirSync(folder, { recursive: true });
   const big = join(folder, 'big');
   execFileSync('truncate', ['-s', '1G', big]);
   const body = '0123456789'.repeat(10);

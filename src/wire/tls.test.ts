@@ -156,15 +156,18 @@ test('names are canonical or refused', () => {
     ['xn--bcher-kva.example.test', 'xn--bcher-kva.example.test'],
     ['demo--8080.gw.example.test', 'demo--8080.gw.example.test'],
     ['1.example.test', '1.example.test'],
+    // Address literals name nobody.
+    ['192.0.2.1', null],
+    ['192.0.2.1.', null],
+    ['2001:db8::1', null],
+    ['[2001:db8::1]', null],
   ] as const) {
     assert.deepEqual(named(sent), { kind: 'hello', serverName: read, alpn: [], versions: [0x0303] });
   }
   for (const [sent, why] of [
     ['good.example.test\0.evil.test', /NUL/],
-    ['192.0.2.1', /address literal/],
-    ['192.0.2.1.', /address literal/],
-    ['2001:db8::1', /address literal/],
-    ['[2001:db8::1]', /address literal/],
+    ['192.0.2', /ends in a number/],
+    ['a.example.7', /ends in a number/],
     ['', /empty server name/],
     ['.', /empty server name/],
     ['a..example.test', /empty label/],

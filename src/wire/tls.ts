@@ -198,7 +198,7 @@ function readExtensions(bytes: Buffer): Map<number, Buffer> {
 }
 
 /** RFC 6066 §3. */
-function readServerName(bytes: Buffer): string {
+function readServerName(bytes: Buffer): string | null {
   const list = onlyVector(bytes, 2, 'the list of server names');
   const type = takeUint(list, 1);
   if (type !== 0) wrong(`server name of type ${type}`);
@@ -207,11 +207,13 @@ function readServerName(bytes: Buffer): string {
   return canonicalServerName(name.toString('latin1'));
 }
 
-function canonicalServerName(text: string): string {
+/** Null for an address literal: RFC 6066 §3 forbids it, but wrk 4 and old device stacks send one. It names nobody, like no name at all. */
+function canonicalServerName(text: string): string | null {
   const name = (text.endsWith('.') ? text.slice(0, -1) : text).toLowerCase();
   if (name === '') wrong('empty server name');
   if (name.includes('\0')) wrong('server name with a NUL byte');
-  if (name.includes(':') || /(^|\.)[0-9]+$/.test(name)) wrong('server name is an address literal'); // RFC 6066 §3
+  if (/^\[?[0-9a-f:.]*:[0-9a-f:.]*\]?$/.test(name) || /^\d{1,3}(\.\d{1,3}){3}$/.test(name)) return null;
+  if (/(^|\.)[0-9]+$/.test(name)) wrong('server name that ends in a number'); // WHATWG URL §3.5: some would read an address
   if (name.length > 253) wrong('server name of more than 253 characters');
   if (!/^[a-z0-9.-]+$/.test(name)) wrong('server name with other characters than letters, digits, hyphens and dots');
   for (const label of name.split('.')) {
