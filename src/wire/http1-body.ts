@@ -2,7 +2,7 @@
 import { latin1Of } from '#base/bytes.ts';
 import { Fault } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
-import type { Framing } from './http1.ts';
+import { nameOf, type Framing } from './http1.ts';
 
 /** Where a body's pieces go. */
 export interface BodySink {
@@ -150,7 +150,7 @@ function readChunked(reader: BodyReader, bytes: Buffer, from: number, sink: Body
 }
 
 // eslint-disable-next-line no-control-regex
-const TRAILER_FORBIDDEN = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r[^\n]|[^\r]\n|\n[ \t]|^\n/;
+const TRAILER_FORBIDDEN = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r[^\n]|[^\r]\n|\n[ \t]|^[ \t\n]/;
 
 /** The trailer section ends with an empty line; without trailers it is just that line. */
 function readTrailers(reader: BodyReader, bytes: Buffer, at: number): number {
@@ -175,7 +175,7 @@ function readTrailers(reader: BodyReader, bytes: Buffer, at: number): number {
   return at;
 }
 
-const NEVER_TRAILERS = /^(?:transfer-encoding|content-length|host|trailer|connection|authorization|cookie|set-cookie|content-encoding|content-type|content-range|te|upgrade|expect|cache-control|forwarded|x-forwarded-.*|postern-.*|alt-svc|clear-site-data|location)$/i;
+const NEVER_TRAILERS = new Set(['trailer', 'content-encoding', 'content-type', 'content-range', 'cache-control', 'www-authenticate', 'range', 'date', 'age', 'vary', 'expires']);
 
 /** Trailer lines that may be forwarded (RFC 9110 §6.5.1: nothing that frames, routes or authenticates), each with its CRLF. */
 export function encodeTrailers(trailers: string): string {
@@ -184,9 +184,10 @@ export function encodeTrailers(trailers: string): string {
   for (const line of trailers.split('\r\n')) {
     const colon = line.indexOf(':');
     if (colon <= 0) continue;
-    const name = line.slice(0, colon);
-    if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name) || NEVER_TRAILERS.test(name)) continue;
-    out += `${name}: ${line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, '')}\r\n`;
+    const name = nameOf(line.slice(0, colon));
+    // A name that means something to a proxy means nothing good here.
+    if (name === undefined || name.flags !== 0 || NEVER_TRAILERS.has(name.lower)) continue;
+    out += `${line.slice(0, colon)}: ${line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, '')}\r\n`;
   }
   return out;
 }

@@ -77,7 +77,7 @@ const names = new Map<string, FieldName>();
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
 /** The name's entry; undefined when it is not a token (RFC 9110 §5.1). A cache of pure values, so it may be shared. */
-function nameOf(raw: string): FieldName | undefined {
+export function nameOf(raw: string): FieldName | undefined {
   const cached = names.get(raw);
   if (cached !== undefined) return cached;
   if (!TOKEN.test(raw) || raw.length > 256) return undefined;
@@ -417,7 +417,7 @@ export function parseResponseHead(text: string, method: string, fieldsMax = 200,
   let block = text.slice(lineEnd);
   if (last !== null && last.line === line && last.fields.text === block && last.isForHead === (method === 'HEAD')) return last;
   // eslint-disable-next-line no-control-regex
-  const start = /^HTTP\/1\.([01]) ([1-9][0-9][0-9])(?: ?([^\x00-\x08\x0a-\x1f\x7f]*))?\r?\n$/.exec(line);
+  const start = /^HTTP\/1\.([01]) ([1-9][0-9][0-9])(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?\r?\n$/.exec(line);
   if (!start) return bad('the first line is not an HTTP/1 status line');
   const minorVersion = start[1] === '1' ? 1 : 0;
   const status = Number(start[2]);
