@@ -173,6 +173,13 @@ describe('what the protocol promises', () => {
     peer.session.close('done');
   });
 
+  test('a connection that is gone before the session starts is a session that ends', async () => {
+    const [near] = quickLine();
+    near.destroy();
+    await once(near, 'close');
+    assert.match((await buildEnd('client', near).closed).why, /closed by the other end/);
+  });
+
   test('a close frame is answered and gives the reason', async () => {
     const peer = hostile();
     peer.near.write(encodeFrame(Opcode.close, encodeClose(1001, 'drain'), 9));

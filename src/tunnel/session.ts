@@ -125,6 +125,7 @@ export class MuxSession implements AsyncDisposable {
     socket.on('close', this.#onClose);
     process.nextTick(() => {
       if (this.#isOver) return;
+      if (socket.destroyed) return this.#lost('the connection was closed by the other end');
       socket.on('end', this.#onClose);
       if (options.leftover.length > 0) this.#onData(options.leftover);
       socket.on('data', this.#onData);
