@@ -79,7 +79,10 @@ export interface EchoServer {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** An origin that tells what reached it. `/bytes/N` answers N zero bytes, `/chunked` in chunks with a trailer; `/text` compresses when asked to. */
+/**
+ * An origin that tells what reached it. `/bytes/N` answers N zero bytes, `/chunked` in chunks with a trailer;
+ * `/text` compresses when asked to, `/once…` ends the connection.
+ */
 export async function startEcho(): Promise<EchoServer> {
   const seen: Echoed[] = [];
   const conns = new WeakMap<Socket, number>();
@@ -95,6 +98,7 @@ export async function startEcho(): Promise<EchoServer> {
     conns.set(request.socket, conn);
     const echoed: Echoed = { method: request.method!, url: request.url!, headers: request.headers as Record<string, string>, bodyBytes, bodyHash: hash.digest('hex'), conn };
     seen.push(echoed);
+    if (request.url!.startsWith('/once')) response.setHeader('Connection', 'close');
     const bytes = /^\/bytes\/(\d+)/.exec(request.url!)?.[1];
     if (bytes !== undefined) {
       response.writeHead(200, { 'Content-Type': 'application/octet-stream', 'Content-Length': bytes });

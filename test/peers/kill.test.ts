@@ -119,9 +119,9 @@ test('kill -9 of the gateway in the middle of downloads', { skip: peers.skip, ti
   // Changes are made until the very moment; what was acknowledged must be there afterwards.
   const acknowledged: string[] = [];
   let asked = 0;
-  let isOver = false;
+  const over = new AbortController();
   const writers = Array.from({ length: 8 }, async () => {
-    while (!isOver) {
+    while (!over.signal.aborted) {
       const name = `written ${++asked}`;
       const answer = await gateway.api('POST', '/join-tokens', { deviceName: name }).catch(() => null);
       if (answer?.status === 200) acknowledged.push(name);
@@ -131,7 +131,7 @@ test('kill -9 of the gateway in the middle of downloads', { skip: peers.skip, ti
   await until('some of them to be acknowledged', () => acknowledged.length > 40);
   gateway.process.kill('SIGKILL');
   assert.equal((await gateway.process.ended).signal, 'SIGKILL');
-  isOver = true;
+  over.abort();
   await Promise.all(writers);
   await Promise.all(downloads.map(assertBroken));
 
