@@ -1,7 +1,7 @@
 // Starting what is measured and what measures, each on its core, and reading what it cost.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -112,6 +112,7 @@ export async function waitForPort(port: number): Promise<void> {
 export async function startOrigin(): Promise<number> {
   const port = await freePort();
   mkdirSync(folder, { recursive: true });
+  chmodSync(folder, 0o755); // nginx's worker is somebody else when its master is root
   const big = join(folder, 'big');
   execFileSync('truncate', ['-s', '1G', big]);
   const body = '0123456789'.repeat(10);
