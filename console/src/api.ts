@@ -107,6 +107,7 @@ export function problemOf(thrown: unknown): ShownProblem {
 function sentence(words: string, end = '.'): string {
   if (words === '') return '';
   const begun = /^(?:postern|npm|ssh|curl) /.test(words) ? words : words.charAt(0).toUpperCase() + words.slice(1);
+  if (end === '') return begun.replace(/\.$/, '');
   return /[.!?…:)]$/.test(begun) ? begun : begun + end;
 }
 

@@ -195,7 +195,7 @@ export const text = {
     hostHint: 'Leave 127.0.0.1 when the agent runs on the device itself. For a device beside it, its address in that network; the agent’s local policy must allow it.',
     advanced: 'The agent runs on another machine',
     agent: 'How it comes in',
-    agentNew: 'With an agent of its own (you get a join command)',
+    agentNew: 'With its own agent: a join command',
     agentOld: (name: string) => `Behind the agent of ${name}, which is here already`,
     hostBehind: 'Address of the device, as that agent dials it',
     hostBehindHint: 'The agent’s local policy, set on its machine, must allow this address and these ports.',

@@ -29,7 +29,7 @@ export function VisitsCard({ deviceId }: { deviceId: string }) {
               <thead>
                 <tr className="border-y border-line">
                   <th scope="col" className={headClass}>{text.visits.who}</th>
-                  <th scope="col" className={`${headClass} hidden sm:table-cell`}>{text.visits.what}</th>
+                  <th scope="col" className={`${headClass} hidden 2xl:table-cell`}>{text.visits.what}</th>
                   <th scope="col" className={headClass}>{text.visits.when}</th>
                   <th scope="col" className={`${headClass} hidden text-right md:table-cell`}>{text.visits.traffic}</th>
                   <th scope="col" className={headClass}><span className="sr-only">{text.visits.close}</span></th>
@@ -67,12 +67,12 @@ function VisitRow({ visit }: { visit: VisitView }) {
         </div>
         <div className="font-mono text-xs text-ink-3">
           {visit.who.from}
-          <span className="block sm:hidden">
+          <span className="block 2xl:hidden">
             {visit.kind} {visit.port}
           </span>
         </div>
       </td>
-      <td className={`${cellClass} hidden whitespace-nowrap sm:table-cell`}>
+      <td className={`${cellClass} hidden whitespace-nowrap 2xl:table-cell`}>
         {visit.port} <span className="text-ink-3">{visit.kind}</span>
       </td>
       <td className={cellClass}>

@@ -15,9 +15,9 @@ export function ProblemNote({ problem, again, children }: { problem: unknown; ag
   if (problem === null || problem === undefined) return null;
   const what = problemOf(problem);
   return (
-    <div ref={box} role="alert" className="flex items-start gap-3 rounded-xl border border-bad/30 bg-bad-soft px-4 py-3">
+    <div ref={box} role="alert" className="flex flex-wrap items-start gap-3 rounded-xl border border-bad/30 bg-bad-soft px-4 py-3">
       <Icon name="warning" className="mt-0.5 text-bad-ink" />
-      <div className="min-w-0 flex-1 text-sm">
+      <div className="min-w-0 flex-1 basis-48 text-sm">
         <p className="font-semibold text-bad-ink">{what.title}</p>
         {what.cause ? <p className="mt-0.5 break-words text-ink">{what.cause}</p> : null}
         {what.remedy ? <p className="mt-0.5 break-words text-ink-2">{what.remedy}</p> : null}
