@@ -178,7 +178,8 @@ export function buildDeviceHosts(options: DeviceHostOptions): DeviceHosts {
     }
     const why = crossHost(exchange, originOfHost(exchange));
     if (why !== null) return options.refuse(exchange, { status: 403, code: 'cross-host', title: 'Refused', why: `Signing out takes the button on this host's own page: ${why}.`, rule: 'cross-host request' });
-    return exchange.respond(303, `Location: ${options.consoleOrigin(exchange, domain)}/\r\nSet-Cookie: ${ownCookie(hostCookieName, '', 0)}Cache-Control: no-store\r\n`, '');
+    const page = encodePage({ status: 200, code: 'left', title: 'Signed out here', text: `This browser has no sign-in at ${host} any more.`, remedy: '', requestId: exchange.requestId, link: { to: `${options.consoleOrigin(exchange, domain)}/`, text: 'Open the console' } }, true);
+    return exchange.respond(200, `${page.lines}Set-Cookie: ${ownCookie(hostCookieName, '', 0)}`, page.body);
   };
 
   const ownPath = (exchange: Exchange, host: string, domain: string) => {
