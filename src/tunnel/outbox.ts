@@ -209,7 +209,9 @@ export class Outbox implements Disposable {
       }
       frameMax = full;
       if (bytes > 0) {
-        writeYamuxHead(scratch, head, FrameType.data, flags | stream.takeFin(), stream.id, bytes);
+        // FIN goes in a frame of its own: hashicorp/yamux (Go, v0.1.2) marks a stream ended before it stores the body of the
+        // same frame, so that a reader in between takes the end for the whole.
+        writeYamuxHead(scratch, head, FrameType.data, flags, stream.id, bytes);
       } else {
         const fin = stream.takeFin();
         if ((flags | fin) === 0) {
