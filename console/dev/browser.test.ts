@@ -165,6 +165,20 @@ test('three tabs share one event stream, and another takes over when its tab clo
     for (const other of others) await other.close();
   }));
 
+test('a gateway that restarts is noticed, and the page is live again without a hand', { skip }, () =>
+  withPage({}, async (page, gateway) => {
+    await page.goto(`${gateway.address}/devices`);
+    await page.getByText('Live', { exact: true }).waitFor();
+    await gateway[Symbol.asyncDispose]();
+    await page.getByText('Not live: trying to reconnect').first().waitFor();
+    assert.equal(await page.locator('[data-row]').count(), 9, 'what was read stays on the screen');
+    await using again = await startFakeGateway({ port: Number(new URL(gateway.address).port), few: true });
+    await page.getByText('Live', { exact: true }).waitFor();
+    await page.getByText('No devices yet').waitFor();
+    assert.equal(again.streams, 1);
+    await page.goto('about:blank');
+  }));
+
 test('a sign-in that ended leads to the sign-in page and back', { skip }, () =>
   withPage({}, async (page, gateway) => {
     await page.goto(`${gateway.address}/people`);

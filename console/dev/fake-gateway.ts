@@ -299,8 +299,10 @@ export async function startFakeGateway(options: FakeOptions): Promise<FakeGatewa
     },
     async [Symbol.asyncDispose]() {
       clearInterval(tick);
+      if (!server.listening) return;
+      const closed = new Promise((done) => server.close(done));
       server.closeAllConnections();
-      await new Promise((done) => server.close(done));
+      await closed;
     },
   };
 }
