@@ -22,6 +22,7 @@ export interface GatewayDialOptions {
 }
 
 const chainMax = 8;
+const serverAuth = '1.3.6.1.5.5.7.3.1'; // RFC 5280 §4.2.1.12
 
 /**
  * The leaf must be signed by a certificate of the chain whose key is the pinned one. Names are not compared: the key is the
@@ -38,6 +39,10 @@ export function checkGatewayChain(leaf: X509Certificate, options: Pick<GatewayDi
     throw new Fault('unauthenticated', 'whoever answers there is not the gateway that this agent was joined to', {
       remedy: 'Something between may open TLS connections (a proxy that inspects them); let this address pass, or join again with a new token.',
     });
+  }
+  // The same CA signs agents: without this, any agent that ever joined could pose as the gateway to the others.
+  if (leaf.ca || !leaf.keyUsage?.includes(serverAuth)) {
+    throw new Fault('unauthenticated', 'what answers there has a certificate of the right CA, but not a gateway\'s', { remedy: 'An agent of this gateway may be posing as it; tell whoever runs the gateway.' });
   }
   const now = options.nowMs();
   if (now < options.builtAtMs) return;
