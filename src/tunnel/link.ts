@@ -306,7 +306,9 @@ async function stayLinked(link: Linked, memory: Memory, options: LinkOptions, si
   const settled = options.clock.after(options.limits.reconnectSettledMs, () => {
     memory.delayMs = options.limits.reconnectFirstMs;
   });
-  const ended = await Promise.race([link.session.closed, link.drained, stop.promise]);
+  let ended = await Promise.race([link.session.closed, link.drained, stop.promise]);
+  // A GoAway with the close right behind it is no drain: the close says what to do.
+  if (ended !== 'stopped' && 'moveTo' in ended) ended = await Promise.race([link.session.closed, Promise.resolve(ended)]);
   settled.cancel();
   signal.removeEventListener('abort', onAbort);
   if (ended === 'stopped') return { at: 'linked', link };
