@@ -46,14 +46,14 @@ async function withPage(options: Partial<FakeOptions>, run: (page: Page, gateway
 
 test('signing in leads back to where one came from: a device, with its path', { skip }, () =>
   withPage({ signedOut: true }, async (page, { address, asked }) => {
-    await page.goto(`${address}/open?host=demo.localhost%3A8080&to=${encodeURIComponent('/a?b=1&c=%2F#x')}`);
+    await page.goto(`${address}/open?host=demo.localhost%3A8080&to=${encodeURIComponent('/a?b=1&c=%2F#x')}&asked=${'1e'.padEnd(64, '0')}`);
     await page.getByText('to open demo.localhost:8080').waitFor();
     assert.ok(!new URL(page.url()).search, 'the way back is behind #');
     await page.getByLabel('Sign-in name').fill('ada');
     await page.getByLabel('Password').fill('correct horse');
     await page.keyboard.press('Enter');
     await page.waitForURL('**/devices?handed=*');
-    assert.deepEqual(asked.filter((each) => each.path === '/hand-over').map((each) => each.body), [{ host: 'demo.localhost', port: 8080, path: '/a?b=1&c=%2F#x' }]);
+    assert.deepEqual(asked.filter((each) => each.path === '/hand-over').map((each) => each.body), [{ host: 'demo.localhost', port: 8080, path: '/a?b=1&c=%2F#x', asked: '1e'.padEnd(64, '0') }]);
   }));
 
 test("the command line's code survives the sign-in and is gone from the address afterwards", { skip }, () =>

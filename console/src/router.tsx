@@ -3,10 +3,13 @@ import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirec
 import { isProblem, whenSignedOut } from './api.ts';
 import { PageGone, RouteProblem, RouteWaits } from './pages/route-states.tsx';
 import { meQuery, queryClient, setupQuery } from './queries.ts';
+import { parseQuery, stringifyQuery } from './search.ts';
 import { currentPath, signInAddress, signInHash } from './session.ts';
 import { Shell } from './shell.tsx';
 
-const word = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : typeof value === 'number' ? String(value) : undefined);
+const word = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
+/** Given by a link as true, read from the address as text. */
+const flag = (value: unknown): true | undefined => (value === true || value === 'true' ? true : undefined);
 const kept = <Shape extends Record<string, unknown>>(shape: Shape) => Object.fromEntries(Object.entries(shape).filter(([, value]) => value !== undefined)) as { [Key in keyof Shape]?: NonNullable<Shape[Key]> };
 
 const root = createRootRoute({ notFoundComponent: PageGone, errorComponent: RouteProblem });
@@ -47,14 +50,14 @@ const home = createRoute({
 const devices = createRoute({
   getParentRoute: () => inside,
   path: '/devices',
-  validateSearch: (search: Record<string, unknown>) => kept({ q: word(search['q']), state: isState(search['state']) ? search['state'] : undefined, sort: word(search['sort']), add: search['add'] === true ? true : undefined }),
+  validateSearch: (search: Record<string, unknown>) => kept({ q: word(search['q']), state: isState(search['state']) ? search['state'] : undefined, sort: word(search['sort']), add: flag(search['add']) }),
   component: lazyRouteComponent(() => import('./pages/devices.tsx'), 'DevicesPage'),
 });
 const device = createRoute({ getParentRoute: () => inside, path: '/devices/$device', component: lazyRouteComponent(() => import('./pages/device.tsx'), 'DevicePage') });
 const people = createRoute({
   getParentRoute: () => inside,
   path: '/people',
-  validateSearch: (search: Record<string, unknown>) => kept({ q: word(search['q']), invite: search['invite'] === true ? true : undefined }),
+  validateSearch: (search: Record<string, unknown>) => kept({ q: word(search['q']), invite: flag(search['invite']) }),
   component: lazyRouteComponent(() => import('./pages/people.tsx'), 'PeoplePage'),
 });
 const audit = createRoute({
@@ -84,6 +87,9 @@ const open = createRoute({
 
 export const router = createRouter({
   routeTree: root.addChildren([home, setup, signIn, invite, cli, open, inside.addChildren([devices, device, people, audit, status, account])]),
+  // Plain text both ways: read as JSON, a search for 1e5 or a digest of digits would become another number.
+  parseSearch: parseQuery,
+  stringifySearch: stringifyQuery,
   defaultPreload: 'intent',
   defaultPendingMs: 150,
   defaultPendingComponent: RouteWaits,
