@@ -37,7 +37,8 @@ export function buildHandOvers(monoMs: () => number, random: Random, lifeMs: num
       if (!entry) return 'gone';
       codes.delete(key);
       if (entry.host !== host || entry.untilMs <= monoMs()) return 'gone';
-      return sameText(digestOf(nonce), entry.asked) ? { signInId: entry.signInId, path: entry.path } : 'not-asked';
+      // Everybody knows the digest of nothing.
+      return nonce !== '' && sameText(digestOf(nonce), entry.asked) ? { signInId: entry.signInId, path: entry.path } : 'not-asked';
     },
   };
 }
