@@ -310,8 +310,8 @@ function ask(port: number, method: string, path: string, headers: Record<string,
 }
 
 /** `postern serve` with an owner. */
-export async function startServe(processes: Processes, options: { readonly logLevel?: 'debug' | 'info'; readonly password?: string } = {}): Promise<Served> {
-  const dataDir = join(processes.folder, 'data');
+export async function startServe(processes: Processes, options: { readonly logLevel?: 'debug' | 'info'; readonly password?: string; /** Of the data folder: a second gateway needs another. */ readonly name?: string } = {}): Promise<Served> {
+  const dataDir = join(processes.folder, options.name ?? 'data');
   const [httpPort, httpsPort] = [await freePort(), await freePort()];
   const runs: Started[] = [];
   const restart = async () => {
