@@ -268,7 +268,8 @@ export class Http1Client implements Swept, BodySink {
   /** What an exchange may ask of its connection; made once per connection. */
   #exchangeDoor(): ExchangeDoor {
     return (this.#door ??= {
-      write: (text) => this.#written(this.#conn.socket.write(text, 'latin1')),
+      // A plain socket takes a string as it is; under TLS one is copied twice on its way, bytes once.
+      write: this.#conn.facts.secure ? (text) => this.#written(this.#conn.socket.write(Buffer.from(text, 'latin1'))) : (text) => this.#written(this.#conn.socket.write(text, 'latin1')),
       writeBytes: (bytes) => this.#written(this.#conn.socket.write(bytes)),
       cork: () => this.#conn.socket.cork(),
       uncork: () => this.#conn.socket.uncork(),
