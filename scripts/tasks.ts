@@ -50,7 +50,7 @@ function buildConsole(quietly: boolean): number {
 }
 
 const isTest = (path: string) => path.endsWith('.test.ts');
-const unitTests = () => [...filesUnder(join(root, 'src'), isTest), ...filesUnder(join(root, 'examples'), isTest), ...filesUnder(join(root, 'test'), (path) => isTest(path) && !/\/test\/(?:integration|peers|sim|fuzz|node_modules)\//.test(path))];
+const unitTests = () => [...filesUnder(join(root, 'console', 'src'), isTest), ...filesUnder(join(root, 'src'), isTest), ...filesUnder(join(root, 'examples'), isTest), ...filesUnder(join(root, 'test'), (path) => isTest(path) && !/\/test\/(?:integration|peers|sim|fuzz|node_modules)\//.test(path))];
 
 function nodeTest(files: readonly string[], options: readonly string[] = []): Promise<number> {
   return run(node, [...flags, '--test', '--test-timeout=300000', ...options, ...files]);
@@ -93,7 +93,7 @@ async function peers(names: readonly string[]): Promise<number> {
 async function everything(): Promise<number> {
   const built = buildConsole(true);
   if (built !== 0) return built;
-  const files = [...unitTests(), ...['integration', 'sim', 'fuzz', 'peers'].flatMap((dir) => filesUnder(join(root, 'test', dir), isTest))];
+  const files = [...unitTests(), ...filesUnder(join(root, 'console', 'dev'), isTest), ...['integration', 'sim', 'fuzz', 'peers'].flatMap((dir) => filesUnder(join(root, 'test', dir), isTest))];
   return nodeTest(files, ['--test-concurrency=2']);
 }
 

@@ -1,0 +1,460 @@
+// node scripts/reference.ts [--check]: writes docs/reference/*.md from the code, or says which of them no longer fit it.
+// What a reader may look up word by word is made from its one source; the sentences around it are here.
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { contract, type Shapes } from '#api/contract.ts';
+import { apiRoot, type RouteName } from '#api/paths.ts';
+import { statusOfCode } from '#api/problem.ts';
+import { buildMetrics } from '#app/metrics.ts';
+import type { FaultCode } from '#base/fault.ts';
+import { limits } from '#base/limits.ts';
+import { configSchema } from '#model/config.ts';
+import { newTrafficCounts } from '#proxy/meter.ts';
+import { defaultStateDir } from '#bin/agent.ts';
+import { commonUsage } from '#bin/arguments.ts';
+import type { Command } from '#bin/io.ts';
+
+const root = resolve(import.meta.dirname, '..');
+const source = (path: string): string => readFileSync(join(root, path), 'utf8');
+const from = (path: string): string => `> Made from \`${path}\` by \`scripts/reference.ts\`. Change it there.\n`;
+const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
+const table = (heads: readonly string[], rows: readonly (readonly string[])[]): string => [heads, heads.map(() => '---'), ...rows].map((row) => `| ${row.map(cell).join(' | ')} |`).join('\n');
+const code = (text: string): string => `\`${text}\``;
+
+// --- configuration
+
+interface JsonSchema {
+  readonly type?: string;
+  readonly const?: unknown;
+  readonly default?: unknown;
+  readonly pattern?: string;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  readonly minItems?: number;
+  readonly maxItems?: number;
+  readonly items?: JsonSchema;
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly required?: readonly string[];
+  readonly anyOf?: readonly JsonSchema[];
+  readonly oneOf?: readonly JsonSchema[];
+}
+
+/** What a place means; a field of the schema without a line here, or a line without a field, fails. */
+const meanings: Readonly<Record<string, string>> = {
+  version: 'The version of this document',
+  domains: 'The gateway\'s names. The first is the primary one: printed addresses use it. The console answers on each of them',
+  'domains[].name': 'A host name; `localhost` keeps plain HTTP on loopback',
+  deviceDomain: 'Devices are `<label>.<deviceDomain>`; null: they are `<label>.<domain>` under every domain. In production, another registrable domain than the console\'s',
+  listeners: 'Ports that the gateway accepts on',
+  'listeners[].name': 'For routes and the journal; unique',
+  'listeners[].address': 'An address of this machine; `::` is all of them, IPv4 too',
+  'listeners[].port': '0 lets the system choose',
+  'listeners[].tls': 'TLS for people, programs and agents; or plain HTTP',
+  routes: 'Where requests go beyond what is built in. Their order means nothing: the more specific one wins',
+  'routes[].name': 'For the journal and explain; unique',
+  'routes[].listeners': 'Only requests that came in there. Absent: every TLS listener, and plain ones where the first domain is `localhost`',
+  'routes[].host': 'A host name, or `*.` and a host name for every name below it. Absent: any name',
+  'routes[].path': 'A prefix of whole segments: `/shop` holds for `/shop` and `/shop/x`, not for `/shopping`',
+  'routes[].target': 'Where it leads: one of the four kinds below',
+  'routes[].largeHeads': 'Request heads up to 64 KiB instead of 16',
+  'tcp.host': 'A name or address, dialled by the gateway',
+  'tcp.port': 'It speaks plain HTTP/1.1 there',
+  'device.device': 'A device by id, label or `customer/name`. **Nobody has to sign in for such a route**',
+  'device.port': 'A port of it, dialled by its agent; https ports are spoken to with TLS',
+  'redirect.to': 'An http or https address, or a path. Sent as it is: path and query of the request are not added',
+  'redirect.status': 'The status of the answer',
+  'respond.status': 'The status of the answer',
+  'respond.body': 'The whole body',
+  'respond.contentType': 'Its media type',
+};
+
+function describeType(schema: JsonSchema): string {
+  if (schema.const !== undefined) return code(JSON.stringify(schema.const));
+  const choices = schema.anyOf ?? schema.oneOf;
+  if (choices) return [...new Set(choices.map(describeType))].join(', ');
+  const { minimum, maximum, minLength, maxLength, minItems, maxItems } = schema;
+  const range = (least: number | undefined, most: number | undefined, unit: string) => (most === undefined ? '' : ` (${least ?? 0} to ${most.toLocaleString('en')}${unit})`);
+  switch (schema.type) {
+    case 'array':
+      return `list${range(minItems, maxItems, '')}${schema.items?.type === 'string' ? ' of names' : ''}`;
+    case 'string':
+      return `text${range(minLength, maxLength, ' characters')}`;
+    case 'integer':
+      return `whole number${range(minimum, maximum, '')}`;
+    case 'boolean':
+      return 'true or false';
+    case 'null':
+      return '`null`';
+    default:
+      return schema.type ?? 'any';
+  }
+}
+
+function configReference(): string {
+  const document = z.toJSONSchema(configSchema, { io: 'input' }) as JsonSchema;
+  const missing = new Set(Object.keys(meanings));
+  const rowOf = (place: string, schema: JsonSchema, isRequired: boolean): string[] => {
+    const meaning = meanings[place];
+    if (meaning === undefined) throw new Error(`scripts/reference.ts says nothing about ${place} of the configuration`);
+    missing.delete(place);
+    const shown = place.replace(/^(?:tcp|device|redirect|respond)\./, '');
+    return [code(shown), place === 'routes[].target' ? 'object' : describeType(schema), schema.default === undefined ? (isRequired ? 'required' : 'absent') : code(JSON.stringify(schema.default)), meaning];
+  };
+  const rowsOf = (schema: JsonSchema, before: string): string[][] =>
+    Object.entries(schema.properties ?? {}).flatMap(([key, field]) => {
+      const place = before + key;
+      const own = rowOf(place, field, schema.required?.includes(key) === true);
+      return field.type === 'array' && field.items?.properties ? [own, ...rowsOf(field.items, `${place}[].`)] : [own];
+    });
+  const heads = ['field', 'value', 'default', 'meaning'];
+  const targets = document.properties!['routes']!.items!.properties!['target']!;
+  const kinds = (targets.oneOf ?? targets.anyOf)!.map((kind) => {
+    const name = String(kind.properties!['kind']!.const);
+    const { kind: _, ...fields } = kind.properties!;
+    const rows = Object.entries(fields).map(([key, field]) => rowOf(`${name}.${key}`, field, kind.required?.includes(key) === true));
+    return `### Target \`${name}\`\n\n${table(heads, rows)}\n`;
+  });
+  const main = table(heads, rowsOf(document, ''));
+  if (missing.size > 0) throw new Error(`scripts/reference.ts speaks of fields that the configuration does not have: ${[...missing].join(', ')}`);
+  return `# Reference: configuration
+
+${from('src/model/config.ts')}
+A JSON document: what \`postern export\` writes and \`postern apply -f FILE\` takes, whole or not at all. Unknown fields are refused.
+Devices, people, rights and keys are not in it: they live in the data folder and change through the console, the API and the command line.
+Real ones stand in [examples](../../examples).
+
+${main}
+
+${kinds.join('\n')}
+## What is built in
+
+Every domain has these routes without being told. A route of yours with the same host and path, and no listeners of its own, does not compile.
+
+| host | path | leads to |
+| --- | --- | --- |
+| the domain | \`/\` | console, API, metrics |
+| the domain | \`/stream\` | users' streams: \`postern ssh\`, \`connect\`, \`forward\` |
+| the domain | \`/ca\` | the private CA's certificate, on plain listeners too |
+| \`*.\` the domain, or \`*.\` the device domain | \`/\` | devices, by label |
+| by ALPN \`postern-link/1\`, or by the server name \`link.<domain>\` | \`/link\`, \`/link/join\`, \`/link/renew\` | links of agents |
+
+## Which route wins
+
+Exact host before wildcard, longer wildcard before shorter, any host last. Within a host the longer path wins. Two routes with the same host, path and
+listener do not compile. What no route takes is refused: 421 for a name that nobody has, 404 for a path. Where a host has a route with a path, a request path with dot
+segments is refused with 400. On a plain listener that no route names, a gateway whose first domain is not \`localhost\` answers 308 to HTTPS.
+\`postern explain URL\` tells the whole way, with \`--file FILE\` for a configuration that is not applied yet.
+`;
+}
+
+// --- command line
+
+async function cliReference(): Promise<string> {
+  const overview = source('src/bin/postern.ts');
+  const listed = [...overview.matchAll(/^ {6}'?([a-z-]+)'?: \{ summary: '([^']+)', load: \(\) => import\('\.\/([a-z-]+)\.ts'\) \}/gm)].map((match) => ({ name: match[1]!, summary: match[2]!, file: match[3]! }));
+  if (listed.length < 20) throw new Error('the commands in src/bin/postern.ts are written in another way than scripts/reference.ts reads them');
+  const parts: string[] = [];
+  for (const { name, file } of listed) {
+    const { usage } = (await import(`../src/bin/${file}.ts`)) as Command;
+    const text = usage.replaceAll(defaultStateDir(), 'STATE').replace(commonUsage, `\n${commonUsage.replace(/^\n/, '')}`);
+    parts.push(`## postern ${name}\n\n\`\`\`text\n${text.trimEnd()}\n\`\`\`\n`);
+  }
+  return `# Reference: command line
+
+${from('src/bin/*.ts')}
+In a checkout the command is \`./postern\`. \`postern COMMAND --help\` prints what stands here.
+
+${table(['command', 'does'], listed.map(({ name, summary }) => [`[${name}](#postern-${name})`, summary]))}
+
+STATE below is \`/var/lib/postern-agent\` for root and \`~/.local/state/postern-agent\` for others (by \`XDG_STATE_HOME\` where that is set).
+
+**Which gateway, and as whom.** In this order: \`--data DIR\` or the variable \`POSTERN_DATA\` (the operator, on the gateway's own machine);
+\`POSTERN_URL\` with \`POSTERN_TOKEN\` and, for a private CA, \`POSTERN_CA_FILE\`; what \`postern login\` kept in \`~/.config/postern/profile.json\`;
+\`./data\` when it is yours. The operator speaks for the oldest owner, so there is nothing to ask before the setup address has been used.
+A token, and so the operator, cannot make tokens or change passwords: that takes a person who signed in.
+
+**Exit codes.** 0 done · 1 failed · 2 wrong usage · 3 not reachable · 4 refused · 130 ended by Ctrl-C. \`postern ssh\` ends as ssh ended.
+
+${parts.join('\n')}`;
+}
+
+// --- limits
+
+function limitsReference(): string {
+  const groups: { title: string; rows: string[][] }[] = [];
+  for (const line of source('src/base/limits.ts').split('\n')) {
+    const title = /^ {2}\/\/ (.+)$/.exec(line)?.[1];
+    if (title) groups.push({ title, rows: [] });
+    const name = /^ {2}(\w+):/.exec(line)?.[1];
+    if (name) groups.at(-1)!.rows.push([code(name), amountOf(name, (limits as Readonly<Record<string, number>>)[name]!)]);
+  }
+  const known = groups.reduce((sum, group) => sum + group.rows.length, 0);
+  if (known !== Object.keys(limits).length) throw new Error('src/base/limits.ts is written in another way than scripts/reference.ts reads it');
+  return `# Reference: limits
+
+${from('src/base/limits.ts')}
+Everything that a peer can make grow is bounded, in number as well as in bytes. They are constants of this version, no settings.
+What reaches a bound is refused with a reason and a line in the [journal](journal.md).
+
+${groups.map(({ title, rows }) => `## ${title[0]!.toUpperCase()}${title.slice(1)}\n\n${table(['limit', 'value'], rows)}\n`).join('\n')}`;
+}
+
+function amountOf(name: string, value: number): string {
+  const whole = (units: readonly (readonly [number, string])[]) => {
+    for (const [size, unit] of units) if (value >= size && value % size === 0) return `${(value / size).toLocaleString('en')} ${unit}`;
+    return value.toLocaleString('en');
+  };
+  if (/Ms(?:Max|Min)?$/.test(name)) return whole([[86_400_000, 'days'], [3_600_000, 'hours'], [60_000, 'minutes'], [1_000, 's'], [1, 'ms']]).replace(/^1 (day|hour|minute)s$/, '1 $1');
+  if (/Bytes/.test(name)) return whole([[2 ** 20, 'MiB'], [2 ** 10, 'KiB'], [1, 'bytes']]);
+  return value.toLocaleString('en');
+}
+
+// --- faults
+
+function faultsReference(): string {
+  const rows = [...source('src/base/fault.ts').matchAll(/^ {2}\| '([a-z-]+)'(?: \/\/ (.+))?;?$/gm)].map((match) => {
+    const status = statusOfCode[match[1] as FaultCode];
+    return [code(match[1]!), String(status), faultNotes[match[1] as FaultCode] ?? match[2] ?? ''];
+  });
+  if (rows.length !== Object.keys(statusOfCode).length) throw new Error('src/base/fault.ts is written in another way than scripts/reference.ts reads it');
+  const proxy = ['http.ts', 'device-host.ts', 'serve.ts'].map((file) => source(`src/proxy/${file}`)).join('\n');
+  const written = [...proxy.matchAll(/status: ([45]\d{2}), code: '([a-z-]+)'/g)].map((match) => `${match[2]} ${match[1]}`);
+  // Those whose status is worked out where they are written.
+  const worked = ['unknown-host 421', 'bad-input 400', 'timeout 408', 'too-large 431', 'no-route 404'].filter((each) => proxy.includes(`'${each.split(' ')[0]}'`));
+  const own = [...new Set([...written, ...worked])].sort();
+  return `# Reference: faults
+
+${from('src/base/fault.ts, src/api/problem.ts and src/proxy')}
+An expected failure says what, where and what to do. Programs get a problem document (RFC 9457, \`application/problem+json\`) with \`code\`,
+\`detail\` (what and where), \`remedy\` (what to do, or null) and \`requestId\`, which also stands in the journal. Browsers get the same as a small page.
+
+## Codes of the API
+
+${table(['code', 'status', 'means'], rows)}
+
+## Codes of the front door
+
+Where the gateway answers instead of a device or server, some refusals have words of their own:
+
+${table(['code', 'status'], own.map((each) => each.split(' ')).map(([word, status]) => [code(word!), status!]))}
+
+A failed forwarding has the code of its fault: \`unreachable\`, \`closed\` and \`protocol\` are 502, \`offline\` and \`busy\` 503 with \`Retry-After\`, \`timeout\` 504,
+\`forbidden\` (the agent's local policy) 403.
+`;
+}
+
+const faultNotes: Partial<Record<FaultCode, string>> = {
+  gone: 'was there, is used up or expired',
+  'not-found': 'there is no such thing, or nothing that you may see',
+  timeout: 'it took longer than it may',
+  'too-large': 'more bytes than a limit allows',
+  unsupported: 'this version, or the other side, does not offer it',
+  internal: 'a mistake in the gateway; its log has the request id',
+};
+
+// --- journal, audit and log
+
+interface Said {
+  readonly event: string;
+  readonly meaning: string;
+}
+
+const journalMeanings: Readonly<Record<string, string>> = {
+  'api.refused': 'the API refused somebody for want of a right, or for asking too often',
+  'caller.refused': 'a session of `postern ssh`, `connect` or `forward` was refused at its handshake',
+  'conn.refused': 'a connection was refused before HTTP: `why` and `rule` say by what',
+  'exchange.failed': 'a request was let through, and its upstream or device failed',
+  'exchange.refused': 'a request was refused; `rule` names the rule',
+  'head.refused': 'a request head could not be read, was too large or too slow',
+  'join.refused': 'somebody tried to join or renew, and might not',
+  'link.closed': 'a link ended; `why` says how',
+  'link.opened': 'an agent linked',
+  'link.refused': 'an agent\'s handshake was refused',
+  'sign-in.refused': 'a wrong login or password',
+  'stream.refused': 'a stream to a device, or from an agent, was refused',
+  'stream.reset': 'the memory budget was used up: the stream that held most and moved least was reset',
+  'tls.failed': 'a TLS handshake failed',
+};
+
+const auditMeanings: Readonly<Record<string, string>> = {
+  'agent.certificate-renewed': 'an agent renewed its certificate',
+  'agent.joined': 'an agent joined with a one-time token, and its device with it',
+  'agent.link-closed': 'somebody closed an agent\'s link',
+  'agent.locked': 'an agent was locked',
+  'agent.revoked': 'an agent was revoked for ever',
+  'agent.unlocked': 'an agent was unlocked',
+  'config.changed': 'a revision of the configuration came into force',
+  'device.added': 'a device was added behind an agent that had joined before',
+  'device.certificate-accepted': 'somebody accepted the certificate of a device\'s https port',
+  'device.certificate-forgotten': 'somebody forgot it: the next one shown is accepted',
+  'device.changed': 'name, label, serial, host, ports or Host header of a device',
+  'device.fingerprint-accepted': 'the gateway accepted the certificate that a device\'s https port showed first',
+  'device.locked': 'a device was locked',
+  'device.removed': 'a device was removed',
+  'device.unlocked': 'a device was unlocked',
+  'invite.removed': 'an invite was taken back',
+  'join-token.created': 'a join token was made',
+  'join-token.removed': 'a join token was taken back',
+  'person.invited': 'a person was invited',
+  'person.joined': 'a person used the invite',
+  'person.locked': 'a person was locked',
+  'person.password-changed': 'a person changed the password',
+  'person.removed': 'a person was removed',
+  'person.rights-changed': 'a person\'s rights were replaced',
+  'person.set-up': 'the first person used the setup address',
+  'person.unlocked': 'a person was unlocked',
+  'sign-in.ended': 'a sign-in ended: signed out, revoked, or with its person',
+  'sign-in.opened': 'somebody signed in',
+  'sign-in.refused': 'a wrong password for a login that exists',
+  'token.created': 'an access token was made',
+  'token.revoked': 'an access token was revoked',
+  'visit.closed': 'a visit ended: how long, how many bytes, why',
+  'visit.cut': 'somebody ended another\'s visit',
+  'visit.opened': 'a visit began, written before its first byte flowed',
+};
+
+function sourcesUnder(dir: string): { path: string; text: string }[] {
+  return readdirSync(join(root, dir), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts') && statSync(join(root, dir, name)).isFile())
+    .sort()
+    .map((name) => ({ path: join(dir, name), text: source(join(dir, name)) }));
+}
+
+/** Events that the code has, each with its sentence; fails when one of the two lists has more than the other. */
+function said(what: string, found: Iterable<string>, told: Readonly<Record<string, string>>): Said[] {
+  const events = [...new Set(found)].sort();
+  const silent = events.filter((event) => told[event] === undefined);
+  const stale = Object.keys(told).filter((event) => !events.includes(event));
+  if (silent.length > 0 || stale.length > 0) throw new Error(`scripts/reference.ts and the ${what} differ: without a sentence ${silent.join(', ') || 'none'}; no longer there ${stale.join(', ') || 'none'}`);
+  return events.map((event) => ({ event, meaning: told[event]! }));
+}
+
+function journalReference(): string {
+  const files = sourcesUnder('src');
+  const journal = said('journal', files.flatMap(({ text }) => [...text.matchAll(/journal\.note\('([a-z.-]+)'/g)].map((match) => match[1]!)), journalMeanings);
+  const audited = /(?:what: |auditOf\([^\n]*?|\? |: |const what = [^\n]*?)'((?:agent|config|device|invite|join-token|person|sign-in|token|visit)\.[a-z-]+)'/g;
+  const calls = files.filter(({ path }) => /^src\/(?:admin|app\/gateway|proxy\/visits|store\/records|tunnel\/join|model\/change-config)/.test(path));
+  const lines = calls.flatMap(({ text }) => text.split('\n').filter((line) => !/\blog\.|journal\.note|(?:===|!==) '/.test(line) || /auditOf\(|operations\./.test(line)));
+  const audit = said('audit', [...lines.flatMap((line) => [...line.matchAll(audited)].map((match) => match[1]!)), ...[...source('src/admin/agents.ts').matchAll(/'(agent\.(?:locked|unlocked|revoked))'/g)].map((match) => match[1]!)], auditMeanings);
+  const logged = [...new Set(files.flatMap(({ text }) => [...text.matchAll(/\blog\.(info|warn|error)\('([a-z.-]+)'/g)].map((match) => `${match[2]} ${match[1]}`)))].sort();
+  return `# Reference: journal, audit and log
+
+${from('src')}
+Three records with three purposes. All hold names, sizes and verdicts; none holds bodies, credentials or query values.
+
+- **Journal**: what traffic did. In memory, ${limits.journalLinesMax.toLocaleString('en')} lines; the oldest go and are counted. \`postern journal --event exchange.refused\`
+- **Audit**: what people did, and every visit. In the store, each line with the hash of the one before. \`postern audit\`, \`postern audit verify\`
+- **Log**: what the gateway itself does, for its operator. Standard error, one JSON object a line (at a terminal in plain words). \`--log debug|info|warn|error\`
+
+## Events of the journal
+
+${table(['event', 'when'], journal.map(({ event, meaning }) => [code(event), meaning]))}
+
+## Events of the audit
+
+${table(['event', 'when'], audit.map(({ event, meaning }) => [code(event), meaning]))}
+
+A line's hash is the SHA-256 of its canonical JSON, in which the hash of the line before stands. \`src/model/audit.ts\` says how that is written. Once a day the
+head of the chain goes to the log (\`audit.head\`): a copy of the log on another machine proves that no line was rewritten.
+
+## Events of the log
+
+At the level \`debug\` there are more; these are the ones to watch for. Those of an agent come from its own process.
+
+${table(['event', 'level'], logged.map((each) => each.split(' ')).map(([event, level]) => [code(event!), level!]))}
+`;
+}
+
+// --- metrics
+
+async function metricsReference(): Promise<string> {
+  const zero = () => 0;
+  const metrics = buildMetrics(
+    { counts: newTrafficCounts(), links: zero, streams: zero, visits: zero, linkBytes: () => ({ in: 0, out: 0 }), upstreamsIdle: zero, budgetHeld: zero, journalDropped: zero, devices: () => ({ all: 0, online: 0 }), revision: zero },
+    'x',
+  );
+  const text = await metrics.text();
+  const kinds = new Map([...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map((match) => [match[1]!, match[2]!]));
+  const rows = [...text.matchAll(/^# HELP (\S+) (.+)$/gm)].map((match) => [code(match[1]!), kinds.get(match[1]!) ?? '', match[2]!]);
+  const isOurs = ([name = '']: readonly string[]) => !/^`postern_(?:process|nodejs)_/.test(name);
+  return `# Reference: metrics
+
+${from('src/app/metrics.ts')}
+\`GET /metrics\` on the gateway's name, in Prometheus' text format. From this machine under a loopback name it needs nothing; from elsewhere
+\`Authorization: Bearer TOKEN\` of somebody who may see the gateway. Counters begin at 0 with the process.
+
+${table(['metric', 'kind', 'meaning'], rows.filter(isOurs))}
+
+Beside these stand the runtime's own, under \`postern_process_\` and \`postern_nodejs_\`: CPU, memory, file descriptors, event loop lag, garbage collection.
+`;
+}
+
+// --- API
+
+const tags: readonly (readonly [string, RegExp])[] = [
+  ['First run and signing in', /^\/(?:setup|sign-in|me|sign-ins|tokens|cli-logins)(?:\/|$)/],
+  ['People', /^\/(?:people|invites|customers|sites)(?:\/|$)/],
+  ['Devices and agents', /^\/(?:devices|agents|join-tokens|hand-over)(?:\/|$)/],
+  ['What runs and what happened', /^\/(?:visits|audit|journal|events)(?:\/|$)/],
+  ['The gateway', /^\/(?:config|explain|status|doctor|openapi\.json)(?:\/|$)/],
+];
+
+function apiReference(): string {
+  const names = Object.keys(contract) as RouteName[];
+  const fieldsOf = (shape: z.ZodType | undefined): string => {
+    const { properties = {}, required = [] } = shape ? (z.toJSONSchema(shape, { io: 'input', unrepresentable: 'any' }) as JsonSchema) : {};
+    return Object.keys(properties).map((key) => (required.includes(key) ? key : `${key}?`)).join(', ');
+  };
+  const placed = new Set<RouteName>();
+  const parts = tags.map(([title, matches]) => {
+    const rows = names.filter((name) => matches.test(contract[name].path)).map((name) => {
+      placed.add(name);
+      const { method, path, needs, summary, query, body }: (typeof contract)[RouteName] & Shapes = contract[name];
+      const takes = [query ? `query: ${fieldsOf(query)}` : '', body ? `body: ${fieldsOf(body) || 'a document'}` : ''].filter(Boolean).join('; ');
+      return [code(`${method} ${path}`), needs === 'none' ? 'anyone' : needs === 'person' ? 'a person' : '', summary, takes];
+    });
+    return `## ${title}\n\n${table(['request', 'who', 'does', 'takes (? may be left out)'], rows)}\n`;
+  });
+  const left = names.filter((name) => !placed.has(name));
+  if (left.length > 0) throw new Error(`scripts/reference.ts has no heading for ${left.join(', ')}`);
+  return `# Reference: API
+
+${from('src/api/contract.ts')}
+Under \`${apiRoot}\` on the gateway's name. The whole contract with every shape is an OpenAPI 3.1 document: \`GET ${apiRoot}/openapi.json\`, which needs no sign-in.
+Console and command line use this API and nothing else.
+
+- **Who**: an empty cell means a sign-in or an access token (\`Authorization: Bearer TOKEN\`); *a person* means a sign-in, no token. What may be done with a thing is decided by [rights](../concepts.md#rights).
+- **Times** are milliseconds since 1970; lengths of time milliseconds; sizes bytes.
+- **Lists** come in pages: give \`next\` of an answer as \`cursor\` of the next question. Unknown fields are refused.
+- **Refusals** are problem documents: see [faults](faults.md).
+- **Writes, event streams and WebSockets** that a cookie authenticates are taken from the console's own origin alone.
+
+${parts.join('\n')}`;
+}
+
+/** Every page by its path from the root. */
+export async function buildReference(): Promise<ReadonlyMap<string, string>> {
+  return new Map([
+    ['docs/reference/config.md', configReference()],
+    ['docs/reference/cli.md', await cliReference()],
+    ['docs/reference/limits.md', limitsReference()],
+    ['docs/reference/faults.md', faultsReference()],
+    ['docs/reference/journal.md', journalReference()],
+    ['docs/reference/metrics.md', await metricsReference()],
+    ['docs/reference/api.md', apiReference()],
+  ]);
+}
+
+if (import.meta.main) {
+  const isCheck = process.argv.includes('--check');
+  for (const [path, text] of await buildReference()) {
+    const before = statSync(join(root, path), { throwIfNoEntry: false }) ? source(path) : '';
+    if (before === text) continue;
+    process.stdout.write(`${isCheck ? 'no longer fits the code' : 'written'}: ${path}\n`);
+    if (isCheck) process.exitCode = 1;
+    else writeFileSync(join(root, path), text);
+  }
+}
