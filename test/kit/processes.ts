@@ -251,7 +251,9 @@ export interface ServedDevice {
   readonly agent: Started;
   /** `<label>.localhost:<http port>` */
   readonly host: string;
-  /** Starts the agent again from its state folder and waits for its link. */
+  /** What every start of it said. */
+  said(): string;
+  /** Starts the agent again from its state folder, with a line for every stream, and waits for its link. */
   restart(): Promise<Started>;
   view(): Promise<DeviceView>;
 }
@@ -270,6 +272,9 @@ export interface Served {
   readonly caFile: string;
   /** A token of the owner. */
   readonly token: string;
+  /** What may be found nowhere after it was used: the setup code, and the owner's cookie line. */
+  readonly setupCode: string;
+  readonly cookie: string;
   /** The gateway's process now. */
   readonly process: Started;
   /** What every start of it said, on standard error: the log. */
@@ -334,6 +339,8 @@ export async function startServe(processes: Processes, options: { readonly logLe
   const caFile = join(dataDir, 'ca.pem');
   const served: Served = {
     httpPort, httpsPort, dataDir, caFile, token, restart, asPerson,
+    setupCode: code,
+    cookie: made.cookie!,
     get process() {
       return runs.at(-1)!;
     },
@@ -370,6 +377,7 @@ async function addDevice(processes: Processes, served: Served, given: ServedDevi
   writeFileSync(policyFile, given.policy ?? given.ports.map((each) => `reach tcp 127.0.0.1 ${each.number}\n`).join(''));
   const address = `https://127.0.0.1:${served.httpsPort}`;
   let agent = processes.start(postern, ['join', address, '--token-file', '-', '--state', stateDir, '--name', `agent of ${given.name}`]);
+  const runs = [agent];
   agent.stdin.end(`${secret}\n`);
   await agent.says(/link\.opened/);
   const device = await until(`${given.name} to be online`, async () => (await served.ask<Page<DeviceView>>('GET', '/devices')).items.find((each) => each.name === given.name && each.online));
@@ -385,9 +393,11 @@ async function addDevice(processes: Processes, served: Served, given: ServedDevi
     },
     async restart() {
       agent = processes.start(postern, ['agent', '--state', stateDir, '--address', address, '--verbose']);
+      runs.push(agent);
       await agent.says(/link\.opened/);
       return agent;
     },
+    said: () => runs.map(({ stdout, stderr }) => stdout + stderr).join(''),
     view: () => served.ask('GET', `/devices/${device.id}`),
   };
 }
