@@ -83,7 +83,7 @@ export const portView = z.object({
 });
 export type PortView = z.infer<typeof portView>;
 
-export const linkView = z.object({ from: z.string(), since: time, rttMs: z.number().nullable(), streams: count, bytesIn: count, bytesOut: count, version: z.string(), can: z.array(z.string()) });
+export const linkView = z.object({ from: z.string(), since: time, rttMs: z.number().nullable(), streams: count, bytesIn: count.meta({ description: 'from the agent' }), bytesOut: count.meta({ description: 'to the agent' }), version: z.string(), can: z.array(z.string()) });
 export type LinkView = z.infer<typeof linkView>;
 
 const presence = {
