@@ -267,6 +267,9 @@ if (import.meta.main) {
   const device = await startSampleDevice({ port: Number(values.port), host: values.host });
   process.stdout.write(`sample device on http://${values.host}:${device.port}/\n`);
   // Started with a channel, it ends with whoever started it.
-  if (process.channel) process.once('disconnect', () => void device.close());
+  if (process.channel) {
+    process.once('disconnect', () => void device.close());
+    process.channel.unref();
+  }
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void device.close());
 }

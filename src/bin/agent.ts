@@ -32,7 +32,10 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   const { values, positionals } = parseOptions(args);
   if (positionals.length > 0) throw usageFault(`agent takes no argument "${positionals[0]}"`);
   // Started with a channel, we belong to whoever holds its other end, and end when that is gone, however it went.
-  if (process.channel) process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+  if (process.channel) {
+    process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+    process.channel.unref();
+  }
   await runAgent({
     stateDir: values.state ?? defaultStateDir(),
     clock: realClock,
