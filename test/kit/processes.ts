@@ -315,12 +315,12 @@ function ask(port: number, method: string, path: string, headers: Record<string,
 }
 
 /** `postern serve` with an owner. */
-export async function startServe(processes: Processes, options: { readonly logLevel?: 'debug' | 'info'; readonly password?: string; /** Of the data folder: a second gateway needs another. */ readonly name?: string } = {}): Promise<Served> {
+export async function startServe(processes: Processes, options: { readonly logLevel?: 'debug' | 'info'; readonly password?: string; /** Of the data folder: a second gateway needs another. */ readonly name?: string; /** More options of `postern serve`. */ readonly args?: readonly string[] } = {}): Promise<Served> {
   const dataDir = join(processes.folder, options.name ?? 'data');
   const [httpPort, httpsPort] = [await freePort(), await freePort()];
   const runs: Started[] = [];
   const restart = async () => {
-    const started = processes.start(postern, ['serve', '--data', dataDir, '--http', String(httpPort), '--https', String(httpsPort), '--log', options.logLevel ?? 'info']);
+    const started = processes.start(postern, ['serve', '--data', dataDir, '--http', String(httpPort), '--https', String(httpsPort), '--log', options.logLevel ?? 'info', ...(options.args ?? [])]);
     runs.push(started);
     await started.says(/Postern is ready/, 30_000);
     return started;

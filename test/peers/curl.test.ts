@@ -4,8 +4,10 @@ import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { StatusView } from '#api/shapes.ts';
+import { until } from '#kit/gateway.ts';
 import { findPeers, startEcho, type Echoed } from '#kit/peers.ts';
-import { hashOf, openProcesses, randomFile, startServe } from '#kit/processes.ts';
+import { hashOf, openProcesses, postern, randomFile, startServe } from '#kit/processes.ts';
 
 const peers = findPeers(['curl']);
 
@@ -86,6 +88,21 @@ test('curl through a device\'s host', { skip: peers.skip, timeout: 180_000 }, as
     assert.equal(conns, 2);
   });
 
+  await t.test('a reader that is slow holds nothing back but itself', async () => {
+    const bytes = 300_000_000;
+    const slow = processes.start(peers.path('curl'), ['-sS', ...auth, '--limit-rate', '2M', '-o', '/dev/null', `${base}/bytes/${bytes}`]);
+    const heldMax = 32 * 1024 * 1024;
+    for (let i = 0; i < 20; i++) {
+      assert.equal((await echoed([`${base}/beside/${i}`])).url, `/beside/${i}`);
+      const { memory } = await gateway.ask<StatusView>('GET', '/status');
+      assert.ok(memory.heldBytes < heldMax, `${memory.heldBytes} bytes held`);
+    }
+    const { rssBytes } = (await gateway.ask<StatusView>('GET', '/status')).memory;
+    assert.ok(rssBytes < 400 * 1024 * 1024, `the gateway's memory: ${rssBytes}`);
+    await slow.stop();
+    await until('the rest to be let go', async () => (await gateway.ask<StatusView>('GET', '/status')).memory.heldBytes === 0);
+  });
+
   await t.test('what the device sees, and what it does not', async () => {
     const { headers } = await echoed(['-H', 'Authorization: Basic ZGV2aWNl', '-H', 'X-Forwarded-For: 203.0.113.9', '-H', 'Forwarded: for=203.0.113.9', '-H', 'Connection: x-private', '-H', 'X-Private: 1', '-H', 'Cookie: mine=1', `${base}/seen`]);
     assert.equal(headers['host'], `127.0.0.1:${echo.port}`);
@@ -146,5 +163,42 @@ test('curl through a device\'s host', { skip: peers.skip, timeout: 180_000 }, as
     const mine = await run(['-H', `Postern-Token: ${secret}`, `http://${other.host}/mine`]);
     assert.equal((JSON.parse(mine.stdout) as Echoed).url, '/mine');
     assert.equal(echo.seen.length, before + 1, 'nothing of what was refused reached a device');
+  });
+});
+
+test('curl on a gateway with a domain of its own, its devices under another', { skip: peers.skip, timeout: 120_000 }, async (t) => {
+  await using processes = openProcesses();
+  await using echo = await startEcho();
+  const gateway = await startServe(processes, { args: ['--domain', 'gw.example.test', '--device-domain', 'devices.example.test'] });
+  const device = await gateway.addDevice({ name: 'meter', ports: [{ number: echo.port, kind: 'http' }] });
+  const { httpPort, httpsPort } = gateway;
+  const curl = (args: readonly string[]) => processes.run(peers.path('curl'), ['-sS', '--max-time', '30', '--resolve', `*:${httpPort}:127.0.0.1`, '--resolve', `*:${httpsPort}:127.0.0.1`, ...args]);
+  const caFile = join(processes.folder, 'ca.pem');
+
+  await t.test('plain HTTP hands out the CA and sends everything else to HTTPS', async () => {
+    const got = await curl(['-o', caFile, '-w', '%{http_code}', `http://gw.example.test:${httpPort}/ca`]);
+    assert.equal(got.stdout, '200');
+    // Over loopback, where tests may come from, plain HTTP is served; what others get is told by explain.
+    for (const name of ['gw.example.test', 'meter.devices.example.test']) {
+      const told = await processes.run(postern, ['explain', `http://${name}:${httpPort}/a/b?c=d`, '--from', '198.51.100.7'], { env: gateway.env });
+      assert.match(told.stdout, /redirect[^]*308|308[^]*redirect/i, told.stdout + told.stderr);
+    }
+  });
+
+  await t.test('over TLS every name has a certificate that the CA vouches for', async () => {
+    const listed = await curl(['--cacert', caFile, '-H', `Authorization: Bearer ${gateway.token}`, `https://gw.example.test:${httpsPort}/api/v1/devices`]);
+    assert.equal((JSON.parse(listed.stdout) as { items: { url: string }[] }).items[0]?.url, `https://meter.devices.example.test:${httpsPort}/`, listed.stderr);
+    const got = await curl(['--cacert', caFile, '-H', `Postern-Token: ${gateway.token}`, `https://meter.devices.example.test:${httpsPort}/x`, `https://${device.label}--${echo.port}.devices.example.test:${httpsPort}/y`]);
+    assert.equal(got.code, 0, got.stderr);
+    assert.deepEqual(echo.seen.map(({ url }) => url), ['/x', '/y']);
+    assert.equal(echo.seen[0]!.headers['x-forwarded-proto'], 'https');
+  });
+
+  await t.test('names that mean nothing here', async () => {
+    for (const [name, status] of [['meter.gw.example.test', '421'], ['other.example.test', '421'], ['devices.example.test', '421']] as const) {
+      const got = await curl(['-k', '-H', `Postern-Token: ${gateway.token}`, '-o', '/dev/null', '-w', '%{http_code}', `https://${name}:${httpsPort}/`]);
+      assert.equal(got.stdout, status, name);
+    }
+    assert.equal(echo.seen.length, 2);
   });
 });
