@@ -1,0 +1,36 @@
+// Data folders that finished versions left behind open with this one, with everything in them.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { finishesCleanly, request, startGateway, temporaryFolder } from '../kit/gateway.ts';
+
+const upgrades = join(import.meta.dirname, '..', 'upgrade');
+const archives = readdirSync(upgrades).filter((name) => name.endsWith('.tgz'));
+assert.ok(archives.length > 0);
+
+for (const archive of archives) {
+  test(`the data folder of ${archive.replace('.tgz', '')} opens`, async () => {
+    using folder = temporaryFolder();
+    execFileSync('tar', ['-xzf', join(upgrades, archive), '-C', folder.path]);
+    await using gateway = await startGateway({ dataDir: join(folder.path, 'data') });
+    assert.equal(gateway.setupAddress(), null, 'there is an owner');
+    const signedIn = await gateway.api('POST', '/sign-in', { body: { login: 'owner', password: 'correct horse battery staple' } });
+    assert.equal(signedIn.status, 200, signedIn.text);
+    const cookie = String(signedIn.headers['set-cookie']).split(';', 1)[0]!;
+    const devices = (await gateway.api('GET', '/devices', { cookie })).json['items'] as { label: string; name: string }[];
+    assert.deepEqual(devices.map(({ label, name }) => ({ label, name })), [{ label: 'front-desk', name: 'Printer 1' }]);
+    const verified = await gateway.api('POST', '/audit/verify', { cookie });
+    assert.equal(verified.json['brokenAt'], null, verified.text);
+    assert.ok((verified.json['lines'] as number) > 8);
+    const visits = (await gateway.api('GET', '/visits', { cookie })).json['items'] as { requests: number; closedAt: number | null }[];
+    assert.ok(visits.some((visit) => visit.requests > 0 && visit.closedAt !== null));
+    const config = (await gateway.api('GET', '/config', { cookie })).json['config'] as { routes: { name: string }[] };
+    assert.equal(config.routes[0]?.name, 'shop');
+    // The former label still leads to the new one, for whoever is signed in there.
+    const old = await request(gateway.ports.http, { headers: { host: `printer-1.localhost:${gateway.ports.http}`, accept: 'text/html' } });
+    assert.equal(old.status, 303);
+    await finishesCleanly(gateway);
+  });
+}
