@@ -49,6 +49,8 @@ export interface Processes {
   start(command: string, args: readonly string[], options?: StartOptions): Started;
   /** Starts it and waits for its end; past the time it is killed and the test fails. */
   run(command: string, args: readonly string[], options?: StartOptions & { readonly input?: string | Buffer; readonly timeoutMs?: number }): Promise<Finished>;
+  /** Command lines of running processes that name the folder, children of children too. */
+  list(): string[];
   /** For what else is to end with the set, last opened first. */
   defer(close: () => Promise<void> | void): void;
   [Symbol.asyncDispose](): Promise<void>;
@@ -184,6 +186,7 @@ export function openProcesses(): Processes {
       assert.ok(!isLate, `${command} ${args.join(' ')} did not end within ${timeoutMs / 1000} s\n${started.stdout.slice(-2_000)}\n${started.stderr.slice(-2_000)}`);
       return { ...ended, stdout: started.stdout, stderr: started.stderr };
     },
+    list: () => processesNaming(folder.path),
     defer: (close) => void closers.push(close),
     async [Symbol.asyncDispose]() {
       for (const close of closers.reverse()) await close();

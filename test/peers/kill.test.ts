@@ -5,7 +5,7 @@ import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { AuditLineView, JoinTokenView, JournalLineView, VisitView } from '#api/shapes.ts';
+import type { AuditLineView, DeviceView, JoinTokenView, JournalLineView, VisitView } from '#api/shapes.ts';
 import { until } from '#kit/gateway.ts';
 import { findPeers } from '#kit/peers.ts';
 import { openProcesses, postern, startServe, type Page, type Processes, type Served, type Started } from '#kit/processes.ts';
@@ -236,4 +236,31 @@ test('one identity on two machines: one stays, the other is refused and told', {
   assert.equal((await again.client.ended).code, 0, 'the one that stays serves');
   await new Promise((resolve) => setTimeout(resolve, 3_000));
   assert.equal(linkCount(device.agent) + linkCount(twin), count, 'and they fight no more');
+});
+
+test('the demo site: ends with its gateway however that ends, and is taken up again', { skip: peers.skip, timeout: 120_000 }, async () => {
+  await using processes = openProcesses();
+  const gateway = await startServe(processes, { args: ['--demo'] });
+  const [demo] = (await gateway.ask<Page<DeviceView>>('GET', '/devices')).items;
+  assert.equal(demo?.online, true);
+  const page = () => processes.run(peers.path('curl'), ['-sS', '-H', `Postern-Token: ${gateway.token}`, '-w', '\n%{http_code}', `http://demo.localhost:${gateway.httpPort}/status.json`]);
+  assert.match((await page()).stdout, /\n200$/);
+  const demoProcesses = () => processes.list().filter((line) => line.includes('demo-agent')).length;
+  assert.equal(demoProcesses(), 1);
+  gateway.process.kill('SIGKILL');
+  await until('the demo\'s agent to be gone', () => demoProcesses() === 0);
+  await gateway.restart();
+  assert.match((await page()).stdout, /\n200$/, 'the same device at its new port');
+  assert.equal((await gateway.ask<Page<DeviceView>>('GET', '/devices')).items.length, 1);
+
+  // A second one on the same folder, or on the same ports, says so and leaves the first alone.
+  const sameFolder = await processes.run(postern, ['serve', '--data', gateway.dataDir, '--http', '0', '--https', '0']);
+  assert.notEqual(sameFolder.code, 0);
+  assert.match(sameFolder.stderr, /in use|another|already/i);
+  const samePorts = await processes.run(postern, ['serve', '--data', join(processes.folder, 'second'), '--http', String(gateway.httpPort), '--https', String(gateway.httpsPort)]);
+  assert.notEqual(samePorts.code, 0);
+  assert.match(samePorts.stderr, new RegExp(`${gateway.httpPort}|${gateway.httpsPort}`));
+  assert.match((await page()).stdout, /\n200$/);
+  assert.deepEqual(await gateway.process.stop('SIGINT'), { code: 0, signal: null });
+  assert.equal(demoProcesses(), 0);
 });
