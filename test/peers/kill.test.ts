@@ -167,6 +167,10 @@ test('SIGTERM of the gateway drains: what runs may finish, agents are told and c
   const gateway = await startServe(processes);
   const holding = await startHolding(processes);
   const device = await gateway.addDevice({ name: 'device', ports: [{ number: holding.port, kind: 'http' }] });
+  const forward = processes.start(postern, ['forward', 'device', String(holding.port)], { env: gateway.env });
+  const local = Number((await forward.says(/^127\.0\.0\.1:(\d+)$/m))[1]);
+  const through = () => processes.run(peers.path('curl'), ['-sS', '--max-time', '3', '-r', '0-99', '-w', '%{http_code}', '-o', '/dev/null', `http://127.0.0.1:${local}/length/0`]);
+  assert.match((await through()).stdout, /200/);
   const finishing = await holding.start(gateway, device.host, 'length');
   const endless = await holding.start(gateway, device.host, 'chunked');
   gateway.process.kill('SIGTERM');
@@ -180,8 +184,10 @@ test('SIGTERM of the gateway drains: what runs may finish, agents are told and c
   const before = linkCount(device.agent);
   await gateway.restart();
   await until('the agent to be back', () => linkCount(device.agent) > before, 45_000);
-  const visits = (await gateway.ask<Page<VisitView>>('GET', '/visits?limit=50')).items;
+  const visits = (await gateway.ask<Page<VisitView>>('GET', '/visits?limit=50')).items.filter((visit) => visit.kind === 'http');
   assert.deepEqual(visits.map((visit) => visit.why).filter((why) => !/went down/.test(why ?? '')), [], 'its visits were closed in order');
+  assert.match((await through()).stdout, /200/, 'postern forward dials again when it is needed');
+  assert.equal((await forward.stop()).code, 0);
   assert.equal((await gateway.ask<{ brokenAt: number | null }>('POST', '/audit/verify')).brokenAt, null);
 });
 

@@ -4,9 +4,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { AuditLineView, DeviceView } from '#api/shapes.ts';
-import { until } from '#kit/gateway.ts';
+import { exchangeRaw, root, until } from '#kit/gateway.ts';
 import { findPeers, startEcho } from '#kit/peers.ts';
 import { freePort, hashOf, openProcesses, postern, randomFile, startServe, type Page, type Processes, type Started } from '#kit/processes.ts';
+import { encodeFrame, Opcode } from '#wire/websocket.ts';
 
 const peers = findPeers(['nginx', 'curl', 'openssl']);
 
@@ -23,7 +24,7 @@ interface Nginx {
 const bigBytes = 50_000_000;
 
 /** With a configuration, a site and temporary folders of its own; the user who runs the tests is its worker. */
-async function prepareNginx(processes: Processes, echoPort: number): Promise<Nginx> {
+async function prepareNginx(processes: Processes, echoPort: number, samplePort: number): Promise<Nginx> {
   const folder = join(processes.folder, 'nginx');
   const site = join(folder, 'site');
   mkdirSync(join(folder, 'temp'), { recursive: true });
@@ -55,6 +56,10 @@ ${temp}
     ssl_certificate_key ${join(folder, 'key.pem')};
     root ${site};
     location /echo/ { proxy_pass http://127.0.0.1:${echoPort}; proxy_http_version 1.1; proxy_set_header X-Seen-Host $http_host; }
+    location /device/ {
+      proxy_pass http://127.0.0.1:${samplePort}/; proxy_http_version 1.1; proxy_buffering off;
+      proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $http_connection;
+    }
     location /conn { return 200 "$connection $connection_requests\\n"; }
     location /old { return 302 http://$http_host/index.html; }
     location /slash-missing { return 301 /log.txt; }
@@ -83,7 +88,9 @@ test('nginx as a device and as a server behind a route', { skip: peers.skip, tim
   await using processes = openProcesses();
   await using echo = await startEcho();
   const gateway = await startServe(processes);
-  const nginx = await prepareNginx(processes, echo.port);
+  const sample = processes.start(process.execPath, ['--disable-warning=ExperimentalWarning', join(root, 'examples', 'sample-device', 'device.ts'), '--port', '0'], { cwd: root });
+  const samplePort = Number((await sample.says(/http:\/\/127\.0\.0\.1:(\d+)/))[1]);
+  const nginx = await prepareNginx(processes, echo.port, samplePort);
   const firstPrint = await nginx.makeCertificate();
   let running = await nginx.start();
   const device = await gateway.addDevice({ name: 'press', ports: [{ number: nginx.port, kind: 'http', name: 'web' }, { number: nginx.tlsPort, kind: 'https', name: 'secure' }] });
@@ -158,6 +165,25 @@ test('nginx as a device and as a server behind a route', { skip: peers.skip, tim
     const counts: number[] = [];
     for (let i = 0; i < 3; i++) counts.push(Number((await curl([`${base}/conn`])).stdout.split(' ')[1]));
     assert.ok(counts[2]! > 1, `requests on nginx's connection: ${counts.join(', ')}`);
+  });
+
+  await t.test('live readings arrive as they are made, over http and over https', async () => {
+    for (const host of [device.host, `${device.label}--${nginx.tlsPort}.localhost:${gateway.httpPort}`]) {
+      const events = processes.start(peers.path('curl'), ['-sSN', '-H', `Postern-Token: ${gateway.token}`, `http://${host}/device/events`]);
+      await events.says(/event: history[^]*event: reading[^]*event: reading/);
+      await events.stop();
+    }
+  });
+
+  await t.test('a WebSocket over the device\'s https', async () => {
+    const text = 'through TLS and nginx';
+    const host = `${device.label}--${nginx.tlsPort}.localhost:${gateway.httpPort}`;
+    const got = await exchangeRaw(
+      gateway.httpPort,
+      [`GET /device/echo HTTP/1.1\r\nHost: ${host}\r\nPostern-Token: ${gateway.token}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`, encodeFrame(Opcode.text, Buffer.from(text), 0)],
+      { enough: (all) => all.includes(text) },
+    );
+    assert.match(got, /^HTTP\/1\.1 101 [^]*through TLS and nginx$/);
   });
 
   await t.test('https: the first certificate is accepted and remembered, another refused until a person accepts it', async () => {
