@@ -1,7 +1,6 @@
 // Our cookie on the gateway's own name, and who may have it.
+import { withoutBlanks } from '#base/blanks.ts';
 import { signInCookie } from '#model/credentials.ts';
-
-const blanksOff = (text: string) => text.replace(/^[ \t]+|[ \t]+$/g, '');
 
 /**
  * The cookie's value; when it came twice (RFC 6265 §5.4 sends the older first) none is taken: one of them was planted. Only space
@@ -12,9 +11,9 @@ export function readSignInCookie(header: string | null | undefined): string | nu
   let found: string | null = null;
   for (const part of header.split(';')) {
     const at = part.indexOf('=');
-    if (at < 0 || blanksOff(part.slice(0, at)) !== signInCookie) continue;
+    if (at < 0 || withoutBlanks(part.slice(0, at)) !== signInCookie) continue;
     if (found !== null) return null;
-    found = blanksOff(part.slice(at + 1));
+    found = withoutBlanks(part.slice(at + 1));
   }
   return found === '' ? null : found;
 }

@@ -39,3 +39,8 @@ test('none of ours goes on to a device, however it is spelled', () => {
   assert.equal(withoutOurCookies(`a=1; ${hostCookieName}=x; __HOST-POSTERN=y; __secure-postern-z=1; b=2; ${askedCookieName}=3`), 'a=1; b=2');
   assert.equal(withoutOurCookies(`${hostCookieName}=x`), null);
 });
+
+test('a cookie line made of blanks costs no more than its length', () => {
+  const value = `a${' '.repeat(2_000_000)}b`;
+  assert.equal(findHostCookie(`${hostCookieName}=${value} `), value);
+});

@@ -1,6 +1,7 @@
 // The cookie on a device's host. It says which sign-in a browser has there and cannot be made without the gateway's key, so nothing
 // about it is stored: a sign-in that ends takes all of them with it. Bound to one host: a device cannot use it on another.
 import { createHmac } from 'node:crypto';
+import { withoutBlanks } from '#base/blanks.ts';
 import { sameText } from '#base/secret.ts';
 import type { Id } from '#base/ids.ts';
 
@@ -40,7 +41,7 @@ export function findHostCookie(cookieLine: string, name = hostCookieName): strin
     if (before < 0 || cookieLine[before] === ';') {
       if (found !== undefined) return null;
       const end = cookieLine.indexOf(';', at);
-      found = cookieLine.slice(at + name.length + 1, end < 0 ? undefined : end).replace(/[ \t]+$/, '');
+      found = withoutBlanks(cookieLine.slice(at + name.length + 1, end < 0 ? undefined : end));
     }
     at = cookieLine.indexOf(`${name}=`, at + 1);
   }

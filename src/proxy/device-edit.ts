@@ -1,4 +1,5 @@
 // How heads change between a device's public name and the device itself, both ways. Pure.
+import { withoutBlanks } from '#base/blanks.ts';
 import { withoutOurCookies } from '#model/host-cookie.ts';
 import type { DevicePort } from '#model/rows.ts';
 import { is, type HeadEdit } from '#wire/http1.ts';
@@ -52,15 +53,24 @@ export function translateAddress(value: string, names: DeviceNames): string {
   return value;
 }
 
+/** `5; url='…'`. In steps: one pattern for the whole value can be made to try every way to cut a run of blanks, which takes hours. */
+function translateRefresh(value: string, names: DeviceNames): string {
+  const before = /^\s*\d+\s*;\s*url\s*=\s*/i.exec(value)?.[0].length;
+  if (before === undefined) return value;
+  const from = value[before] === '"' || value[before] === "'" ? before + 1 : before;
+  const quote = value.slice(from).search(/['"]/);
+  const to = quote < 0 ? value.length : from + quote;
+  if (withoutBlanks(value.slice(to + 1)) !== '') return value;
+  return value.slice(0, from) + translateAddress(value.slice(from, to), names) + value.slice(to);
+}
+
 function answerValue(name: string, value: string, names: DeviceNames): string | null {
   switch (name) {
     case 'location':
     case 'content-location':
       return translateAddress(value, names);
-    case 'refresh': {
-      const match = /^(\s*\d+\s*;\s*url\s*=\s*['"]?)([^'"]*)(['"]?\s*)$/i.exec(value);
-      return match ? match[1]! + translateAddress(match[2]!, names) + match[3]! : value;
-    }
+    case 'refresh':
+      return translateRefresh(value, names);
     case 'set-cookie':
       return translateSetCookie(value, names.publicSecure);
     default:

@@ -1,4 +1,5 @@
 // HTTP/1.1 bodies (RFC 9112 §6, §7): where they end. Pieces are handed on as they arrive, never copied, never collected.
+import { withoutBlanks } from '#base/blanks.ts';
 import { latin1Of } from '#base/bytes.ts';
 import { Fault } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
@@ -187,7 +188,7 @@ export function encodeTrailers(trailers: string): string {
     const name = nameOf(line.slice(0, colon));
     // A name that means something to a proxy means nothing good here.
     if (name === undefined || name.flags !== 0 || NEVER_TRAILERS.has(name.lower)) continue;
-    out += `${line.slice(0, colon)}: ${line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, '')}\r\n`;
+    out += `${line.slice(0, colon)}: ${withoutBlanks(line.slice(colon + 1))}\r\n`;
   }
   return out;
 }

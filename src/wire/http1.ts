@@ -1,5 +1,6 @@
 // HTTP/1.1 message heads (RFC 9112): reading them strictly, deciding how the body is framed, writing them anew.
 // A head is handled as one latin1 string and searched with indexOf; nothing of it is ever forwarded without having been checked.
+import { withoutBlanks } from '#base/blanks.ts';
 
 /** What we know of a field name, looked up once per spelling. Flags say what the name means to a proxy. */
 export interface FieldName {
@@ -255,9 +256,6 @@ function valuesFlagged(read: FieldsRead, flag: number): string[] {
 
 const PROTECTED = new Set(['host', 'content-length', 'transfer-encoding', 'authorization', 'cookie', 'set-cookie', 'content-type', 'content-encoding', 'location', 'date', 'origin', 'sec-websocket-key', 'sec-websocket-accept']);
 
-// `trim` takes more than space and tab, and what it takes here a peer would see (RFC 9110 §5.6.3).
-const OWS = /^[ \t]+|[ \t]+$/g;
-
 interface ConnectionRead {
   close: boolean;
   keepAlive: boolean;
@@ -271,7 +269,7 @@ function readConnection(read: FieldsRead): ConnectionRead {
   if (!(read.allFlags & is.connection)) return result;
   for (const value of valuesFlagged(read, is.connection)) {
     for (const part of value.split(',')) {
-      const name = part.replace(OWS, '').toLowerCase();
+      const name = withoutBlanks(part).toLowerCase();
       if (name === 'close') result.close = true;
       else if (name === 'keep-alive') result.keepAlive = true;
       else if (name === 'upgrade') result.upgrade = true;
@@ -483,7 +481,7 @@ function withLengths(read: FieldsRead, kept: number): string {
 
 /** Bare line feeds, folded lines and space before a colon in an answer's head, mended as RFC 9112 §2.2, §5.1 and §5.2 allow. */
 function mendResponse(block: string): string {
-  return block.replaceAll(/\r?\n/g, '\r\n').replaceAll(/[ \t]*\r\n[ \t]+/g, ' ').replaceAll(/(^|\n)([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+:/g, '$1$2:');
+  return block.replaceAll(/\r?\n/g, '\r\n').replaceAll(/\r\n[ \t]+/g, ' ').replaceAll(/(^|\n)([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+:/g, '$1$2:');
 }
 
 /** The end of an answer's head, for which a bare line feed ends a line too (RFC 9112 §2.2: MAY). */
