@@ -313,9 +313,12 @@ export function buildDeviceHosts(options: DeviceHostOptions): DeviceHosts {
     options.onUsed(visitor);
     exchange.expectWithin(limits.answerHeadTimeoutMs);
     exchange.pauseRequest();
+    const version = tablesVersion();
     visits.open(order).then(
       (opened) => {
         exchange.resumeRequest();
+        // A lock or a revocation that came while the store wrote has cut every visit but this one: the whole is judged again.
+        if (tablesVersion() !== version) return serve(exchange, host, domain, label);
         go(exchange, opened, device, host, label, port);
       },
       (thrown: unknown) => {
