@@ -199,7 +199,7 @@ test('a head of any length costs linear time', () => {
       get(target, name) {
         if (name === 'indexOf') return (what: string | number, from: number, encoding?: BufferEncoding) => {
           reads += have - from;
-          return target.indexOf(what, from, encoding);
+          return target.indexOf(what as string, from, encoding ?? 'latin1');
         };
         const value: unknown = Reflect.get(target, name);
         return typeof value === 'function' ? (value as (...given: unknown[]) => unknown).bind(target) : value;
