@@ -36,6 +36,9 @@ export function openDeviceTls(stream: Duplex, options: DeviceTlsOptions): Promis
     const timer = setTimeout(() => fail(new Fault('timeout', `the device did not finish the TLS handshake within ${options.timeoutMs / 1000} s`)), options.timeoutMs);
     const onError = (error: Error) => fail(new Fault('protocol', `the TLS handshake with the device failed: ${error.message}`, { remedy: 'Does the port speak https? Its kind is set on the device\'s page.', cause: error }));
     tls.once('error', onError);
+    // Stays for the connection's life: what a device sends right behind its handshake is judged before anybody else listens, and an error
+    // without a listener ends the process.
+    tls.on('error', () => {});
     tls.once('secureConnect', () => {
       clearTimeout(timer);
       const seen = createHash('sha256').update(tls.getPeerX509Certificate()?.raw ?? Buffer.alloc(0)).digest('hex');
@@ -43,8 +46,12 @@ export function openDeviceTls(stream: Duplex, options: DeviceTlsOptions): Promis
         return fail(new Fault('forbidden', `the device shows another certificate (${seen.slice(0, 16)}…) than the accepted one (${options.fingerprint.slice(0, 16)}…)`, { remedy: 'If the device was reset or renewed its certificate, forget the old one on the device\'s page; if not, somebody may stand between.' }));
       }
       if (options.fingerprint === null) options.onFirst(seen);
-      tls.off('error', onError);
-      resolve(tls);
+      // The bytes that came together with the end of the handshake are judged first: who takes a stream that is dead already is never told.
+      setImmediate(() => {
+        tls.off('error', onError);
+        if (tls.destroyed) reject(new Fault('protocol', 'the device broke the TLS connection off right behind its handshake'));
+        else resolve(tls);
+      });
     });
   });
 }

@@ -67,6 +67,7 @@ async function dial(options: CallerOptions): Promise<Duplex> {
     if (options.signal?.aborted) return onAbort();
     socket.once(tls === undefined ? 'connect' : 'secureConnect', () => {
       settle();
+      socket.on('error', () => {}); // what breaks before the session listens must not end the process
       resolve(socket);
     });
   });

@@ -94,6 +94,8 @@ export function dialGateway(address: string, options: GatewayDialOptions): Promi
         if (leaf === undefined) throw new Fault('unauthenticated', `${address} shows no certificate`);
         checkGatewayChain(leaf, options);
         settle();
+        // Whoever takes it listens a moment later; what breaks until then must not end the process. `close` follows every error.
+        socket.on('error', () => {});
         socket.setNoDelay(true);
         resolve(socket);
       } catch (thrown) {

@@ -88,6 +88,7 @@ export function upgrade(socket: Duplex, options: UpgradeOptions): Promise<Upgrad
     socket.on('end', onEnd);
     socket.on('close', onEnd);
     socket.on('error', onError);
+    if (socket.destroyed) return onEnd(); // it has said so already, and says it only once
     socket.write(encodeUpgradeRequest({ path: options.path, host: options.host, key, protocol: options.protocol, fields: options.fields }));
     socket.resume();
   });
