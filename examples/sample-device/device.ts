@@ -139,6 +139,7 @@ function echo(request: IncomingMessage, socket: Socket, head: Buffer): void {
   const leave = (code: number, why: string) => socket.end(encodeFrame(Opcode.close, encodeClose(code, why)));
   const parser = buildFrameParser({ expectMask: true, frameBytesMax: echoBytesMax }, {
     onData(piece, isText, last) {
+      if (socket.writableEnded) return;
       bytes += piece.length;
       if (bytes > echoBytesMax) return void leave(CloseCode.tooBig, 'too long for an echo');
       pieces.push(Buffer.from(piece));
@@ -153,6 +154,8 @@ function echo(request: IncomingMessage, socket: Socket, head: Buffer): void {
     },
   });
   const push = (chunk: Buffer) => {
+    // What the client was still sending is read and dropped: closing over unread bytes resets the connection, and the close frame is lost.
+    if (socket.writableEnded) return;
     try {
       parser.push(chunk);
     } catch (thrown) {
