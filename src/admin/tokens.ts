@@ -3,7 +3,7 @@ import { Fault } from '#base/fault.ts';
 import type { Id } from '#base/ids.ts';
 import { printable } from '#base/log.ts';
 import { digestOf, newSecret } from '#base/secret.ts';
-import { newCliSecret, newTokenText } from '#model/credentials.ts';
+import { newCliSecret, newTokenText, visitorLives } from '#model/credentials.ts';
 import type { Right, Token } from '#model/rows.ts';
 import { auditOf, may, visitorOf, type Acts, type Anyone } from './asked.ts';
 import { byId, pageOf, sorted } from './pages.ts';
@@ -38,6 +38,8 @@ export function buildTokenActs(room: Room): Acts<'listTokens' | 'createToken' | 
       const token: Token = { id, customerId: person.customerId, personId: person.id, name, secretDigest: digestOf(secret), createdAt: now, lastUsedAt: null, expiresAt };
       const rights: Right[] = (grants ?? []).map((grant) => ({ id: room.newId(), customerId: person.customerId, subjectKind: 'token', subjectId: id, ...grant }));
       await room.inTurn(async () => {
+        // Revoked while it waited its turn: what it asked for must not outlive it.
+        if (!visitorLives(tables, visitorOf(asked), clock.nowMs(), limits)) throw new Fault('unauthenticated', 'this sign-in has ended');
         if (tokensOf(person.id).length >= limits.tokensPerPersonMax) throw new Fault('too-many', `a person has at most ${limits.tokensPerPersonMax} tokens`, { remedy: 'revoke those that are no longer used' });
         await operations.addToken(token, rights, auditOf(room, asked, 'token.created', { customerId: person.customerId, kind: 'token', id, name: `${person.login}/${name}` }, { expiresAt, narrower: rights.length > 0 }));
         // Rights first: without them a token can do all that its person may.

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { mayAnywhere, mayDo, rightsOfVisitor, subjectOfScope, visitorMay, type Grant, type Subject } from './rights.ts';
-import type { Action, Device, Person, Right, Token } from './rows.ts';
+import type { Action, Device, Person, Right, SignIn, Token } from './rows.ts';
 import { buildTables } from './tables.ts';
 
 const grant = (action: Action, scopeKind: Grant['scopeKind'], scopeId: string | null): Grant => ({ action, scopeKind, scopeId });
@@ -63,6 +63,20 @@ test("a visitor's rights are read from the tables as they are now", () => {
   assert.deepEqual(rightsOfVisitor(tables, visitor).rights, [], 'locked');
   tables.people.publish({ removed: ['p1'] });
   assert.equal(visitorMay(tables, visitor, 'see', device1), false, 'removed');
+});
+
+test('a token that was revoked and a sign-in that ended have no rights, and not those of their person', () => {
+  const all = right('r1', 'person', 'p1', grant('administer', 'gateway', null));
+  const tables = tablesWith([person(false)], [all, right('r2', 'token', 't1', grant('see', 'device', 'd1'))]);
+  const narrow = { person: person(false), signIn: null, token };
+  tables.tokens.publish({ removed: ['t1'] });
+  tables.rights.publish({ removed: ['r2'] });
+  assert.equal(visitorMay(tables, narrow, 'administer', 'gateway'), false);
+  const signIn: SignIn = { id: 's1', customerId: 'c1', personId: 'p1', secretDigest: 'y', kind: 'browser', from: '192.0.2.1', userAgent: '', createdAt: 0, lastUsedAt: 0, expiresAt: 1 };
+  tables.signIns.publish({ put: [signIn] });
+  assert.equal(visitorMay(tables, { person: person(false), signIn, token: null }, 'administer', 'gateway'), true);
+  tables.signIns.publish({ removed: ['s1'] });
+  assert.equal(visitorMay(tables, { person: person(false), signIn, token: null }, 'administer', 'gateway'), false);
 });
 
 test('the thing that a right is about, or none', () => {

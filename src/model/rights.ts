@@ -46,9 +46,13 @@ export interface VisitorRights {
 
 const noRights: VisitorRights = { rights: [], tokenRights: null };
 
-/** A locked person has none. A token without rights of its own has its person's. */
+/**
+ * A locked person has none. A token without rights of its own has its person's; one that was revoked has none, whatever waited for its
+ * turn meanwhile: its own narrower rights went with it. Nor has a sign-in that ended.
+ */
 export function rightsOfVisitor(tables: Tables, visitor: Visitor): VisitorRights {
   if (tables.people.get(visitor.person.id)?.locked !== false) return noRights;
+  if (visitor.token ? !tables.tokens.get(visitor.token.id) : visitor.signIn && !tables.signIns.get(visitor.signIn.id)) return noRights;
   const rights = tables.rightsOf('person', visitor.person.id);
   if (!visitor.token) return { rights, tokenRights: null };
   const own = tables.rightsOf('token', visitor.token.id);
