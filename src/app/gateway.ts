@@ -12,7 +12,7 @@ import { digestOf, newSecret } from '#base/secret.ts';
 import { buildControl } from '#model/change-config.ts';
 import { firstConfig, type Config } from '#model/config.ts';
 import { decideExchange } from '#model/decide.ts';
-import { visitorOfToken } from '#model/credentials.ts';
+import { visitorLives, visitorOfToken } from '#model/credentials.ts';
 import { explainWith } from '#model/explain.ts';
 import { buildJournal } from '#model/journal.ts';
 import { findDevice, parseDeviceHost } from '#model/labels.ts';
@@ -160,7 +160,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     // the data plane
     const pool = buildUpstreamPool(clock, sweep);
     undo.push(() => pool.close());
-    const visits = buildVisits({ clock, log, limits, newId, operations, onClosed: (visit) => pool.drop((key) => key.startsWith(`visit ${visit.id} `)) });
+    const whyNot = (visitor: Visitor, deviceId: string): string | null => {
+      const device = tables.devices.get(deviceId);
+      if (!visitorLives(tables, visitor, clock.nowMs(), limits)) return 'the sign-in or the token has ended';
+      if (!device) return 'the device was removed';
+      if (device.locked || tables.agents.get(device.agentId)?.state !== 'active') return `${device.name} is locked`;
+      return visitorMay(tables, visitor, 'open', subjectOfDevice(device)) ? null : `${visitor.person.login} may not open ${device.name}`;
+    };
+    const visits = buildVisits({ clock, log, limits, newId, operations, whyNot, onClosed: (visit) => pool.drop((key) => key.startsWith(`visit ${visit.id} `)) });
     undo.push(() => visits.close('the gateway went down'));
     const plainDial = options.dialDevice ?? ((device, port, by) => hub.dialDevice(device.agentId, device.host, port.number, by));
     const acceptFirst = (device: Device, port: DevicePort, fingerprint: string) => {
@@ -205,16 +212,25 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     });
     undo.push(() => callers.close());
     const openForCaller = async (visitor: Visitor, deviceText: string, number: number, by: DialBy): Promise<Duplex> => {
+      // The session may have stood longer than what it was opened with.
+      if (!visitorLives(tables, visitor, clock.nowMs(), limits)) throw new Fault('unauthenticated', 'the sign-in or the token has ended', { remedy: 'Run postern login.' });
       const device = findDevice(tables, deviceText, clock.nowMs());
       if (!device || !visitorMay(tables, visitor, 'see', subjectOfDevice(device))) throw new Fault('not-found', `there is no device "${deviceText}"`, { remedy: 'postern devices lists them.' });
       if (!visitorMay(tables, visitor, 'open', subjectOfDevice(device))) throw new Fault('forbidden', `${visitor.person.login} may not open ${device.name}`);
       if (device.locked || tables.agents.get(device.agentId)?.state !== 'active') throw new Fault('forbidden', `${device.name} is locked`);
+      // As for browsers: the right to open a device is the right to its ports, not to whatever its agent reaches.
+      const port = device.ports.find((each) => each.number === number && each.kind !== 'udp');
+      if (!port) throw new Fault('forbidden', `port ${number} is not among the ports of ${device.name}`, { remedy: 'Whoever administers it adds the port on the device\'s page, or with: postern device set.' });
       const visit = await visits.open({ visitor, device, port: number, kind: 'tcp', from: by.client });
       try {
-        const port = device.ports.find((each) => each.number === number) ?? { number, name: '', kind: 'tcp' as const, fingerprint: null };
         const stream = await plainDial(device, port, { ...by, visitId: visit.id });
         const running = { cut: () => void stream.destroy() };
         visit.running.add(running);
+        // Cut while it was dialled: then nobody else knew of the stream.
+        if (visit.isClosed) {
+          stream.destroy();
+          throw new Fault('closed', 'the visit was ended');
+        }
         const counted = stream as Duplex & { bytesRead?: number; bytesWritten?: number };
         stream.once('close', () => {
           visit.running.delete(running);

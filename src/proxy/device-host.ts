@@ -324,6 +324,7 @@ export function buildDeviceHosts(options: DeviceHostOptions): DeviceHosts {
       (thrown: unknown) => {
         exchange.resumeRequest();
         const fault = toFault(thrown);
+        if (fault.code === 'forbidden') return options.refuse(exchange, { status: 403, code: 'forbidden', title: 'Not any more', why: fault.message, rule: 'visit' });
         options.refuse(exchange, { status: 503, code: fault.code, title: 'Not now', why: `The visit cannot be recorded: ${fault.message}.`, remedy: fault.remedy ?? 'Every visit is written to the audit first; doctor says what is wrong with the store.', rule: 'audit' });
       },
     );

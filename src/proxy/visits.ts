@@ -31,6 +31,12 @@ export interface VisitsOptions {
   readonly limits: Limits;
   readonly newId: () => Id;
   readonly operations: Pick<Operations, 'openVisit' | 'closeVisits'>;
+  /**
+   * Why this visitor may not use this device (any more): a sign-in or token that ran out, a right, a lock. Null: it may. Asked again
+   * once the opening is stored, because what is cut by a lock does not find a visit that is still coming; and every few seconds,
+   * because what ends by the clock changes no table.
+   */
+  readonly whyNot: (visitor: Visitor, deviceId: Id) => string | null;
   /** A visit ended: connections kept for it can go. */
   readonly onClosed: (visit: OpenVisit) => void;
 }
@@ -46,7 +52,7 @@ export interface VisitOrder {
 export interface Visits {
   /** The visit that this person (sign-in or token) has open to this port, for HTTP: many exchanges are one visit. */
   find(order: VisitOrder): OpenVisit | undefined;
-  /** Opens one. Faults: `busy` (the audit cannot be written), `too-many`. Concurrent callers for the same HTTP visit share it. */
+  /** Opens one. Faults: `busy` (the audit cannot be written), `too-many`, `forbidden` (not allowed any more). Concurrent callers for the same HTTP visit share it. */
   open(order: VisitOrder): Promise<OpenVisit>;
   live(): Visit[];
   closeWhere(matches: (visit: OpenVisit) => boolean, why: string): number;
@@ -87,7 +93,13 @@ export function buildVisits(options: VisitsOptions): Visits {
 
   const idleTimer = clock.every(5_000, () => {
     const before = clock.monoMs() - limits.visitIdleMs;
-    for (const { visit } of open.values()) if (visit.kind === 'http' && visit.running.size === 0 && visit.lastUsedMs < before) visit.close('idle');
+    for (const { visit } of Array.from(open.values())) {
+      if (visit.kind === 'http' && visit.running.size === 0 && visit.lastUsedMs < before) visit.close('idle');
+      else {
+        const why = options.whyNot(visit.visitor, visit.deviceId);
+        if (why !== null) visit.close(why);
+      }
+    }
     writeClosings();
   });
 
@@ -142,6 +154,11 @@ export function buildVisits(options: VisitsOptions): Visits {
     };
     open.set(id, { visit, row });
     changed();
+    const why = options.whyNot(visitor, device.id);
+    if (why !== null) {
+      visit.close(why);
+      throw new Fault('forbidden', why);
+    }
     return visit;
   };
 
@@ -154,7 +171,7 @@ export function buildVisits(options: VisitsOptions): Visits {
       if (before) return before;
       const mine = openNew(order)
         .then((visit) => {
-          http.set(key, visit);
+          if (!visit.isClosed) http.set(key, visit);
           return visit;
         })
         .finally(() => coming.delete(key));
