@@ -53,7 +53,7 @@ const isTest = (path: string) => path.endsWith('.test.ts');
 const unitTests = () => [...filesUnder(join(root, 'console', 'src'), isTest), ...filesUnder(join(root, 'src'), isTest), ...filesUnder(join(root, 'examples'), isTest), ...filesUnder(join(root, 'test'), (path) => isTest(path) && !/\/test\/(?:integration|peers|sim|fuzz|node_modules)\//.test(path))];
 
 function nodeTest(files: readonly string[], options: readonly string[] = []): Promise<number> {
-  return run(node, [...flags, '--test', '--test-timeout=300000', ...options, ...files]);
+  return run(node, [...flags, '--test', '--test-timeout=300000', ...(options.some((each) => each.startsWith('--test-concurrency')) ? [] : ['--test-concurrency=2']), ...options, ...files]);
 }
 
 async function check(): Promise<number> {

@@ -7,7 +7,7 @@ import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { test } from 'node:test';
-import type { AuditLineView } from '#api/shapes.ts';
+import type { AuditLineView, DeviceView } from '#api/shapes.ts';
 import { until } from '#kit/gateway.ts';
 import { findPeers } from '#kit/peers.ts';
 import { freePort, hashOf, openProcesses, postern, randomFile, startServe, type Page, type Processes } from '#kit/processes.ts';
@@ -138,7 +138,14 @@ test('a device\'s sshd through postern ssh, connect and forward', { skip: peers.
     assert.notEqual(badToken.code, 0);
     assert.match(badToken.stderr, /unknown, expired or revoked/);
     assert.doesNotMatch(badToken.stderr, /nobody_knows/, 'a token is never shown');
-    // The local policy of the agent allows the two ports alone; the answer names the line to add.
+    // The right to open a device is the right to its ports.
+    const unlisted = await connect(['workshop', '1']);
+    assert.notEqual(unlisted.code, 0);
+    assert.match(unlisted.stderr, /port 1 is not among the ports of/);
+    // A port that is listed, but not in the agent's local policy: the answer names the line to add there.
+    const { items } = await gateway.ask<Page<DeviceView>>('GET', '/devices');
+    const workshop = items.find((each) => each.label === 'workshop')!;
+    await gateway.ask('PATCH', `/devices/${workshop.id}`, { ports: [...workshop.ports.map(({ number, name, kind }) => ({ number, name, kind })), { number: 1, name: 'one', kind: 'tcp' }] });
     const forbidden = await connect(['workshop', '1']);
     assert.notEqual(forbidden.code, 0);
     assert.match(forbidden.stderr, /reach tcp 127\.0\.0\.1 1\b/);
