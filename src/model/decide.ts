@@ -26,7 +26,8 @@ const refuse = (status: 400 | 404 | 421, why: string, rule: string): Verdict => 
 const NO_ROUTE = refuse(404, 'no route leads anywhere for this path', 'default deny');
 const LOOPBACK_NAMES = new Set(['localhost', '127.0.0.1', '[::1]']);
 // A dot segment, also percent-encoded: a server behind us may resolve it and land elsewhere than we judged.
-const DOT_SEGMENT = /(?:^|\/|%2f)(?:\.|%2e){1,2}(?:\/|%2f|\?|$)/i;
+// Windows devices take "\\" for "/"; servlet containers cut ";…" off a segment before they resolve it.
+const DOT_SEGMENT = /^[^?]*?(?:[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?:[/\\?;]|%2f|%5c|$)/i;
 
 function pathMatches(prefix: string, target: string): boolean {
   if (prefix === '/') return true;
