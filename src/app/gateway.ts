@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { buildAdmin } from '#admin/admin.ts';
 import type { Clock } from '#base/clock.ts';
-import { Fault, reasonOf } from '#base/fault.ts';
+import { Fault, isFault, reasonOf } from '#base/fault.ts';
 import { buildIds, type Random } from '#base/ids.ts';
 import { buildInTurn } from '#base/in-turn.ts';
 import { limits as defaultLimits, type Limits } from '#base/limits.ts';
@@ -365,7 +365,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     // A device or agent that is locked, revoked or gone: what runs is cut as soon as the table says so, whoever said it.
     tables.devices.watch(({ put, removed }) => {
       const cut = new Set([...removed, ...put.filter((device) => device.locked).map((device) => device.id)]);
-      if (cut.size > 0) visits.closeWhere((visit) => cut.has(visit.deviceId), 'the device was locked or removed');
+      // Connections that wait for a route's next exchange were dialled to the device as it was.
+      pool.drop((key) => key.startsWith('named '));
+      if (cut.size === 0) return;
+      visits.closeWhere((visit) => cut.has(visit.deviceId), 'the device was locked or removed');
+      front.cutNamed((text) => findNamed(tables, text, clock.nowMs())?.locked !== false, 'the device was locked or removed');
     });
     tables.agents.watch(({ put, removed }) => {
       for (const agentId of [...removed, ...put.filter((agent) => agent.state !== 'active').map((agent) => agent.id)]) live.closeLink(agentId, 'the agent was locked, revoked or removed');
@@ -521,6 +525,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     };
   } catch (thrown) {
     await closeAll();
+    throw thrown;
+  }
+}
+
+/** A name that several devices have means none. */
+function findNamed(tables: Tables, text: string, nowMs: number): Device | undefined {
+  try {
+    return findDevice(tables, text, nowMs);
+  } catch (thrown) {
+    if (isFault(thrown, 'conflict')) return undefined;
     throw thrown;
   }
 }

@@ -45,6 +45,8 @@ export interface HttpFront {
   refuse(exchange: Exchange, refusal: Refusal): void;
   /** The page and journal line of a failed forwarding. */
   failed(exchange: Exchange, plan: { readonly name: string }, why: Fault): { status: number; lines: string; body: string };
+  /** Ends what runs over routes that name a device for which this says yes; `device` as the route names it. There is no visit to end. */
+  cutNamed(matches: (device: string) => boolean, why: string): void;
 }
 
 const STATUS_OF: Readonly<Partial<Record<Fault['code'], number>>> = { timeout: 504, unreachable: 502, closed: 502, protocol: 502, offline: 503, busy: 503, 'too-many': 503, forbidden: 403, 'not-found': 404, unsupported: 502 };
@@ -61,6 +63,7 @@ const REMEDY_OF: Readonly<Partial<Record<Fault['code'], string>>> = {
 export function buildHttpFront(options: HttpOptions): HttpFront {
   const { limits, journal, room } = options;
   const plans = new WeakMap<Route, ForwardPlan<null>>();
+  const named = new Map<{ cut(why: string): void }, string>();
 
   const refuse = (exchange: Exchange, refusal: Refusal) => {
     room.counts.refusals += 1;
@@ -111,7 +114,17 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
     plan =
       target.kind === 'tcp'
         ? { ...common, key: `tcp ${target.host} ${target.port}`, name: authorityOf(target), authority: authorityOf(target), dial: (exchange, signal) => dialTcp(target, { client: exchange.conn.from, timeoutMs: limits.dialTimeoutMs, signal }) }
-        : { ...common, key: `named ${target.device} ${target.port}`, name: `device "${target.device}", port ${target.port}`, authority: 'localhost', dial: (exchange, signal) => options.dialNamedDevice(target.device, target.port, { client: exchange.conn.from, timeoutMs: limits.deviceDialTimeoutMs, signal }) };
+        : {
+            ...common, key: `named ${target.device} ${target.port}`, name: `device "${target.device}", port ${target.port}`, authority: 'localhost',
+            dial: (exchange, signal) => options.dialNamedDevice(target.device, target.port, { client: exchange.conn.from, timeoutMs: limits.deviceDialTimeoutMs, signal }),
+            onBegin: (running) => void named.set(running, target.device),
+            onDone: (running) => void named.delete(running),
+            onSwitched: (_, close) => {
+              const running = { cut: close };
+              named.set(running, target.device);
+              return () => void named.delete(running);
+            },
+          };
     plans.set(route, plan);
     return plan;
   };
@@ -174,5 +187,10 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
       }
     }
   };
-  return { onExchange, refuse, failed };
+  return {
+    onExchange, refuse, failed,
+    cutNamed(matches, why) {
+      for (const [running, device] of Array.from(named)) if (matches(device)) running.cut(why);
+    },
+  };
 }

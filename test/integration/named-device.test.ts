@@ -1,0 +1,37 @@
+// A route that leads to a device by its name: nobody signs in there and there is no visit, but a lock holds all the same.
+import assert from 'node:assert/strict';
+import { connect } from 'node:net';
+import { test } from 'node:test';
+import { finishesCleanly, request, startGateway, until } from '../kit/gateway.ts';
+import { answer, startOrigin } from '../kit/origin.ts';
+
+test('a locked device is not reached over a connection that a route has open, and what runs there is cut', async () => {
+  await using web = await startOrigin();
+  await using gateway = await startGateway({ adjust: (config) => ({ ...config, routes: [{ name: 'by-name', host: 'meter.localhost.test', path: '/', largeHeads: false, target: { kind: 'device' as const, device: 'meter', port: web.port } }] }) });
+  const meter = await gateway.addDevice({ name: 'Meter', ports: [{ number: web.port, kind: 'http' }] });
+  const { token } = await gateway.owner();
+  const host = 'meter.localhost.test';
+  const ask = () => request(gateway.ports.http, { path: '/', headers: { host } });
+  web.on('/', answer('reading'));
+  web.on('/begun', 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun');
+  assert.equal((await ask()).status, 200);
+  assert.equal(gateway.leftovers().upstreams > 0, true, 'a connection waits for the next exchange');
+  // One that has begun and does not end: its head has come, its body has not.
+  const socket = connect(gateway.ports.http, '127.0.0.1');
+  let text = '';
+  let closed = false;
+  socket.on('data', (piece) => void (text += piece.toString())).on('close', () => void (closed = true)).on('error', () => {});
+  socket.write(`GET /begun HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+  await until('the answer begins', () => text.endsWith('begun'));
+  assert.equal((await ask()).status, 200);
+
+  assert.equal((await gateway.api('POST', `/devices/${meter.device.id}/lock`, { token })).status, 200);
+  await until('what ran is cut', () => closed);
+  const refused = await ask();
+  assert.equal(refused.status, 403);
+  assert.match(refused.body.toString(), /locked/);
+  assert.equal((await gateway.api('POST', `/devices/${meter.device.id}/unlock`, { token })).status, 200);
+  assert.equal((await ask()).status, 200);
+  await meter.stop();
+  await finishesCleanly(gateway);
+});
