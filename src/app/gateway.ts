@@ -543,8 +543,10 @@ function isKnownName(tables: Tables, snapshot: Snapshot, serverName: string): bo
   if (snapshot.exact.has(serverName)) return true;
   const dot = serverName.indexOf('.');
   if (!snapshot.deviceDomains.includes(serverName.slice(dot + 1))) return false;
-  const label = parseDeviceHost(serverName.slice(0, dot))?.label;
-  return label !== undefined && (tables.deviceByLabel(label) !== undefined || tables.oldLabel(label) !== undefined);
+  const named = parseDeviceHost(serverName.slice(0, dot));
+  const device = named && (tables.deviceByLabel(named.label) ?? tables.devices.get(tables.oldLabel(named.label)?.deviceId ?? ''));
+  // Only its own ports: a leaf is made and kept for each known name, and who knows one label could ask for 65,535.
+  return device !== undefined && (named?.port === null || device.ports.some((port) => port.number === named?.port));
 }
 
 function operatorAddress(ports: Ports): string {

@@ -7,6 +7,7 @@ export const limits = {
   tlsHandshakeTimeoutMs: 10_000,
   tlsHandshakesMax: 200,
   tlsHandshakesWaitingMax: 10_000,
+  tlsHandshakeSlotMs: 250,
 
   // connections
   connsMax: 60_000,

@@ -154,8 +154,17 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
   const handshake = async (socket: Socket, looked: Buffer, id: string, from: string, listener: string, serverName: string | null, alpn: readonly string[]) => {
     const asLink = alpn.includes(LINK_ALPN) || (serverName !== null && options.isLinkName(serverName));
     let leave: (() => void) | null = null;
+    // What costs is done once our flight has left; who then says nothing must not keep the slot that the others wait for.
+    const slot: Swept = { deadlineMs: 0, onDeadline: () => giveBack() };
+    const giveBack = () => {
+      sweep.remove(slot);
+      leave?.();
+      leave = null;
+    };
     try {
       leave = await gate.enter();
+      slot.deadlineMs = sweep.nowMs + limits.tlsHandshakeSlotMs;
+      sweep.add(slot);
       const context = asLink ? options.linkContext() : await options.contextFor(serverName);
       const unwrapped = await unwrapTls(socket, looked, { context, alpn: asLink ? [LINK_ALPN, 'http/1.1'] : ['http/1.1'], requestCertificate: asLink, timeoutMs: limits.tlsHandshakeTimeoutMs });
       counts.handshakesDone += 1;
@@ -172,7 +181,7 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
       if (isFault(thrown, 'closed')) return;
       journal.note('tls.failed', { conn: id, from, listener, name: printable(serverName ?? '', 100), why: reasonOf(thrown) });
     } finally {
-      leave?.();
+      giveBack();
     }
   };
 
