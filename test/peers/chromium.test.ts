@@ -64,6 +64,8 @@ suite('a person in Chromium', { skip }, () => {
   let device: Page;
   let ana: Person;
   const address = () => `http://localhost:${gateway.ports.http}`;
+  /** A tab that another one covers draws a frame in two seconds, and clicks wait for frames. */
+  const inFront = (tab: Page) => tab.bringToFront();
   const deviceAt = (label: string) => `http://${label}.localhost:${gateway.ports.http}`;
 
   before(async () => {
@@ -143,6 +145,7 @@ suite('a person in Chromium', { skip }, () => {
     await device.getByText('Saved.').waitFor();
     assert.doesNotMatch((await device.textContent('table')) ?? '', /__Host|postern/i, 'nothing of ours reaches the device');
     await shot(device, 'device-page');
+    await inFront(home);
     await home.getByRole('link', { name: 'To its page' }).click();
     await home.getByRole('heading', { name: 'Sample printer' }).waitFor();
     await home.getByRole('button', { name: 'Close the visit of ada' }).first().waitFor();
@@ -150,6 +153,7 @@ suite('a person in Chromium', { skip }, () => {
   });
 
   test('a locked device is cut off at once, and opens again when it is unlocked', async () => {
+    await inFront(home);
     await device.getByText('live', { exact: true }).waitFor();
     await home.getByRole('button', { name: 'Lock', exact: true }).click();
     await asked(home).getByRole('button', { name: 'Lock', exact: true }).click();
@@ -167,8 +171,10 @@ suite('a person in Chromium', { skip }, () => {
   });
 
   test('a new label moves the address, and the old one leads there', async () => {
+    await inFront(home);
     await home.getByRole('button', { name: 'Edit', exact: true }).click();
     const dialog = home.getByRole('dialog');
+    await dialog.getByRole('heading', { name: 'Edit the device' }).waitFor();
     await dialog.getByLabel('Label').fill('hall');
     await shot(home, 'edit');
     await dialog.getByRole('button', { name: 'Save' }).click();
@@ -188,6 +194,7 @@ suite('a person in Chromium', { skip }, () => {
       const status = await home.evaluate<number>(`fetch('/api/v1/devices', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: ${JSON.stringify(JSON.stringify(order))} }).then((answer) => answer.status)`);
       assert.equal(status, 200);
     }
+    await inFront(home);
     await home.goto(`${address()}/people`);
     await home.getByText('You are alone here').waitFor();
     await shot(home, 'alone');
@@ -217,6 +224,7 @@ suite('a person in Chromium', { skip }, () => {
     await shot(tab, 'accept');
     await fillCredentials(tab, { login: 'ana', password: 'a sentence of ana' });
     await tab.getByRole('button', { name: 'Accept the invite' }).click();
+    await tab.waitForURL('**/devices');
     await tab.getByText('Sample printer').first().waitFor();
     await tab.getByText('Boiler').first().waitFor();
     assert.equal(await tab.getByText('Vault').count(), 0);
@@ -250,6 +258,7 @@ suite('a person in Chromium', { skip }, () => {
   });
 
   test('a token lets a program in until it is revoked', async () => {
+    await inFront(home);
     await home.goto(`${address()}/account`);
     await home.getByRole('button', { name: 'New token' }).click();
     const dialog = home.getByRole('dialog');
@@ -272,6 +281,7 @@ suite('a person in Chromium', { skip }, () => {
   test('signing out counts at the device too; wrong passwords are told and slowed down; the keyboard is enough', async () => {
     await device.goto(`${deviceAt('hall')}/`);
     await device.getByText('live', { exact: true }).waitFor();
+    await inFront(home);
     await home.goto(`${address()}/devices`);
     await home.getByRole('button', { name: 'Sign out' }).click();
     await home.getByRole('heading', { name: 'Sign in' }).waitFor();
@@ -294,6 +304,7 @@ suite('a person in Chromium', { skip }, () => {
     await shot(tab, 'slowed-down');
     await stranger.context.close();
 
+    await inFront(device);
     // No pointer: the first field has the focus.
     await device.keyboard.type('ada');
     await device.keyboard.press('Tab');
@@ -306,10 +317,13 @@ suite('a person in Chromium', { skip }, () => {
   });
 
   test('the palette finds things, the audit shows all of it and stands', async () => {
+    await inFront(home);
     await home.keyboard.press('Control+k');
-    await home.getByPlaceholder('Type a device, a page or a command').fill('audit');
+    const words = home.getByPlaceholder('Type a device, a page or a command');
+    await words.fill('audit');
+    await home.getByRole('option', { name: 'Audit', selected: true }).waitFor();
     await shot(home, 'palette');
-    await home.keyboard.press('Enter');
+    await words.press('Enter');
     await home.waitForURL('**/audit*');
     await home.getByRole('button', { name: 'Verify the chain' }).click();
     await home.getByText('The chain is intact').waitFor();
