@@ -60,6 +60,8 @@ const page = (title: string, body: string) => `<!doctype html><html><head><meta 
 
 const attacks = readFileSync(new URL('hostile-page.js', import.meta.url), 'utf8');
 
+const turned = new Set<string>();
+
 /**
  * A page without any policy and its script (hostile-page.js). `/to?status=…&url=…` redirects,
  * `/file?type=…&body=…` serves anything, `/headers` says everything that speaks for a whole name.
@@ -70,6 +72,13 @@ function answerEvil(request: IncomingMessage, response: ServerResponse): void {
   switch (url.pathname) {
     case '/to':
       return void response.writeHead(Number(wanted.get('status') ?? 302), { Location: wanted.get('url') ?? '/' }).end();
+    case '/turncoat':
+      // A page at first; loaded again, it sends whatever was sent to it elsewhere.
+      if (!turned.delete(request.url ?? '')) {
+        turned.add(request.url ?? '');
+        return void response.writeHead(200, { 'Content-Type': 'text/html' }).end(page('turncoat', ''));
+      }
+      return void response.writeHead(307, { Location: wanted.get('url') ?? '/' }).end();
     case '/file':
       return void response.writeHead(200, { 'Content-Type': wanted.get('type') ?? 'text/html', 'Cache-Control': 'no-store' }).end(wanted.get('body') ?? '');
     case '/headers':

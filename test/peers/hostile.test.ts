@@ -63,6 +63,15 @@ suite('a hostile device page', { skip }, () => {
     assert.ok(lines.some((line) => /fetched ahead/.test(String(line.fields['why']))), 'speculation rules were tried');
     await closeTabs();
 
+    // A form that was sent to the attacker, sent again by the person's own reload, and led on with its method.
+    const turncoat = await scene.evilTab();
+    await turncoat.evaluate(`send({ method: 'post', action: ${JSON.stringify(`/turncoat?url=${encodeURIComponent(`${scene.at.victim}/reboot`)}`)} })`);
+    await until('the page of the turncoat', async () => (await turncoat.title().catch(() => '')) === 'turncoat');
+    await turncoat.reload();
+    await turncoat.getByRole('heading', { name: 'Refused' }).waitFor();
+    assert.deepEqual(reached(), []);
+    await closeTabs();
+
     // The one thing that stays, and the proof that the above would have been seen: a link that is followed.
     const another = await scene.evilTab();
     await another.evaluate(`void (location.href = ${JSON.stringify(`${scene.at.victim}/page`)})`);
