@@ -102,7 +102,7 @@ export function compile(config: Config, revision: number): { snapshot: Snapshot 
   let any: HostRoutes | null = null;
   for (const [host, routes] of lists) {
     routes.sort((a, b) => b.path.length - a.path.length);
-    const entry: HostRoutes = { host, routes, byPath: routes.some((route) => route.path !== '/' && !route.builtIn) };
+    const entry: HostRoutes = { host, routes, byPath: routes.some((route) => route.path !== '/') };
     if (host === null) any = entry;
     else if (host.startsWith('*.')) wildcards.set(host.slice(2), entry);
     else exact.set(host, entry);
