@@ -222,7 +222,7 @@ export function buildAdmin(deps: AdminDeps): Admin {
   };
   return {
     fetch,
-    requestListener: buildRequestListener({ fetch, refuse: (fault) => problemResponse(fault, room.newId()), askerOf: deps.askerOf, bodyBytesMax: deps.limits.apiBodyBytesMax, log: deps.log }),
+    requestListener: buildRequestListener({ fetch, refuse: (fault) => problemResponse(fault, room.newId()), askerOf: deps.askerOf, bodyBytesMax: deps.limits.apiBodyBytesMax, strangerBodyBytesMax: deps.limits.apiStrangerBodyBytesMax, isKnown: (headers) => findKnown(room, headers) !== null, log: deps.log }),
     noteUse: (visitor) => room.uses.note(visitor),
     close,
     [Symbol.asyncDispose]: close,

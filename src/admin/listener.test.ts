@@ -7,7 +7,7 @@ import { silentLog } from '#base/log.ts';
 import { buildRequestListener, type ListenerOptions } from './listener.ts';
 
 async function withServer(fetch: ListenerOptions['fetch'], run: (port: number) => Promise<void>): Promise<void> {
-  const listener = buildRequestListener({ fetch, refuse: (fault) => new Response(fault.message, { status: 400 }), askerOf: () => ({ from: '192.0.2.1', secure: true }), bodyBytesMax: 1_000, log: silentLog });
+  const listener = buildRequestListener({ fetch, refuse: (fault) => new Response(fault.message, { status: 400 }), askerOf: () => ({ from: '192.0.2.1', secure: true }), bodyBytesMax: 1_000, strangerBodyBytesMax: 100, isKnown: (headers) => headers.get('authorization') === 'Bearer known', log: silentLog });
   const server = createServer(listener);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -117,6 +117,24 @@ test('a slow reader holds the body back', async () => {
         assert.ok(pulled < 5_000, 'it never stopped');
       }
       socket.destroy();
+    },
+  );
+});
+
+test('a stranger sends small bodies only, by length and by chunks', async () => {
+  await withServer(
+    async (request) => new Response(String((await request.text()).length)),
+    async (port) => {
+      const body = 'x'.repeat(500);
+      const head = 'POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n';
+      const sized = `Content-Length: ${body.length}\r\n\r\n${body}`;
+      const chunked = `Transfer-Encoding: chunked\r\n\r\n1f4\r\n${body}\r\n0\r\n\r\n`;
+      for (const rest of [sized, chunked]) {
+        assert.match(await exchange(port, head + rest), /at most 100 bytes/);
+        assert.match(await exchange(port, `${head}Authorization: Bearer unknown\r\n${rest}`), /at most 100 bytes/);
+        assert.match(await exchange(port, `${head}Authorization: Bearer known\r\n${rest}`), /\r\n500|500$/);
+      }
+      assert.match(await exchange(port, `${head}Content-Length: 100\r\n\r\n${'x'.repeat(100)}`), /^HTTP\/1\.1 200 /);
     },
   );
 });

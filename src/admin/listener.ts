@@ -15,6 +15,10 @@ export interface ListenerOptions {
   readonly refuse: (fault: Fault) => Response;
   readonly askerOf: (request: IncomingMessage) => Asker;
   readonly bodyBytesMax: number;
+  /** Of a request of somebody whom nobody knows: bodies wait whole in memory, and a stranger may send as many as there are connections. */
+  readonly strangerBodyBytesMax: number;
+  /** Whether somebody known asks, by what the head says. May throw a Fault. */
+  readonly isKnown: (headers: Headers) => boolean;
   readonly log: Log;
 }
 
@@ -31,9 +35,13 @@ async function readBody(incoming: IncomingMessage, bytesMax: number): Promise<Bu
   return Buffer.concat(parts);
 }
 
-function toRequest(incoming: IncomingMessage, asker: Asker, body: Buffer | undefined, signal: AbortSignal): Request {
+function headersOf(incoming: IncomingMessage): Headers {
   const headers = new Headers();
   for (let i = 0; i + 1 < incoming.rawHeaders.length; i += 2) headers.append(incoming.rawHeaders[i]!, incoming.rawHeaders[i + 1]!);
+  return headers;
+}
+
+function toRequest(incoming: IncomingMessage, headers: Headers, asker: Asker, body: Buffer | undefined, signal: AbortSignal): Request {
   const host = incoming.headers.host ?? '';
   const target = incoming.url ?? '/';
   if (!target.startsWith('/') || !/^[A-Za-z0-9.:[\]-]+$/.test(host)) throw new Fault('bad-input', 'the request names no host or no path');
@@ -85,6 +93,13 @@ async function send(response: Response, outgoing: ServerResponse, withBody: bool
 }
 
 export function buildRequestListener(options: ListenerOptions): (incoming: IncomingMessage, outgoing: ServerResponse) => void {
+  const bodyBytesMax = (headers: Headers): number => {
+    try {
+      return options.isKnown(headers) ? options.bodyBytesMax : options.strangerBodyBytesMax;
+    } catch {
+      return options.strangerBodyBytesMax; // a token that is no good: what is wrong with it is said where the request is judged
+    }
+  };
   const answer = async (incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> => {
     const gone = new AbortController();
     outgoing.once('close', () => {
@@ -94,8 +109,9 @@ export function buildRequestListener(options: ListenerOptions): (incoming: Incom
     try {
       const asker = options.askerOf(incoming);
       const hasBody = incoming.method !== 'GET' && incoming.method !== 'HEAD';
-      const body = hasBody ? await readBody(incoming, options.bodyBytesMax) : undefined;
-      response = await options.fetch(toRequest(incoming, asker, body, gone.signal), { asker });
+      const headers = headersOf(incoming);
+      const body = hasBody ? await readBody(incoming, bodyBytesMax(headers)) : undefined;
+      response = await options.fetch(toRequest(incoming, headers, asker, body, gone.signal), { asker });
     } catch (thrown) {
       if (outgoing.destroyed) return;
       response = options.refuse(thrown instanceof Fault ? thrown : new Fault('bad-input', 'the request cannot be understood', { cause: thrown }));

@@ -83,6 +83,7 @@ export const limits = {
   visitIdleMs: 5 * 60_000,
   eventStreamsMax: 500,
   apiBodyBytesMax: 1024 * 1024,
+  apiStrangerBodyBytesMax: 16 * 1024,
   oldLabelMs: 30 * 24 * 3_600_000,
 
   // store
