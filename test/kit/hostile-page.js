@@ -150,8 +150,9 @@ globalThis.attacks = {
       await fetch(url, { credentials: 'include', method: 'DELETE' }).catch(() => {});
       send({ method: 'post', action: url, target: '_blank' });
     }
-    // A head that is too large is answered with Clear-Site-Data where cookies made it so, and nowhere else.
-    for (const url of hosts) await fetch(`${url}/?${'x'.repeat(70_000)}`, { mode: 'no-cors', credentials: 'include' }).catch(() => {});
+    // A head that is too large is answered with Clear-Site-Data where cookies made it so, and nowhere else. The shorter ones leave room
+    // for Host within the first 16 KiB, and are too large with what follows it.
+    for (const url of hosts) for (const chars of [15_400, 15_700, 16_000, 70_000]) await fetch(`${url}/?${'x'.repeat(chars)}`, { mode: 'no-cors', credentials: 'include' }).catch(() => {});
   },
 
   async workers(at) {
