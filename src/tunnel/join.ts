@@ -45,6 +45,9 @@ export interface JoinOptions {
 const BODY_BYTES_MAX = 32 * 1024;
 const FAILURES_PER_MINUTE_MAX = 20;
 const ADDRESSES_MAX = 10_000;
+/** An agent renews every sixty days; each renewal is a signature, a row kept for ever and a line of the audit. */
+const RENEWALS_PER_HOUR_MAX = 10;
+const HOUR_MS = 3_600_000;
 const STATUS: Readonly<Partial<Record<FaultCode, number>>> = { 'bad-input': 400, unauthenticated: 401, forbidden: 403, conflict: 409, gone: 410, 'too-large': 413, 'too-many': 429, busy: 503 };
 
 async function readJson(request: IncomingMessage): Promise<Record<string, unknown>> {
@@ -78,6 +81,16 @@ export function buildJoin(options: JoinOptions): (request: IncomingMessage, resp
   // Passing state of the gateway: wrong tokens per address, forgotten each minute.
   let failures = new Map<string, number>();
   let failuresSinceMs = clock.monoMs();
+
+  /** Times of each agent's renewals in the last hour. */
+  const renewals = new Map<Id, number[]>();
+
+  const checkRenewals = (agentId: Id) => {
+    const now = clock.monoMs();
+    const recent = (renewals.get(agentId) ?? []).filter((at) => now - at < HOUR_MS);
+    if (recent.length >= RENEWALS_PER_HOUR_MAX) throw new Fault('too-many', 'this agent has renewed its certificate too often', { remedy: 'Wait an hour; if it does so again, revoke the agent.' });
+    renewals.set(agentId, [...recent, now]);
+  };
 
   const failed = (from: string) => {
     if (failures.size >= ADDRESSES_MAX) failures.clear();
@@ -138,6 +151,7 @@ export function buildJoin(options: JoinOptions): (request: IncomingMessage, resp
       const agent = tables.agents.get(proof.agentId);
       if (!kept || !agent) throw new Fault('unauthenticated', 'this certificate belongs to no agent of this gateway', { remedy: 'Join again.' });
       if (agent.state !== 'active' || kept.revokedAt !== null) throw new Fault('forbidden', `this agent is ${agent.state === 'locked' ? 'locked' : 'revoked'}`);
+      checkRenewals(agent.id);
       const issued = await options.issue(textOf(body, 'csr', 8_192), agent.id);
       // An expired certificate still says whose key it is; a new key needs one that is still good (DESIGN §3.9).
       if (proof.expired && issued.keyFingerprint !== keyFingerprintOf(shown)) throw new Fault('forbidden', 'an expired certificate renews only with its own key');
@@ -165,6 +179,7 @@ export function buildJoin(options: JoinOptions): (request: IncomingMessage, resp
         const path = (request.url ?? '').split('?', 1)[0];
         answer(200, path === '/link/renew' ? await renew(body, from, peerCertificate) : await join(body, from), 'application/json');
       } catch (thrown) {
+        if (request.destroyed && !request.complete) return; // it left before it had said all: there is nobody to answer
         const fault = toFault(thrown);
         const status = STATUS[fault.code] ?? 500;
         if (status === 500) options.log.error('join.failed', { from, why: fault.message, stack: fault.stack });
