@@ -78,6 +78,8 @@ function lookUp(snapshot: Snapshot, authority: string, loopback: boolean): HostL
   const host = hostNameOf(authority);
   if (host === undefined) return undefined;
   const lookup = { host, entries: candidates(snapshot, host, loopback) };
+  // Names that are nobody's are not worth a place.
+  if (lookup.entries.length === 0) return lookup;
   if (cache.size >= LOOKUPS_MAX) cache.clear();
   cache.set(authority, lookup);
   return lookup;

@@ -82,13 +82,11 @@ export function nameOf(raw: string): FieldName | undefined {
   const cached = names.get(raw);
   if (cached !== undefined) return cached;
   if (!TOKEN.test(raw) || raw.length > 256) return undefined;
-  // A copy: a piece of a head, kept, would keep the whole head in memory.
-  const name = Buffer.from(raw, 'latin1').toString('latin1');
-  const lower = name.toLowerCase();
+  const lower = raw.toLowerCase();
   const entry = { lower, flags: flagsOf(lower) };
   // Full of made-up names: start over rather than grow or stop caching the real ones.
   if (names.size >= NAMES_MAX) names.clear();
-  names.set(name, entry);
+  names.set(raw, entry);
   return entry;
 }
 
