@@ -144,8 +144,9 @@ Every domain has these routes without being told. A route of yours with the same
 ## Which route wins
 
 Exact host before wildcard, longer wildcard before shorter, any host last. Within a host the longer path wins. Two routes with the same host, path and
-listener do not compile. What no route takes is refused: 421 for a name that nobody has, 404 for a path. Where a host has a route with a path, a request path with dot
-segments is refused with 400. On a plain listener that no route names, a gateway whose first domain is not \`localhost\` answers 308 to HTTPS.
+listener do not compile. What no route takes is refused: 421 for a name that nobody has, 404 for a path. Where a host has a route with a path, and on the gateway's own names, a request path with dot
+segments is refused with 400. On a plain listener that no route names, a gateway whose first domain is not \`localhost\` answers 308 to HTTPS;
+connections from this machine itself are answered there as over TLS, as far as the built-in routes go.
 \`postern explain URL\` tells the whole way, with \`--file FILE\` for a configuration that is not applied yet.
 `;
 }
