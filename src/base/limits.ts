@@ -22,6 +22,7 @@ export const limits = {
   keepAliveIdleMs: 75_000,
   bodyIdleMs: 60_000,
   answerHeadTimeoutMs: 60_000,
+  halfClosedMs: 10_000,
   relayIdleMs: 2 * 3_600_000,
   pipelinedBytesMax: 64 * 1024,
   chunkLineBytesMax: 256,
