@@ -117,6 +117,7 @@ export class Http1Client implements Swept, BodySink {
       case 'wait': {
         const exchange = this.#exchange!;
         if (this.#blocked || (this.#phase === 'body' && exchange.answered)) return this.destroy();
+        if (this.#halfClosed) return this.#abort('the client ended its side, and the answer stood still');
         this.deadlineMs = 0;
         if (exchange.sink) exchange.sink.onLate();
         else this.destroy();
@@ -286,7 +287,7 @@ export class Http1Client implements Swept, BodySink {
         this.#conn.socket.resume();
       },
       expectWithin: (timeoutMs) => {
-        this.deadlineMs = timeoutMs === 0 ? this.#sweep.nowMs + this.#limits.relayIdleMs : this.#sweep.nowMs + timeoutMs;
+        this.deadlineMs = this.#sweep.nowMs + this.#patience(timeoutMs === 0 ? this.#limits.relayIdleMs : timeoutMs);
       },
       breakOff: (unframed) => this.#breakOff(unframed),
       take: () => this.#take(),
@@ -305,15 +306,20 @@ export class Http1Client implements Swept, BodySink {
 
   #written(more: boolean): boolean {
     this.#blocked = !more;
-    this.deadlineMs = this.#sweep.nowMs + (more ? this.#limits.relayIdleMs : this.#limits.bodyIdleMs);
+    this.deadlineMs = this.#sweep.nowMs + (more ? this.#patience(this.#limits.relayIdleMs) : this.#limits.bodyIdleMs);
     return more;
+  }
+
+  /** A client that ended its side may have gone for good: only a write would tell, and a silent upstream writes nothing. */
+  #patience(ms: number): number {
+    return this.#halfClosed ? Math.min(ms, this.#limits.halfClosedMs) : ms;
   }
 
   #drained(): void {
     this.#blocked = false;
     // An answer that is over drains in the next request's time, which it must not lengthen.
     if (this.#phase !== 'body' && this.#phase !== 'wait') return;
-    this.deadlineMs = this.#sweep.nowMs + this.#limits.relayIdleMs;
+    this.deadlineMs = this.#sweep.nowMs + this.#patience(this.#limits.relayIdleMs);
     this.#exchange?.sink?.onAnswerDrain();
   }
 
@@ -378,6 +384,9 @@ export class Http1Client implements Swept, BodySink {
         else this.#conn.socket.once('finish', () => this.#conn.socket.destroy());
         return;
       case 'wait':
+        // RFC 9112 §9.6 lets a client end its side and read on.
+        if (!this.#blocked) this.deadlineMs = Math.min(this.deadlineMs || Infinity, this.#sweep.nowMs + this.#limits.halfClosedMs);
+        return;
       case 'taken':
       case 'closed':
     }
