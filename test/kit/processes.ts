@@ -157,7 +157,8 @@ function processesNaming(folder: string): string[] {
   });
 }
 
-export function openProcesses(): Processes {
+/** With a test's signal, its processes end when it runs out of time, which would otherwise leave them to wait for ever. */
+export function openProcesses(signal?: AbortSignal): Processes {
   const folder = temporaryFolder();
   const home = join(folder.path, 'home');
   mkdirSync(home, { mode: 0o700 });
@@ -167,6 +168,7 @@ export function openProcesses(): Processes {
     const child = spawn(command, args, { cwd: options.cwd ?? folder.path, env: { ...plainEnvironment(home), ...options.env }, stdio: ['pipe', 'pipe', 'pipe'] });
     const started = watchOver(child, command);
     if (child.pid !== undefined) pids.push(child.pid);
+    signal?.addEventListener('abort', () => void started.stop('SIGKILL').catch(() => {}));
     closers.push(() => started.stop().catch(() => {}));
     return started;
   };

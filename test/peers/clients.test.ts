@@ -28,7 +28,7 @@ const getJson = async (gateway: Served, host: string, path = '/') => {
 };
 
 test('joining, and every way to be refused', { timeout: 120_000 }, async (t) => {
-  await using processes = openProcesses();
+  await using processes = openProcesses(t.signal);
   const gateway = await startServe(processes);
 
   await t.test('a token is good once', async () => {
@@ -110,8 +110,8 @@ test('joining, and every way to be refused', { timeout: 120_000 }, async (t) => 
   });
 });
 
-test('a token that expired', { timeout: 60_000 }, async () => {
-  await using processes = openProcesses();
+test('a token that expired', { timeout: 60_000 }, async (t) => {
+  await using processes = openProcesses(t.signal);
   // The one thing that needs a clock of the test's own: this gateway runs here.
   let aheadMs = 0;
   await using gateway = await startGateway({ clock: { ...realClock, nowMs: () => realClock.nowMs() + aheadMs } });
@@ -127,7 +127,7 @@ test('a token that expired', { timeout: 60_000 }, async () => {
 });
 
 test('local policy, locks and revocation with real agents', { timeout: 120_000 }, async (t) => {
-  await using processes = openProcesses();
+  await using processes = openProcesses(t.signal);
   await using echo = await startEcho();
   const gateway = await startServe(processes);
   const device = await gateway.addDevice({ name: 'bench', ports: [{ number: echo.port, kind: 'http' }], policy: 'reach tcp 192.0.2.1 80\n' });
@@ -188,8 +188,8 @@ test('local policy, locks and revocation with real agents', { timeout: 120_000 }
   });
 });
 
-test('the command line asks as the operator, as a token, and says what it lacks', { timeout: 60_000 }, async () => {
-  await using processes = openProcesses();
+test('the command line asks as the operator, as a token, and says what it lacks', { timeout: 60_000 }, async (t) => {
+  await using processes = openProcesses(t.signal);
   await using echo = await startEcho();
   const gateway = await startServe(processes);
   const run = (args: readonly string[], env: Readonly<Record<string, string>> = {}) => processes.run(postern, args, { env });

@@ -12,7 +12,7 @@ import { hashOf, openProcesses, postern, randomFile, startServe } from '#kit/pro
 const peers = findPeers(['curl']);
 
 test('curl through a device\'s host', { skip: peers.skip, timeout: 180_000 }, async (t) => {
-  await using processes = openProcesses();
+  await using processes = openProcesses(t.signal);
   await using echo = await startEcho();
   const gateway = await startServe(processes);
   const device = await gateway.addDevice({ name: 'counter', ports: [{ number: echo.port, kind: 'http' }] });
@@ -167,7 +167,7 @@ test('curl through a device\'s host', { skip: peers.skip, timeout: 180_000 }, as
 });
 
 test('curl on a gateway with a domain of its own, its devices under another', { skip: peers.skip, timeout: 120_000 }, async (t) => {
-  await using processes = openProcesses();
+  await using processes = openProcesses(t.signal);
   await using echo = await startEcho();
   const gateway = await startServe(processes, { args: ['--domain', 'gw.example.test', '--device-domain', 'devices.example.test'] });
   const device = await gateway.addDevice({ name: 'meter', ports: [{ number: echo.port, kind: 'http' }] });

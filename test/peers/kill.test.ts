@@ -5,7 +5,7 @@ import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { AuditLineView, DeviceView, JoinTokenView, JournalLineView, VisitView } from '#api/shapes.ts';
+import type { AuditLineView, DeviceView, JoinTokenView, JournalLineView, StatusView, VisitView } from '#api/shapes.ts';
 import { until } from '#kit/gateway.ts';
 import { findPeers } from '#kit/peers.ts';
 import { openProcesses, postern, startServe, type Page, type Processes, type Served, type Started } from '#kit/processes.ts';
@@ -70,8 +70,8 @@ async function assertBroken({ client, framing }: Download): Promise<void> {
 const links = async (gateway: Served, event: string): Promise<JournalLineView[]> => (await gateway.ask<Page<JournalLineView>>('GET', `/journal?limit=100&event=${event}`)).items;
 const linkCount = (agent: Started) => agent.stderr.split('link.opened').length - 1;
 
-test('kill -9 of an agent in the middle of downloads', { skip: peers.skip, timeout: 120_000 }, async () => {
-  await using processes = openProcesses();
+test('kill -9 of an agent in the middle of downloads', { skip: peers.skip, timeout: 120_000 }, async (t) => {
+  await using processes = openProcesses(t.signal);
   const gateway = await startServe(processes);
   const holding = await startHolding(processes);
   const device = await gateway.addDevice({ name: 'fragile', ports: [{ number: holding.port, kind: 'http' }] });
@@ -107,8 +107,35 @@ test('kill -9 of an agent in the middle of downloads', { skip: peers.skip, timeo
   await until('every visit to be over', async () => ((await gateway.ask<Page<VisitView>>('GET', '/visits?state=live')).items.every((visit) => visit.kind === 'http') ? true : null));
 });
 
-test('kill -9 of the gateway in the middle of downloads', { skip: peers.skip, timeout: 120_000 }, async () => {
-  await using processes = openProcesses();
+test('kill -9 of clients in the middle of downloads and uploads: the device is told, nothing is left', { skip: peers.skip, timeout: 120_000 }, async (t) => {
+  await using processes = openProcesses(t.signal);
+  const gateway = await startServe(processes);
+  const holding = await startHolding(processes);
+  const device = await gateway.addDevice({ name: 'device', ports: [{ number: holding.port, kind: 'http' }] });
+  const downloads = await Promise.all(Array.from({ length: 24 }, (_, i) => holding.start(gateway, device.host, framings[i % 3]!)));
+  const stdio = Array.from({ length: 6 }, () => processes.start(postern, ['connect', 'device', String(holding.port)], { env: gateway.env }));
+  for (const each of stdio) {
+    each.stdin.write('POST /length/0 HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n');
+    each.stdin.write(Buffer.alloc(2_000_000));
+    await each.says(/HTTP\/1\.1 200 OK/);
+  }
+  for (const { client } of downloads) client.kill('SIGKILL');
+  for (const each of stdio) each.kill('SIGKILL');
+  // A killed client ends its side like one that only half-closes; what stands still is given up after ten seconds.
+  await until('the device to be told', () => downloads.every(({ origin }) => origin.closed && !origin.writableFinished), 30_000);
+  await until('nothing to be left', async () => {
+    const status = await gateway.ask<StatusView>('GET', '/status');
+    const view = await device.view();
+    // The link's own control stream, and what the pool keeps of plain requests, of which there were none.
+    return view.link!.streams <= 1 && status.memory.heldBytes === 0 && status.conns <= 2;
+  });
+  const live = (await gateway.ask<Page<VisitView>>('GET', '/visits?state=live')).items;
+  assert.deepEqual(live.map(({ kind }) => kind), ['http'], 'the visits of postern connect are over, the one of HTTP waits for more');
+  assert.ok((await device.view()).online);
+});
+
+test('kill -9 of the gateway in the middle of downloads', { skip: peers.skip, timeout: 120_000 }, async (t) => {
+  await using processes = openProcesses(t.signal);
   const gateway = await startServe(processes);
   const holding = await startHolding(processes);
   const device = await gateway.addDevice({ name: 'device', ports: [{ number: holding.port, kind: 'http' }] });
@@ -162,8 +189,8 @@ test('kill -9 of the gateway in the middle of downloads', { skip: peers.skip, ti
   assert.equal((await again.client.ended).code, 0);
 });
 
-test('SIGTERM of the gateway drains: what runs may finish, agents are told and come back', { skip: peers.skip, timeout: 120_000 }, async () => {
-  await using processes = openProcesses();
+test('SIGTERM of the gateway drains: what runs may finish, agents are told and come back', { skip: peers.skip, timeout: 120_000 }, async (t) => {
+  await using processes = openProcesses(t.signal);
   const gateway = await startServe(processes);
   const holding = await startHolding(processes);
   const device = await gateway.addDevice({ name: 'device', ports: [{ number: holding.port, kind: 'http' }] });
@@ -191,8 +218,8 @@ test('SIGTERM of the gateway drains: what runs may finish, agents are told and c
   assert.equal((await gateway.ask<{ brokenAt: number | null }>('POST', '/audit/verify')).brokenAt, null);
 });
 
-test('a frozen machine: its link is lost by keepalive, and a new start with a higher turn waits for nothing', { skip: peers.skip, timeout: 120_000 }, async () => {
-  await using processes = openProcesses();
+test('a frozen machine: its link is lost by keepalive, and a new start with a higher turn waits for nothing', { skip: peers.skip, timeout: 120_000 }, async (t) => {
+  await using processes = openProcesses(t.signal);
   const gateway = await startServe(processes);
   const holding = await startHolding(processes);
   const [frozen, replaced] = [await gateway.addDevice({ name: 'frozen', ports: [{ number: holding.port, kind: 'http' }] }), await gateway.addDevice({ name: 'replaced', ports: [{ number: holding.port, kind: 'http' }] })];
@@ -223,8 +250,8 @@ test('a frozen machine: its link is lost by keepalive, and a new start with a hi
   await until('the device to be online', async () => (await frozen.view()).online);
 });
 
-test('one identity on two machines: one stays, the other is refused and told', { skip: peers.skip, timeout: 120_000 }, async () => {
-  await using processes = openProcesses();
+test('one identity on two machines: one stays, the other is refused and told', { skip: peers.skip, timeout: 120_000 }, async (t) => {
+  await using processes = openProcesses(t.signal);
   const gateway = await startServe(processes);
   const holding = await startHolding(processes);
   const device = await gateway.addDevice({ name: 'original', ports: [{ number: holding.port, kind: 'http' }] });
@@ -244,8 +271,8 @@ test('one identity on two machines: one stays, the other is refused and told', {
   assert.equal(linkCount(device.agent) + linkCount(twin), count, 'and they fight no more');
 });
 
-test('the demo site: ends with its gateway however that ends, and is taken up again', { skip: peers.skip, timeout: 120_000 }, async () => {
-  await using processes = openProcesses();
+test('the demo site: ends with its gateway however that ends, and is taken up again', { skip: peers.skip, timeout: 120_000 }, async (t) => {
+  await using processes = openProcesses(t.signal);
   const gateway = await startServe(processes, { args: ['--demo'] });
   const [demo] = (await gateway.ask<Page<DeviceView>>('GET', '/devices')).items;
   assert.equal(demo?.online, true);

@@ -22,8 +22,8 @@ function spellings(text: string): Buffer[] {
 
 const filesUnder = (folder: string): string[] => readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name)).filter((path) => statSync(path).isFile());
 
-test('markers sent along every path are written nowhere', { timeout: 120_000 }, async () => {
-  await using processes = openProcesses();
+test('markers sent along every path are written nowhere', { timeout: 120_000 }, async (t) => {
+  await using processes = openProcesses(t.signal);
   const marks = new Map<string, string>();
   const mark = (path: string): string => {
     const text = `marker${randomBytes(12).toString('hex')}`;

@@ -85,7 +85,7 @@ ${temp}
 }
 
 test('nginx as a device and as a server behind a route', { skip: peers.skip, timeout: 180_000 }, async (t) => {
-  await using processes = openProcesses();
+  await using processes = openProcesses(t.signal);
   await using echo = await startEcho();
   const gateway = await startServe(processes);
   const sample = processes.start(process.execPath, ['--disable-warning=ExperimentalWarning', join(root, 'examples', 'sample-device', 'device.ts'), '--port', '0'], { cwd: root });

@@ -63,7 +63,7 @@ Subsystem sftp internal-sftp
 }
 
 test('a device\'s sshd through postern ssh, connect and forward', { skip: peers.skip, timeout: 180_000 }, async (t) => {
-  await using processes = openProcesses();
+  await using processes = openProcesses(t.signal);
   const gateway = await startServe(processes);
   const sshd = await startSshd(processes, 'workshop');
   const hello = createServer((request, response) => response.end(`you asked for ${request.url}`));

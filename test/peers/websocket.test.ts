@@ -145,7 +145,7 @@ const nextMessage = (socket: WebSocket) => new Promise<string | ArrayBuffer>((re
 const closedWith = (socket: WebSocket) => new Promise<{ code: number; reason: string; wasClean: boolean }>((resolve) => (socket.onclose = ({ code, reason, wasClean }) => resolve({ code, reason, wasClean })));
 
 test('WebSockets through a device\'s host', { timeout: 120_000 }, async (t) => {
-  await using processes = openProcesses();
+  await using processes = openProcesses(t.signal);
   const gateway = await startServe(processes);
   const sample = processes.start(process.execPath, ['--disable-warning=ExperimentalWarning', join(root, 'examples', 'sample-device', 'device.ts'), '--port', '0'], { cwd: root });
   const samplePort = Number((await sample.says(/http:\/\/127\.0\.0\.1:(\d+)/))[1]);

@@ -51,7 +51,7 @@ function get(gateway: Served, host: string, path: string, agent: HttpAgent | fal
 }
 
 test('a foreign agent on a public yamux library', { skip: peers.skip, timeout: 300_000 }, async (t) => {
-  await using processes = openProcesses();
+  await using processes = openProcesses(t.signal);
   const program = await build(processes, t);
   if (program === null) return;
   await using echo = await startEcho();
