@@ -3,6 +3,7 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 import { duplexPair } from 'node:stream';
 import { afterEach, beforeEach, test } from 'node:test';
 import { handClock } from '#kit/admin-room.ts';
+import { until } from '#kit/gateway.ts';
 import { relay } from './relay.ts';
 import { buildSweep, type Sweep } from './sweep.ts';
 
@@ -48,13 +49,13 @@ test('bytes go both ways, each direction ends on its own FIN, what was read befo
   const counted = { a: 0, b: 0 };
   const over = relay(a, b, { sweep, idleMs: 60_000, leftoverA: Buffer.from('first '), leftoverB: Buffer.from('hello '), onBytes: (fromA, fromB) => void ((counted.a += fromA), (counted.b += fromB)) });
   client.end('second');
-  await turn();
+  await until('the first direction to end', () => atUpstream.ended);
   assert.deepEqual(atUpstream, { text: 'first second', ended: true, closed: false });
   assert.equal(atClient.ended, false, 'the other direction goes on');
   upstream.write('and ');
   upstream.end('goodbye');
   assert.equal((await over).why, 'ended');
-  await turn();
+  await until('all of it', () => atClient.ended);
   assert.equal(atClient.text, 'hello and goodbye');
   assert.deepEqual(counted, { a: 12, b: 17 });
 });
@@ -68,13 +69,12 @@ test('a side that ended before it was handed over ends the other', async () => {
   a.pause();
   const atUpstream = read(upstream);
   const over = relay(a, b, { sweep, idleMs: 60_000, leftoverA: Buffer.from('x') });
-  await turn();
+  await until('the end', () => atUpstream.ended);
   assert.deepEqual(atUpstream, { text: 'x', ended: true, closed: false });
   upstream.end('y');
   const atClient = read(client);
   assert.equal((await over).why, 'ended');
-  await turn();
-  assert.equal(atClient.text, 'y');
+  await until('the answer', () => atClient.text === 'y');
 });
 
 test('a reset of one side breaks the other', async () => {
@@ -84,8 +84,7 @@ test('a reset of one side breaks the other', async () => {
   const over = relay(a, b, { sweep, idleMs: 60_000 });
   client.resetAndDestroy();
   assert.match((await over).why, /client/);
-  await turn();
-  assert.equal(atUpstream.closed || atUpstream.ended, true);
+  await until('the upstream to be told', () => atUpstream.closed || atUpstream.ended);
   assert.equal(b.destroyed, true);
 });
 
@@ -96,8 +95,8 @@ test('a slow side stops the other; nothing is kept', async () => {
   const over = relay(a, b, { sweep, idleMs: 60_000 });
   const piece = Buffer.alloc(1024 * 1024);
   for (let i = 0; i < 64; i++) client.write(piece);
+  await until('the source not to be read', () => a.isPaused());
   await turn(300);
-  assert.ok(a.isPaused(), 'the source is not read');
   assert.ok(b.writableLength < 2 * piece.length);
   assert.ok(client.writableLength > 20 * piece.length, 'the rest is still with the client');
   let got = 0;
@@ -115,8 +114,9 @@ test('idle for long ends both; bytes in either direction start the time anew', a
   const [b, upstream] = await pair();
   const over = relay(a, b, { sweep, idleMs: 10_000 });
   clock.advance(9_000);
+  const atClient = read(client);
   upstream.write('x');
-  await turn();
+  await until('the byte', () => atClient.text === 'x');
   clock.advance(9_000);
   assert.equal(a.destroyed, false);
   clock.advance(2_000);
