@@ -1,8 +1,9 @@
 // The gateway itself: configuration, status, doctor, explain; and the names of customers and sites.
 import { Fault, isFault } from '#base/fault.ts';
-import { subjectOfScope } from '#model/rights.ts';
+import { mayDo, subjectOfScope, type Subject } from '#model/rights.ts';
 import type { Id } from '#base/ids.ts';
-import { actorOfAsked, may, mustMay, type Acts, type Anyone, type Asked } from './asked.ts';
+import type { Right } from '#model/rows.ts';
+import { actorOfAsked, mustMay, type Acts, type Anyone, type Asked } from './asked.ts';
 import { byName, pageOf, sorted } from './pages.ts';
 import type { Room } from './room.ts';
 import { viewActor } from './views.ts';
@@ -38,7 +39,7 @@ export function buildGatewayActs(room: Room): Acts<Names> {
         const result = await control.change({ actor: actorOfAsked(asked), against, config: asked.body, dryRun });
         if ('problems' in result) {
           asked.reply.faultStatus = 422;
-          throw new Fault('bad-input', `the configuration does not compile: ${result.problems.length} problems`, { remedy: 'mend each and send it again; nothing was changed', detail: { problems: result.problems } });
+          throw new Fault('bad-input', `the configuration does not compile: ${result.problems.length === 1 ? 'one problem' : `${result.problems.length} problems`}`, { remedy: 'mend each and send it again; nothing was changed', detail: { problems: result.problems } });
         }
         asked.reply.etag = `"${result.revision}"`;
         return { revision: result.revision, dryRun };
@@ -72,25 +73,29 @@ export function buildGatewayActs(room: Room): Acts<Names> {
 export function buildPlaceActs(room: Room): Acts<'listCustomers' | 'listSites'> {
   const { tables } = room;
   const order = { keyOf: byName };
-  const reached = (asked: Anyone) => {
-    const customers = new Set<Id>();
-    const sites = new Set<Id>();
-    for (const right of asked.rights.rights) {
+  const reachedBy = (rights: readonly Right[]) => {
+    const reached = new Set<Id>();
+    for (const right of rights) {
       const subject = subjectOfScope(tables, right);
       if (!subject || subject === 'gateway') continue;
-      customers.add(subject.customerId);
-      if (subject.siteId !== undefined) sites.add(subject.siteId);
+      reached.add(subject.customerId);
+      if (subject.siteId !== undefined) reached.add(subject.siteId);
     }
-    return { customers, sites };
+    return reached;
+  };
+  /** Seen by a right on it, or because something in it is; with a token that has rights of its own by both its and its person's. */
+  const seenBy = (asked: Anyone) => {
+    const both = [asked.rights.rights, asked.rights.tokenRights ?? asked.rights.rights].map((rights) => ({ rights, reached: reachedBy(rights) }));
+    return (id: Id, subject: Subject) => both.every(({ rights, reached }) => reached.has(id) || mayDo(rights, null, 'see', subject));
   };
   return {
     listCustomers(asked) {
-      const { customers } = reached(asked);
-      return pageOf(sorted(tables.customers.values(), order), order, asked.query, (row) => customers.has(row.id) || may(asked, 'see', { customerId: row.id }), ({ id, key, name, createdAt }) => ({ id, key, name, createdAt }));
+      const seen = seenBy(asked);
+      return pageOf(sorted(tables.customers.values(), order), order, asked.query, (row) => seen(row.id, { customerId: row.id }), ({ id, key, name, createdAt }) => ({ id, key, name, createdAt }));
     },
     listSites(asked) {
-      const { sites } = reached(asked);
-      return pageOf(sorted(tables.sites.values(), order), order, asked.query, (row) => sites.has(row.id) || may(asked, 'see', { customerId: row.customerId, siteId: row.id }), ({ id, customerId, name, createdAt }) => ({ id, customerId, name, createdAt }));
+      const seen = seenBy(asked);
+      return pageOf(sorted(tables.sites.values(), order), order, asked.query, (row) => seen(row.id, { customerId: row.customerId, siteId: row.id }), ({ id, customerId, name, createdAt }) => ({ id, customerId, name, createdAt }));
     },
   };
 }

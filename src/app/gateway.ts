@@ -19,7 +19,7 @@ import { findDevice, parseDeviceHost } from '#model/labels.ts';
 import type { Live } from '#model/live.ts';
 import { subjectOfDevice, visitorMay } from '#model/rights.ts';
 import type { AgentNote, AuditEntry, Device, DevicePort, JoinToken } from '#model/rows.ts';
-import type { Snapshot } from '#model/snapshot.ts';
+import { isLinkName, type Snapshot } from '#model/snapshot.ts';
 import { buildTables, type Tables } from '#model/tables.ts';
 import type { Visitor } from '#model/visitor.ts';
 import { buildCertificates } from '#net/certificates.ts';
@@ -289,7 +289,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         const verdict = hostFacts(headSoFar);
         return verdict.step === 'device' || (verdict.step === 'route' && verdict.route.target.kind === 'service');
       },
-      isLinkName: (serverName) => snapshot.config.domains.some((domain) => serverName === `link.${domain.name}`),
+      isLinkName: (serverName) => isLinkName(snapshot, serverName),
       linkContext: () => certificates.linkContext(),
       contextFor: (serverName) => certificates.contextFor(serverName),
     });
@@ -307,6 +307,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       operations, inTurn, customerId,
       nowMs: () => clock.nowMs(),
       first: () => firstConfig(first),
+      adjust: options.adjust ?? ((config) => config),
       prepare: async (next, before) => {
         const placeOf = (each: Config['listeners'][number]) => `${each.name} ${each.address} ${each.port} ${each.tls}`;
         const kept = new Set(before?.config.listeners.map(placeOf));
@@ -335,14 +336,6 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       },
     });
     undo.push(closeListeners);
-    if (options.adjust) {
-      const now = control.config();
-      const adjusted = options.adjust(now.config as Config);
-      if (JSON.stringify(adjusted) !== JSON.stringify(now.config)) {
-        const result = await control.change({ actor: { kind: 'operator', id: null, name: 'options at start', from: '' }, against: now.revision, config: adjusted, dryRun: false });
-        if ('problems' in result) throw new Fault('bad-input', result.problems.map((each) => `${each.path}: ${each.message}`).join('; '));
-      }
-    }
     await certificates.refresh();
     undo.push(control.watch(() => void certificates.refresh().catch((thrown: unknown) => log.error('certificates.not-refreshed', { why: reasonOf(thrown) }))));
 

@@ -4,7 +4,7 @@ import { Fault } from '#base/fault.ts';
 import { hostNameOf } from '#wire/http1.ts';
 import { parseConfig, type ConfigProblem } from './config.ts';
 import { decideExchange } from './decide.ts';
-import { compile, type Snapshot } from './snapshot.ts';
+import { compile, isLinkName, type Snapshot } from './snapshot.ts';
 
 export interface ExplainQuery {
   /** `https://name/path`, the port names the listener. */
@@ -68,7 +68,7 @@ export function explainWith(snapshot: Snapshot, query: ExplainQuery, describeDev
   }
   lines.push(`listener ${listener.name} (${listener.address} ${listener.port}${listener.tls ? ', TLS' : ''}) takes it`);
   const name = hostNameOf(url.hostname) ?? null;
-  const verdict = decideExchange(snapshot, { listener: listener.name, secure, link: secure && name === `link.${snapshot.primaryDomain}`, loopback: isLoopback(from), serverName: secure ? name : null }, url.host, `${url.pathname}${url.search}`);
+  const verdict = decideExchange(snapshot, { listener: listener.name, secure, link: secure && name !== null && isLinkName(snapshot, name), loopback: isLoopback(from), serverName: secure ? name : null }, url.host, `${url.pathname}${url.search}`);
   switch (verdict.step) {
     case 'refuse':
       lines.push(`refused with ${verdict.status}: ${verdict.why}`);

@@ -42,6 +42,11 @@ export interface Snapshot {
   readonly any: HostRoutes | null;
 }
 
+/** SNI by which the link endpoint is recognised where ALPN does not get through. */
+export function isLinkName(snapshot: Snapshot, serverName: string): boolean {
+  return serverName.startsWith('link.') && snapshot.domains.has(serverName.slice('link.'.length));
+}
+
 function targetOf(target: ConfigTarget): RouteTarget {
   return target.kind === 'device' ? { kind: 'named-device', device: target.device, port: target.port } : target;
 }

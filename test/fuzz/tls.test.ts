@@ -1,5 +1,5 @@
 // Bent ClientHellos: nothing may throw, and what is read must not depend on how the bytes were cut.
-// POSTERN_FUZZ_SEED repeats a run, POSTERN_FUZZ_MS makes it longer.
+// POSTERN_FUZZ_SEED repeats a run, POSTERN_FUZZ_SECONDS makes it longer.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -24,7 +24,7 @@ test(`bent hellos, seed ${seed}`, () => {
   const random = randomOf(seed);
   const upTo = (n: number) => Math.floor(random() * n);
   const kinds: Record<string, number> = {};
-  const runUntil = performance.now() + Number(process.env['POSTERN_FUZZ_MS'] ?? 0);
+  const runUntil = performance.now() + Number(process.env['POSTERN_FUZZ_SECONDS'] ?? 0) * 1_000;
   for (let round = 0; round < 4_000 || performance.now() < runUntil; round++) {
     let bytes: Buffer = Buffer.from(samples[upTo(samples.length)]!);
     for (let bends = upTo(4); bends >= 0; bends--) {

@@ -253,6 +253,7 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
   const control = await buildControl({
     operations, inTurn, nowMs: clock.nowMs, customerId: site.customerId,
     first: () => firstConfig({ domain: 'gw.example.test', httpPort: 8080, httpsPort: 8443 }),
+    adjust: (config) => config,
     prepare: async () => ({ commit() {}, async cancel() {} }),
   });
   const deps: AdminDeps = {

@@ -1,0 +1,46 @@
+// Starting where something is in the way, and again with what the message says.
+import assert from 'node:assert/strict';
+import { createServer, type AddressInfo } from 'node:net';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { isFault } from '#base/fault.ts';
+import { startGateway, temporaryFolder } from '../kit/gateway.ts';
+
+test('a taken port stops the start and leaves nothing behind; other ports are then taken as said', async () => {
+  using folder = temporaryFolder();
+  const dataDir = join(folder.path, 'data');
+  const other = createServer();
+  await new Promise<void>((done) => other.listen(0, '127.0.0.1', () => done()));
+  const { port } = other.address() as AddressInfo;
+  try {
+    await assert.rejects(startGateway({ dataDir, httpPort: port }), (thrown) => isFault(thrown, 'conflict') && /in use by another program/.test(thrown.message));
+    await using gateway = await startGateway({ dataDir });
+    assert.notEqual(gateway.ports.http, port);
+    const owner = await gateway.owner();
+    const config = await gateway.api('GET', '/config', { token: owner.token });
+    assert.equal(config.json['revision'], 1);
+  } finally {
+    await new Promise((done) => other.close(done));
+  }
+});
+
+test('the options of a start are one revision, and none when they change nothing', async () => {
+  using folder = temporaryFolder();
+  const dataDir = join(folder.path, 'data');
+  const revisionOf = async (domain: string) => {
+    await using gateway = await startGateway({ dataDir, adjust: (config) => ({ ...config, domains: [{ name: domain }] }) });
+    const answer = await gateway.api('GET', '/setup');
+    assert.equal(answer.status, 200);
+    return (await gateway.api('GET', '/config', { token: await operatorToken(dataDir, gateway) })).json['revision'];
+  };
+  assert.equal(await revisionOf('localhost'), 1);
+  assert.equal(await revisionOf('localhost'), 1);
+  assert.equal(await revisionOf('gw.example.test'), 2);
+});
+
+/** The token in the data folder speaks for the owner, so there must be one. */
+async function operatorToken(dataDir: string, gateway: Awaited<ReturnType<typeof startGateway>>): Promise<string> {
+  if (gateway.setupAddress() !== null) await gateway.owner();
+  return (JSON.parse(await readFile(join(dataDir, 'operator.json'), 'utf8')) as { token: string }).token;
+}
