@@ -3,7 +3,7 @@ import type { Answer, Params, ParsedBody, ParsedQuery } from '#api/contract.ts';
 import { paths, type RouteName } from '#api/paths.ts';
 import { Fault } from '#base/fault.ts';
 import { visitorOfCookie, visitorOfToken } from '#model/credentials.ts';
-import { mayDo, rightsOfVisitor, type Subject, type VisitorRights } from '#model/rights.ts';
+import { mayDo, rightsOfVisitor, subjectOfScope, type Subject, type VisitorRights } from '#model/rights.ts';
 import type { Action, Actor, AuditEntry } from '#model/rows.ts';
 import { actorOf, type Visitor } from '#model/visitor.ts';
 import { readSignInCookie } from './cookies.ts';
@@ -114,6 +114,16 @@ export function may(asked: Pick<Asked, 'rights'>, action: Action, subject: Subje
 /** Fault `forbidden`; `what` is what was wanted: `change this device`. */
 export function mustMay(asked: Pick<Asked, 'rights'>, action: Action, subject: Subject, what: string): void {
   if (!may(asked, action, subject)) throw new Fault('forbidden', `you may not ${what}`, { remedy: `ask somebody who administers it for the right "${action}"` });
+}
+
+/** Whether all that a person may do is within what is administered here: who can end that person's sign-ins and tokens. */
+export function administersAllOf({ tables }: Pick<Room, 'tables'>, asked: Pick<Asked, 'rights'>, personId: string): boolean {
+  const person = tables.people.get(personId);
+  if (!person || !may(asked, 'administer', { customerId: person.customerId })) return false;
+  return tables.rightsOf('person', personId).every((grant) => {
+    const subject = subjectOfScope(tables, grant);
+    return subject === undefined || may(asked, 'administer', subject);
+  });
 }
 
 /** The audit entry of a change. */

@@ -115,6 +115,17 @@ suite('people', () => {
     assert.deepEqual((await bob.call('listPeople', { query: { search: 'C' } })).items.map((row) => row.login), ['carol']);
   });
 
+  test('a customer\'s administrator ends sign-ins and tokens of those who hold no more, and not the owner\'s', async () => {
+    const bob = await room.person(owner, 'bob', [{ action: 'administer', scopeKind: 'customer', scopeId: customerId() }]);
+    const carol = await room.person(owner, 'carol', [{ action: 'see', scopeKind: 'customer', scopeId: customerId() }]);
+    const signInOf = async (caller: Caller) => (await caller.call('getMe')).signInId!;
+    const { token } = await owner.call('createToken', { body: { name: 'ci' } });
+    assert.equal((await bob.refused('revokeSignIn', { params: { id: await signInOf(owner) } })).code, 'forbidden');
+    assert.equal((await bob.refused('revokeToken', { params: { id: token.id } })).code, 'forbidden');
+    await bob.call('revokeSignIn', { params: { id: await signInOf(carol) } });
+    assert.equal((await carol.refused('getMe')).code, 'unauthenticated');
+  });
+
   test('taking a right away ends the visits that stood on it, and only those', async () => {
     const [one, two] = [await room.device('One'), await room.device('Two')];
     const right = (scopeId: string) => ({ action: 'open', scopeKind: 'device', scopeId }) as const;
@@ -152,6 +163,20 @@ suite('access tokens', () => {
     assert.deepEqual((await program.call('getMe')).tokenRights, token.rights);
     await owner.call('setRights', { params: { id: await idOf(bob) }, body: { rights: [{ action: 'open', scopeKind: 'device', scopeId: two.id }] } });
     assert.deepEqual((await program.call('listDevices')).items, []);
+  });
+
+  test('narrower ones end nothing of their person but themselves, and see no names of places beside theirs', async () => {
+    const device = await room.device('One');
+    const wide = await owner.call('createToken', { body: { name: 'wide' } });
+    const narrow = await owner.call('createToken', { body: { name: 'narrow', rights: [{ action: 'see', scopeKind: 'device', scopeId: device.id }] } });
+    const program = room.program(narrow.secret);
+    assert.equal((await program.refused('revokeToken', { params: { id: wide.token.id } })).code, 'forbidden');
+    assert.equal((await program.refused('revokeSignIn', { params: { id: (await owner.call('getMe')).signInId! } })).code, 'forbidden');
+    room.tables.customers.publish({ put: [{ id: room.newId(), key: 'acme', name: 'Acme', createdAt: 0 }] });
+    assert.equal((await owner.call('listCustomers')).items.length, 2);
+    assert.deepEqual((await program.call('listCustomers')).items.map((row) => row.id), [device.customerId]);
+    await program.call('revokeToken', { params: { id: narrow.token.id } });
+    assert.equal((await program.refused('getMe')).code, 'unauthenticated');
   });
 
   test('a token makes no tokens, changes no password, approves nothing, and hands no browser over', async () => {

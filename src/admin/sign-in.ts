@@ -7,7 +7,7 @@ import { digestOf, newSecret, sameText } from '#base/secret.ts';
 import { mayAnywhere, rightsOfVisitor } from '#model/rights.ts';
 import type { Person, Right, SignIn } from '#model/rows.ts';
 import type { Visitor } from '#model/visitor.ts';
-import { auditOf, may, visitorOf, type Act, type Acts, type Anyone, type Asked, type Known } from './asked.ts';
+import { administersAllOf, auditOf, may, visitorOf, type Act, type Acts, type Anyone, type Asked, type Known } from './asked.ts';
 import { clearSignInCookie, cookiesWork, setSignInCookie } from './cookies.ts';
 import { byId, pageOf, sorted } from './pages.ts';
 import { checkPassword } from './password.ts';
@@ -217,6 +217,9 @@ export function buildSignInActs(room: Room): Acts<Names> {
       return await room.inTurn(async () => {
         const row = tables.signIns.get(asked.params.id);
         if (!row || !mayLook(asked, row.personId)) throw new Fault('not-found', 'there is no such sign-in, or not any more');
+        // A token with rights of its own ends nothing of its person's; who administers a part, nothing of who administers the whole.
+        const isMine = row.personId === visitorOf(asked).person.id && asked.rights.tokenRights === null;
+        if (!isMine && !administersAllOf(room, asked, row.personId)) throw new Fault('forbidden', 'you may not end this sign-in: its person holds rights beyond what you administer');
         await endSignIns(room, asked, [row], 'revoked');
         return {};
       });

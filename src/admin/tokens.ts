@@ -5,7 +5,7 @@ import { printable } from '#base/log.ts';
 import { digestOf, newSecret } from '#base/secret.ts';
 import { newCliSecret, newTokenText, visitorLives } from '#model/credentials.ts';
 import type { Right, Token } from '#model/rows.ts';
-import { auditOf, may, visitorOf, type Acts, type Anyone } from './asked.ts';
+import { administersAllOf, auditOf, may, visitorOf, type Acts, type Anyone } from './asked.ts';
 import { byId, pageOf, sorted } from './pages.ts';
 import { checkGrants } from './people.ts';
 import type { CliLogin, Room } from './room.ts';
@@ -52,6 +52,9 @@ export function buildTokenActs(room: Room): Acts<'listTokens' | 'createToken' | 
       room.inTurn(async () => {
         const token = tables.tokens.get(asked.params.id);
         if (!token || !mayLook(asked, token.personId)) throw new Fault('not-found', 'there is no such token, or not any more');
+        const { person, token: asking } = visitorOf(asked);
+        const isMine = token.id === asking?.id || (token.personId === person.id && asked.rights.tokenRights === null);
+        if (!isMine && !administersAllOf(room, asked, token.personId)) throw new Fault('forbidden', 'you may not revoke this token: its person holds rights beyond what you administer');
         const login = tables.people.get(token.personId)?.login ?? '';
         await operations.removeToken(token.id, auditOf(room, asked, 'token.revoked', { customerId: token.customerId, kind: 'token', id: token.id, name: `${login}/${token.name}` }));
         const rights = tables.rightsOf('token', token.id).map((right) => right.id);
