@@ -128,9 +128,13 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   const budget = buildBudget(budgetBytes, (heldBytes) => log.warn('stream.reset', { why: 'memory budget', heldBytes }));
   const addresses = () => options.addresses ?? state.addresses;
   const dialOptions = () => ({ caFingerprint: state.caFingerprint, key: state.key, certificate: state.certificate, timeoutMs: dialTimeoutMs, nowMs: () => clock.nowMs(), builtAtMs, signal });
-  const keep = async (change: Partial<AgentState>) => {
+  // One after the other: a renewal and new addresses may come together, and two writers of one file can leave neither.
+  let written: Promise<void> = Promise.resolve();
+  const keep = (change: Partial<AgentState>): Promise<void> => {
     state = { ...state, ...change };
-    await writeAgentState(stateDir, state);
+    const mine = written.then(() => writeAgentState(stateDir, state));
+    written = mine.catch(() => {});
+    return mine;
   };
   const renew = async (at: readonly string[]) => {
     await keep({ certificate: await renewCertificate(at, state.device?.name ?? hostname(), dialOptions()) });

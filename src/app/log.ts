@@ -1,6 +1,6 @@
 // The real Log: pino, one JSON line an event to a stream; for a person at a terminal the same lines in plain words.
 import { pino } from 'pino';
-import type { Log, LogFields } from '#base/log.ts';
+import { printable, type Log, type LogFields } from '#base/log.ts';
 
 export interface LogOptions {
   readonly stream: NodeJS.WritableStream;
@@ -14,7 +14,8 @@ const LEVELS: Readonly<Record<number, string>> = { 20: 'debug', 30: 'info', 40: 
 function plainLine(json: string): string {
   const { level, time, msg, ...fields } = JSON.parse(json) as { level: number; time: string; msg: string } & Record<string, unknown>;
   const shown = Object.entries(fields).map(([name, value]) => {
-    const text = typeof value === 'string' ? value : JSON.stringify(value);
+    // A terminal acts on what a peer may have written into a name.
+    const text = printable(typeof value === 'string' ? value : JSON.stringify(value), 4_000);
     return `${name}=${/[\s"]/.test(text) ? JSON.stringify(text) : text}`;
   });
   return `${time.slice(11, 19)} ${(LEVELS[level] ?? '').padEnd(5)} ${msg}${shown.length > 0 ? `  ${shown.join(' ')}` : ''}\n`;
