@@ -24,6 +24,9 @@ interface Queued {
 }
 
 const ignore = () => {};
+/** As many pieces as an ordinary window arrives in count with their bytes alone; each beyond with what a Buffer takes. */
+const piecesFree = 64;
+const pieceBytes = 160;
 /** A sender takes any window up to this (docs/wire/tunnel.md §4). */
 const sendWindowBytesMax = 0xffff_ffff;
 
@@ -100,9 +103,17 @@ export class MuxStream extends Duplex implements Holder {
     this.destroy(new Fault('closed', why));
   }
 
+  /** What unread pieces cost beside their bytes: 256 KiB that came a byte a frame hold 50 MB. */
+  #unreadOverheadBytes(): number {
+    // Kept by Node for every readable (lib/internal/streams/readable.js); nothing public says how many pieces there are.
+    const state = (this as unknown as { readonly _readableState: { readonly buffer: { readonly length: number }; readonly bufferIndex: number } })._readableState;
+    const pieces = state.buffer.length - state.bufferIndex;
+    return pieces > piecesFree ? (pieces - piecesFree) * pieceBytes : 0;
+  }
+
   #account(): void {
     if (this.destroyed) return; // _destroy has given everything back; a read under way comes here after it
-    const delta = this.#queuedBytes + this.readableLength - this.#held;
+    const delta = this.#queuedBytes + this.readableLength + this.#unreadOverheadBytes() - this.#held;
     if (delta === 0) return;
     this.#held += delta;
     this.#ops.budget.changed(delta);
