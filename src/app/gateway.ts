@@ -366,6 +366,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     });
     tables.agents.watch(({ put, removed }) => {
       for (const agentId of [...removed, ...put.filter((agent) => agent.state !== 'active').map((agent) => agent.id)]) live.closeLink(agentId, 'the agent was locked, revoked or removed');
+      for (const agentId of removed) hub.forget(agentId);
     });
     const remarks = () => startRemarks(snapshot, ports());
     const status = async () => ({

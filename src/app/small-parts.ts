@@ -34,13 +34,16 @@ export function keepNotes(room: { tables: Tables; operations: Pick<Operations, '
   const pending = new Map<Id, AgentNote>();
   const write = async () => {
     if (pending.size === 0) return;
-    const agents = [...pending.values()];
+    const agents = [...pending.values()].filter((note) => tables.agents.get(note.agentId) !== undefined);
     pending.clear();
+    if (agents.length === 0) return;
     await operations.note({ agents, signIns: [], tokens: [] }).catch((thrown: unknown) => room.log.warn('notes.not-stored', { why: reasonOf(thrown) }));
   };
   const timer = room.clock.every(NOTES_EVERY_MS, () => void write());
   return {
     agentSeen(note) {
+      // A link ends a moment after its agent was removed; its last note would bring the row back for good.
+      if (tables.agents.get(note.agentId) === undefined) return;
       const before = tables.agentNotes.get(note.agentId);
       // What a link does not know this time stays as it was known before.
       const merged: AgentNote = { ...note, lastLeftWhy: note.lastLeftWhy, version: note.version ?? before?.version ?? null, from: note.from ?? before?.from ?? null, policy: note.policy ?? before?.policy ?? null };

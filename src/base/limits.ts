@@ -59,6 +59,7 @@ export const limits = {
   drainRedialMaxMs: 2_000,
   turnRetriesMax: 3,
   refusedStreamMs: 5_000,
+  linksPerAgentMax: 8,
 
   // people
   passwordCharsMin: 10,

@@ -14,7 +14,7 @@ import type { TakenOver, Takeover } from '#net/takeover.ts';
 import { CloseCode, encodeUpgradeAnswer } from '#wire/websocket.ts';
 import type { Budget } from './budget.ts';
 import { sendMessage, serveGatewayControl } from './gateway-control.ts';
-import { judgeTurn, linkProtocol, readGreeting } from './greeting.ts';
+import { judgeTurn, linkProtocol, readGreeting, slotsMax } from './greeting.ts';
 import type { Greeting, SlotMemory } from './greeting.ts';
 import { encodeTarget, openStream } from './open.ts';
 import { refuseHandshake } from './refusal.ts';
@@ -55,6 +55,8 @@ export interface Hub {
   linkOf(agentId: Id): LiveLink | undefined;
   /** Locked, revoked, removed: cuts every link and stream of the agent now. False when it has none. */
   closeLink(agentId: Id, why: string): boolean;
+  /** The agent was removed: its links end, and nothing about it is kept. */
+  forget(agentId: Id): void;
   /** Called when a link came or went, and no more than once a second when only counters changed. */
   watch(onChange: () => void): () => void;
   locate(agentId: Id): Located;
@@ -75,6 +77,8 @@ interface Link {
   /** Streams that the agent opened for itself and that a drain does not wait for. */
   readonly controls: Set<Duplex>;
   policy: string | null;
+  /** Its agent was removed while it stood: what is noted at its end would be about nobody. */
+  isForgotten: boolean;
 }
 
 const countersEveryMs = 1_000;
@@ -86,6 +90,7 @@ export function buildHub(options: HubOptions): Hub {
   const standing = new Map<Id, Map<number, Link>>();
   /** Every link that is not closed yet, those that finish their streams too. */
   const open = new Set<Link>();
+  const openCounts = new Map<Id, number>();
   const memories = new Map<string, SlotMemory>();
   const left = new Map<Id, { since: number; why: string }>();
   const watchers = new Set<() => void>();
@@ -134,6 +139,11 @@ export function buildHub(options: HubOptions): Hub {
   const take = (taken: TakenOver, agentId: Id, greeting: Greeting) => {
     const slots = standing.get(agentId) ?? new Map<number, Link>();
     const before = slots.get(greeting.slot);
+    // Links that only finish their streams are in no slot any more, but hold memory and a socket each.
+    if ((openCounts.get(agentId) ?? 0) - (before === undefined ? 0 : 1) >= limits.linksPerAgentMax) {
+      const fault = new Fault('too-many', `the agent has ${limits.linksPerAgentMax} links open already`, { remedy: 'Links that were left with GoAway count until their streams have ended: close them.' });
+      return refuse(taken, fault, agentId, [['Retry-After', '30']]);
+    }
     const key = `${agentId}/${greeting.slot}`;
     const memory = memories.get(key) ?? { turn: -1, instance: greeting.instance, changes: [] };
     const verdict = judgeTurn(memory, greeting, before !== undefined, clock.monoMs(), limits.instanceChangesPerMinuteMax);
@@ -145,6 +155,7 @@ export function buildHub(options: HubOptions): Hub {
     slots.set(greeting.slot, link);
     standing.set(agentId, slots);
     open.add(link);
+    openCounts.set(agentId, (openCounts.get(agentId) ?? 0) + 1);
     journal.note('link.opened', { link: link.id, agent: agentId, slot: link.slot, from: link.from, version: link.version });
     log.info('link.opened', { link: link.id, agent: agentId, slot: link.slot, turn: greeting.turn, from: link.from, version: link.version });
     seen(link, null);
@@ -185,7 +196,7 @@ export function buildHub(options: HubOptions): Hub {
         }),
       onGoAway: () => unlist(link),
     });
-    const link: Link = { id, agentId, slot: greeting.slot, from: taken.from, version: greeting.version, can: greeting.can, since: clock.nowMs(), session, controls: new Set(), policy: null };
+    const link: Link = { id, agentId, slot: greeting.slot, from: taken.from, version: greeting.version, can: greeting.can, since: clock.nowMs(), session, controls: new Set(), policy: null, isForgotten: false };
     return link;
   };
 
@@ -201,10 +212,13 @@ export function buildHub(options: HubOptions): Hub {
   const leave = (link: Link, end: SessionEnd) => {
     unlist(link);
     open.delete(link);
+    const others = (openCounts.get(link.agentId) ?? 1) - 1;
+    if (others > 0) openCounts.set(link.agentId, others);
+    else openCounts.delete(link.agentId);
     const why = printable(end.why, 120);
     journal.note('link.closed', { link: link.id, agent: link.agentId, slot: link.slot, why, code: end.code, bytesIn: link.session.bytesIn, bytesOut: link.session.bytesOut });
     log.info('link.closed', { link: link.id, agent: link.agentId, slot: link.slot, why, code: end.code });
-    if (!standing.has(link.agentId)) {
+    if (!standing.has(link.agentId) && !link.isForgotten) {
       left.set(link.agentId, { since: clock.nowMs(), why });
       seen(link, why);
     }
@@ -247,6 +261,16 @@ export function buildHub(options: HubOptions): Hub {
     return new Fault('offline', message, { remedy: 'See that the device has power and network and that its agent runs.', detail: { since, why } });
   };
 
+  const closeLink = (agentId: Id, why: string): boolean => {
+    let any = false;
+    for (const link of open) {
+      if (link.agentId !== agentId) continue;
+      any = true;
+      link.session.close(why, CloseCode.refused);
+    }
+    return any;
+  };
+
   return {
     takeover,
     async dialDevice(agentId, host, port, by) {
@@ -261,14 +285,12 @@ export function buildHub(options: HubOptions): Hub {
       const link = best(agentId);
       return link === undefined ? undefined : liveOf(link);
     },
-    closeLink(agentId, why) {
-      let any = false;
-      for (const link of open) {
-        if (link.agentId !== agentId) continue;
-        any = true;
-        link.session.close(why, CloseCode.refused);
-      }
-      return any;
+    closeLink,
+    forget(agentId) {
+      for (const link of open) if (link.agentId === agentId) link.isForgotten = true;
+      closeLink(agentId, 'the agent was removed');
+      left.delete(agentId);
+      for (let slot = 0; slot < slotsMax; slot++) memories.delete(`${agentId}/${slot}`);
     },
     watch(onChange) {
       watchers.add(onChange);
