@@ -60,3 +60,35 @@ test('one holder alone over the limit is given up itself', () => {
   assert.deepEqual(given, ['only']);
   assert.equal(budget.heldBytes, 0);
 });
+
+test('a share is full: its own worst stream goes, and its own next one is refused; others notice nothing', () => {
+  const given: string[] = [];
+  const reported: number[] = [];
+  const whole = buildBudget(1_000, (bytes) => reported.push(bytes));
+  const [share, other] = [whole.share(), whole.share()];
+  const stranger = holder(other, 'stranger', given);
+  stranger.hold(200);
+  const [stuck, lively] = [holder(share, 'stuck', given), holder(share, 'lively', given)];
+  lively.movedAtMs = 9;
+  stuck.movedAtMs = 5;
+  stuck.hold(120);
+  lively.hold(110);
+  assert.deepEqual([share.mayGrow, share.mayOpen], [false, false]);
+  assert.deepEqual([whole.mayGrow, whole.mayOpen, other.mayOpen], [true, true, true]);
+  lively.hold(30);
+  assert.deepEqual(given, ['stuck']);
+  assert.deepEqual(reported, [120]);
+  assert.deepEqual([whole.heldBytes, share.heldBytes, other.heldBytes], [340, 140, 200]);
+});
+
+test('what is held in shares fills the whole: then each of them is refused', () => {
+  const whole = buildBudget(1_000, () => {});
+  const shares = [1, 2, 3, 4].map(() => whole.share());
+  for (const share of shares) holder(share, 'one', []).hold(230);
+  const fifth = whole.share();
+  assert.deepEqual([whole.mayOpen, fifth.mayOpen, fifth.heldBytes], [false, false, 0]);
+  const given: string[] = [];
+  holder(fifth, 'fifth', given).hold(100);
+  assert.deepEqual(given, []);
+  assert.equal(whole.heldBytes, 790, 'one of the large ones went');
+});

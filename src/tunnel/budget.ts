@@ -1,5 +1,6 @@
 // The process's memory budget for streams: counts bytes held (queued to send, received and not taken), not promised.
 // At 50 % windows stop growing, at 90 % new streams are refused, at 100 % the stream that stands in the way is reset.
+// The same holds within the share of one link or person, so that who stalls gets in their own way first.
 
 /** One stream's share. */
 export interface Holder {
@@ -19,9 +20,13 @@ export interface Budget {
   leave(holder: Holder): void;
   /** The holder has already changed its own count. May give up a stream, this one too, before it returns. */
   changed(deltaBytes: number): void;
+  /** A quarter of it, for one link or person: what is held there counts in both. */
+  share(): Budget;
 }
 
-export function buildBudget(bytesMax: number, onGivenUp: (heldBytes: number) => void): Budget {
+const sharesOfWhole = 4;
+
+export function buildBudget(bytesMax: number, onGivenUp: (heldBytes: number) => void, whole?: Budget): Budget {
   const holders = new Set<Holder>();
   let held = 0;
   let relieving = false;
@@ -43,28 +48,38 @@ export function buildBudget(bytesMax: number, onGivenUp: (heldBytes: number) => 
       if (held <= bytesMax) break;
       const bytes = holder.heldBytes;
       holders.delete(holder);
-      holder.giveUp('the memory budget is used up and this stream held most and moved least');
+      holder.giveUp(`the memory budget${whole === undefined ? '' : ' of this link'} is used up and this stream held most and moved least`);
       onGivenUp(bytes);
     }
     relieving = false;
   };
 
-  return {
+  const budget: Budget = {
     bytesMax,
     get heldBytes() {
       return held;
     },
     get mayGrow() {
-      return held * 2 < bytesMax;
+      return held * 2 < bytesMax && whole?.mayGrow !== false;
     },
     get mayOpen() {
-      return held * 10 < bytesMax * 9;
+      return held * 10 < bytesMax * 9 && whole?.mayOpen !== false;
     },
-    join: (holder) => void holders.add(holder),
-    leave: (holder) => void holders.delete(holder),
+    join(holder) {
+      holders.add(holder);
+      whole?.join(holder);
+    },
+    leave(holder) {
+      holders.delete(holder);
+      whole?.leave(holder);
+    },
     changed(deltaBytes) {
       held += deltaBytes;
+      // First within the share: the whole, when it is told, shall not look for somebody else's stream.
       if (held > bytesMax && !relieving) relieve();
+      whole?.changed(deltaBytes);
     },
+    share: () => buildBudget(Math.ceil(bytesMax / sharesOfWhole), onGivenUp, budget),
   };
+  return budget;
 }

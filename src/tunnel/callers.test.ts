@@ -15,6 +15,8 @@ import type { DialBy } from '#net/dial.ts';
 import { fieldOf, isBad, parseRequestHead } from '#wire/http1.ts';
 import { bigBudget, testClock, until } from '../../test/sim/ends.ts';
 import { newId, openTcp } from '../../test/sim/link-end.ts';
+import { buildBudget } from './budget.ts';
+import type { Budget } from './budget.ts';
 import { connectCaller } from './caller.ts';
 import { buildCallers, parseDeviceTarget } from './callers.ts';
 import type { Callers } from './callers.ts';
@@ -22,7 +24,7 @@ import type { Callers } from './callers.ts';
 const person: Person = { id: 'p', customerId: 'c', login: 'ada', name: 'Ada', passwordHash: '', locked: false, createdAt: 0 };
 const visitor: Visitor = { person, signIn: null, token: null };
 
-async function openGateway(open: (visitor: Visitor, device: string, port: number, by: DialBy) => Promise<Duplex>) {
+async function openGateway(open: (visitor: Visitor, device: string, port: number, by: DialBy) => Promise<Duplex>, budget: Budget = bigBudget()) {
   const journal: { event: string; fields: Readonly<Record<string, unknown>> }[] = [];
   const callers: Callers = buildCallers({
     clock: testClock,
@@ -31,7 +33,7 @@ async function openGateway(open: (visitor: Visitor, device: string, port: number
     limits,
     random: randomBytes,
     newId,
-    budget: bigBudget(),
+    budget,
     authenticate: (head) => (fieldOf(head.fields, 'authorization') === 'Bearer good' ? visitor : new Fault('unauthenticated', 'the token is unknown', { remedy: 'Run postern login.' })),
     open,
   });
@@ -112,6 +114,37 @@ describe('callers', () => {
     const [error] = (await broken) as [Fault];
     assert.match(error.message, /revoked/);
     assert.match((await caller.closed).why, /revoked/);
+  });
+
+  test('who leaves too much unread is refused further streams, on another session too; the memory of the others is free', async () => {
+    await using device = await openTcp((socket) => socket.resume());
+    const whole = buildBudget(1_000_000, () => {});
+    const shares: Budget[] = [];
+    const budget: Budget = {
+      ...whole,
+      share() {
+        const share = whole.share();
+        shares.push(share);
+        return share;
+      },
+    };
+    const open = async () => {
+      const socket = connect(device.port, '127.0.0.1');
+      await once(socket, 'connect');
+      return socket;
+    };
+    await using gateway = await openGateway(open, budget);
+    const first = await connectTo(gateway.address);
+    await first.openDevice('printer', 22);
+    const second = await connectTo(gateway.address);
+    assert.equal(shares.length, 1, 'the sessions of one person have one share');
+    shares[0]!.changed(240_000);
+    for (const caller of [first, second]) await assert.rejects(caller.openDevice('printer', 22), isCode('busy', /your streams that nobody reads/));
+    assert.equal(whole.mayOpen, true);
+    shares[0]!.changed(-240_000);
+    await second.openDevice('printer', 22);
+    for (const caller of [first, second]) caller.close();
+    await until(() => gateway.callers.sessions === 0, 'both sessions have ended');
   });
 
   test('device/port', () => {

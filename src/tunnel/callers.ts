@@ -49,6 +49,7 @@ interface Caller {
   readonly visitor: Visitor;
   readonly from: string;
   readonly session: MuxSession;
+  readonly budget: Budget;
 }
 
 /** `device/port`, the device as a person writes it: id, label, or customer/name. Fault `bad-input`. */
@@ -64,6 +65,12 @@ export function buildCallers(options: CallersOptions): Callers {
   const callers = new Set<Caller>();
   let isClosed = false;
 
+  /** A person's sessions have one together, or more sessions were more memory. */
+  const shareOf = (personId: Id): Budget => {
+    for (const caller of callers) if (caller.visitor.person.id === personId) return caller.budget;
+    return budget.share();
+  };
+
   const serve = async (caller: Caller, stream: MuxStream): Promise<void> => {
     let target = '';
     let isRefused = false;
@@ -71,7 +78,7 @@ export function buildCallers(options: CallersOptions): Callers {
       const offered = await acceptStream(stream, { clock, limits });
       target = offered.preface.target;
       if (offered.preface.kind !== 'tcp') return offered.refuse({ code: AnswerCode.unsupported, text: 'only tcp is forwarded to callers' });
-      if (!budget.mayOpen) return offered.refuse({ code: AnswerCode.busy, text: 'the gateway has no memory left for another stream' });
+      if (!caller.budget.mayOpen) return offered.refuse({ code: AnswerCode.busy, text: budget.mayOpen ? 'your streams that nobody reads hold all the memory that one person may take' : 'the gateway has no memory left for another stream' });
       const given = new AbortController();
       const onClose = () => given.abort();
       stream.once('close', onClose);
@@ -119,6 +126,7 @@ export function buildCallers(options: CallersOptions): Callers {
       return refuse(taken, fault.code === 'internal' ? new Fault('internal', 'the gateway failed') : fault);
     }
     taken.socket.write(encodeUpgradeAnswer(key, streamProtocol, []));
+    const share = shareOf(visitor.person.id);
     const session = new MuxSession({
       socket: taken.socket,
       leftover: taken.leftover,
@@ -127,10 +135,10 @@ export function buildCallers(options: CallersOptions): Callers {
       clock,
       limits,
       random: options.random,
-      budget,
+      budget: share,
       onStream: (stream) => void serve(caller, stream),
     });
-    const caller: Caller = { visitor, from: taken.from, session };
+    const caller: Caller = { visitor, from: taken.from, session, budget: share };
     callers.add(caller);
     void session.closed.then((end) => {
       callers.delete(caller);

@@ -2,9 +2,12 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { before, test } from 'node:test';
+import { isFault } from '#base/fault.ts';
 import { buildEnd, testClock, until } from '../../test/sim/ends.ts';
 import { buildTestCa, newId, openLinkEnd } from '../../test/sim/link-end.ts';
 import type { LinkEnd, TestCa } from '../../test/sim/link-end.ts';
+import { buildBudget } from './budget.ts';
+import type { Budget } from './budget.ts';
 import { dialGateway } from './gateway-dial.ts';
 import { upgrade } from './upgrade.ts';
 
@@ -68,4 +71,24 @@ test('of a removed agent nothing is kept, not even by the end of its link', asyn
   const again = await openRawLink(end, identity, 7, 3);
   assert.ok(again.upgraded.ok);
   again.session?.close('done');
+});
+
+test('a link whose share is full gets no new stream, another gets one', async () => {
+  const whole = buildBudget(1_000_000, () => {});
+  const shares: Budget[] = [];
+  const budget: Budget = { ...whole, share: () => shares[shares.push(whole.share()) - 1]! };
+  await using end = await openLinkEnd(ca, { budget });
+  const dials = [];
+  for (let i = 0; i < 2; i++) {
+    const identity = await ca.issue(newId());
+    end.agents.set(identity.fingerprint, identity.state.agentId);
+    const { session } = await openRawLink(end, identity, 1);
+    assert.ok(session);
+    dials.push(() => end.hub.dialDevice(identity.state.agentId, '127.0.0.1', 80, { client: '203.0.113.5', timeoutMs: 50 }));
+  }
+  shares[0]!.changed(240_000);
+  const faults = await Promise.all(dials.map((dial) => dial().then(() => undefined, (thrown: unknown) => thrown)));
+  assert.ok(isFault(faults[0], 'busy') && /one link/.test(faults[0].message));
+  // Echoed instead of answered: it was opened, and that is the point.
+  assert.ok(!isFault(faults[1], 'busy'));
 });

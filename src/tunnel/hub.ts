@@ -74,6 +74,8 @@ interface Link {
   readonly can: readonly string[];
   readonly since: number;
   readonly session: MuxSession;
+  /** Its share: a link whose streams stand still is refused new ones before others are. */
+  readonly budget: Budget;
   /** Streams that the agent opened for itself and that a drain does not wait for. */
   readonly controls: Set<Duplex>;
   policy: string | null;
@@ -172,6 +174,7 @@ export function buildHub(options: HubOptions): Hub {
         ['Postern-Time', String(clock.nowMs())],
       ]),
     );
+    const share = budget.share();
     const session = new MuxSession({
       socket: taken.socket,
       leftover: taken.leftover,
@@ -180,7 +183,7 @@ export function buildHub(options: HubOptions): Hub {
       clock,
       limits,
       random: options.random,
-      budget,
+      budget: share,
       onStream: (stream) =>
         void serveGatewayControl(stream, {
           clock,
@@ -196,7 +199,7 @@ export function buildHub(options: HubOptions): Hub {
         }),
       onGoAway: () => unlist(link),
     });
-    const link: Link = { id, agentId, slot: greeting.slot, from: taken.from, version: greeting.version, can: greeting.can, since: clock.nowMs(), session, controls: new Set(), policy: null, isForgotten: false };
+    const link: Link = { id, agentId, slot: greeting.slot, from: taken.from, version: greeting.version, can: greeting.can, since: clock.nowMs(), session, budget: share, controls: new Set(), policy: null, isForgotten: false };
     return link;
   };
 
@@ -277,6 +280,7 @@ export function buildHub(options: HubOptions): Hub {
       const link = best(agentId);
       if (link === undefined) throw offline(agentId);
       if (!budget.mayOpen) throw new Fault('busy', 'the gateway has no memory left for another stream');
+      if (!link.budget.mayOpen) throw new Fault('busy', 'streams of this device that nobody reads hold all the memory that one link may take');
       const preface = { kind: 'tcp', target: encodeTarget(host, port), client: by.client, ...(by.visitId === undefined ? {} : { visit: by.visitId }) } as const;
       return await openStream(link.session, preface, { clock, timeoutMs: by.timeoutMs, signal: by.signal });
     },

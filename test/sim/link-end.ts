@@ -19,6 +19,7 @@ import { silentLog } from '#base/log.ts';
 import { issueAgentCertificate, issueServerLeaf, makeCa } from '#model/certificate.ts';
 import { makeKeyPair, privateKeyPemOf } from '#model/key-pair.ts';
 import type { AgentNote } from '#model/rows.ts';
+import type { Budget } from '#tunnel/budget.ts';
 import { buildHub } from '#tunnel/hub.ts';
 import type { Hub } from '#tunnel/hub.ts';
 import { isBad, parseRequestHead } from '#wire/http1.ts';
@@ -85,7 +86,7 @@ export interface LinkEnd extends AsyncDisposable {
   kill(): Promise<void>;
 }
 
-export async function openLinkEnd(ca: TestCa, options: { port?: number; limits?: Partial<Limits>; agents?: Map<string, string | Fault>; addresses?: readonly string[] } = {}): Promise<LinkEnd> {
+export async function openLinkEnd(ca: TestCa, options: { port?: number; limits?: Partial<Limits>; agents?: Map<string, string | Fault>; addresses?: readonly string[]; budget?: Budget } = {}): Promise<LinkEnd> {
   const notes: AgentNote[] = [];
   const journal: LinkEnd['journal'] = [];
   const agents = options.agents ?? new Map<string, string | Fault>();
@@ -96,7 +97,7 @@ export async function openLinkEnd(ca: TestCa, options: { port?: number; limits?:
     limits: { ...allLimits, ...options.limits },
     random: randomBytes,
     newId,
-    budget: bigBudget(),
+    budget: options.budget ?? bigBudget(),
     judgeAgent(fingerprint) {
       const found = agents.get(fingerprint) ?? new Fault('unauthenticated', 'unknown certificate');
       return typeof found === 'string' ? { agentId: found } : found;
