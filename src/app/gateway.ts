@@ -47,7 +47,7 @@ import { buildConsoleListener, openServiceServer } from './console-service.ts';
 import { runDoctor } from './doctor.ts';
 import { buildMetrics } from './metrics.ts';
 import { keepOperator } from './operator.ts';
-import { describeJoin, keepNotes, readSetupCode } from './small-parts.ts';
+import { describeJoin, keepNotes, readSetupCode, undoAll } from './small-parts.ts';
 
 export interface GatewayOptions {
   readonly dataDir: string;
@@ -100,8 +100,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const newId = buildIds(() => clock.nowMs(), random);
   const undo: (() => Promise<void> | void)[] = [];
   const closeAll = async () => {
-    for (const step of undo.reverse()) await step();
-    undo.length = 0;
+    await undoAll(undo.splice(0), log);
   };
   try {
     const folder = await openDataFolder(options.dataDir);
@@ -475,7 +474,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         closeListeners();
         door.drain();
         for (const cut of relays) cut('the gateway is going down');
-        await hub.drain(drainMs);
+        await hub.drain(drainMs).catch((thrown: unknown) => log.error('gateway.not-drained', { why: reasonOf(thrown) }));
         await closeAll();
         log.info('gateway.stopped', {});
       })());

@@ -26,6 +26,17 @@ export async function readSetupCode(folder: DataFolder, tables: Tables, random: 
   return state;
 }
 
+/** The last first. A step that fails is logged and keeps none of the others from closing: the store and the data folder are the last of all. */
+export async function undoAll(steps: readonly (() => Promise<void> | void)[], log: Log): Promise<void> {
+  for (const step of steps.toReversed()) {
+    try {
+      await step();
+    } catch (thrown) {
+      log.error('gateway.not-closed', { why: reasonOf(thrown), stack: thrown instanceof Error ? thrown.stack : undefined });
+    }
+  }
+}
+
 const NOTES_EVERY_MS = 5_000;
 
 /** Notes about agents: in the table at once, in the store every five seconds. */

@@ -145,8 +145,12 @@ export async function dispatch(argv: readonly string[], io: CommandIo): Promise<
   }
 }
 
-function quietOnBrokenPipe(stream: NodeJS.WriteStream): void {
+/** What others depend on goes on when whoever read its words has gone. */
+const standing: ReadonlySet<string | undefined> = new Set(['serve', 'agent', 'join']);
+
+function quietOnBrokenPipe(stream: NodeJS.WriteStream, command: string | undefined): void {
   stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (standing.has(command)) return;
     // The reader (`head`, a closed terminal) has gone; nobody is left to tell.
     process.exit(error.code === 'EPIPE' ? 0 : 1);
   });
@@ -154,8 +158,8 @@ function quietOnBrokenPipe(stream: NodeJS.WriteStream): void {
 
 async function main(): Promise<void> {
   enableCompileCache();
-  quietOnBrokenPipe(process.stdout);
-  quietOnBrokenPipe(process.stderr);
+  quietOnBrokenPipe(process.stdout, process.argv[2]);
+  quietOnBrokenPipe(process.stderr, process.argv[2]);
   const ending = new AbortController();
   let stdinUsed = false;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {

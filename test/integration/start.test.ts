@@ -1,11 +1,13 @@
 // Starting where something is in the way, and again with what the message says.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { isFault } from '#base/fault.ts';
-import { startGateway, temporaryFolder } from '../kit/gateway.ts';
+import { root, startGateway, temporaryFolder, until } from '../kit/gateway.ts';
 
 test('a taken port stops the start and leaves nothing behind; other ports are then taken as said', async () => {
   using folder = temporaryFolder();
@@ -44,3 +46,24 @@ async function operatorToken(dataDir: string, gateway: Awaited<ReturnType<typeof
   if (gateway.setupAddress() !== null) await gateway.owner();
   return (JSON.parse(await readFile(join(dataDir, 'operator.json'), 'utf8')) as { token: string }).token;
 }
+
+test('a gateway whose standard output nobody reads any more goes on, and ends in order', { timeout: 60_000 }, async () => {
+  using folder = temporaryFolder();
+  const child = spawn(process.execPath, [join(root, 'src', 'bin', 'postern.ts'), 'serve', '--data', join(folder.path, 'data'), '--http', '0', '--https', '0', '--log', 'info'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  try {
+    child.stdout.destroy();
+    let said = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
+    const ended = once(child, 'exit');
+    let isOver = false;
+    void ended.then(() => (isOver = true));
+    await until('the start', () => isOver || said.includes('gateway.started'), 30_000);
+    child.kill('SIGTERM');
+    const [code] = await ended;
+    assert.equal(code, 0, said);
+    // The farewell is written before it: had a broken pipe ended the process, this line would be missing.
+    assert.match(said, /gateway\.stopped/);
+  } finally {
+    child.kill('SIGKILL');
+  }
+});
