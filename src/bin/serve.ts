@@ -59,14 +59,15 @@ function adjusted(config: Config, options: { http: number | undefined; https: nu
   return { ...config, domains, listeners, deviceDomain: options.deviceDomain ?? config.deviceDomain };
 }
 
-async function banner(gateway: Gateway, demo: Demo | null): Promise<string> {
+async function banner(gateway: Gateway, demo: Demo | null, isRead: boolean): Promise<string> {
   const setup = gateway.setupAddress();
   const lines = ['', 'Postern is ready', ''];
   if (setup) lines.push(`  Set up    ${setup}`, '            one-time: whoever opens it first becomes the owner', '');
   else lines.push(`  Console   ${gateway.consoleAddress}/`, '');
   if (demo) lines.push(`  Demo      ${gateway.deviceAddress(demo.device)}`, '            a sample device behind an agent; sign in first', '');
-  const joining = await gateway.makeJoinToken({ deviceName: 'device', host: '127.0.0.1', ports: [{ number: 80, name: 'web', kind: 'http', fingerprint: null }, { number: 22, name: 'ssh', kind: 'tcp', fingerprint: null }] });
-  lines.push('  Join a device, there (one-time, within the hour; the console makes more):', `            ${joining.commands[0]!.command}`, '');
+  // A token that works for an hour is for eyes, not for a service's log.
+  const joining = isRead ? await gateway.makeJoinToken({ deviceName: 'device', host: '127.0.0.1', ports: [{ number: 80, name: 'web', kind: 'http', fingerprint: null }, { number: 22, name: 'ssh', kind: 'tcp', fingerprint: null }] }) : null;
+  if (joining) lines.push('  Join a device, there (one-time, within the hour; the console makes more):', `            ${joining.commands[0]!.command}`, '');
   if (gateway.consoleAddress.includes('localhost')) {
     const port = gateway.ports.http;
     lines.push('  From another machine:', `            ssh -L ${port}:localhost:${port} ${hostname()}     then open the addresses above there, or`, '            npm start -- --domain NAME                a name that leads here, and *.NAME too', '');
@@ -104,7 +105,7 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
         if (!io.signal.aborted) io.stderr.write(`postern: the demo did not start: ${reasonOf(thrown)}${isFault(thrown) && thrown.remedy ? `. ${thrown.remedy}` : ''}\n`);
       }
     }
-    if (!io.signal.aborted) io.stdout.write(await banner(gateway, demo));
+    if (!io.signal.aborted) io.stdout.write(await banner(gateway, demo, io.isTerminal || (options.demo === true && !options['no-demo'])));
     await stopped;
     io.stdout.write('\nPostern ends …\n');
   } finally {

@@ -6,7 +6,9 @@ import { createServer, type AddressInfo } from 'node:net';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { PassThrough } from 'node:stream';
 import { isFault } from '#base/fault.ts';
+import { dispatch } from '#bin/postern.ts';
 import { root, startGateway, temporaryFolder, until } from '../kit/gateway.ts';
 
 test('a taken port stops the start and leaves nothing behind; other ports are then taken as said', async () => {
@@ -66,4 +68,24 @@ test('a gateway whose standard output nobody reads any more goes on, and ends in
   } finally {
     child.kill('SIGKILL');
   }
+});
+
+test('the setup address is printed always, a token that joins only where a person reads it', { timeout: 60_000 }, async () => {
+  const said = async (isTerminal: boolean): Promise<string> => {
+    using folder = temporaryFolder();
+    const stop = new AbortController();
+    const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+    let text = '';
+    stdout.setEncoding('utf8').on('data', (piece: string) => (text += piece));
+    stderr.resume();
+    const ended = dispatch(['serve', '--data', join(folder.path, 'data'), '--http', '0', '--https', '0', '--log', 'error'], { stdin: new PassThrough(), stdout, stderr, env: {}, signal: stop.signal, isTerminal, columns: 100 });
+    await until('the banner', () => text.includes('Ctrl-C ends it'));
+    stop.abort();
+    assert.equal(await ended, 0);
+    return text;
+  };
+  const [forEyes, forLog] = [await said(true), await said(false)];
+  for (const text of [forEyes, forLog]) assert.match(text, /\/setup#\S{20,}/);
+  assert.match(forEyes, /join https:\/\/\S+ postern-join-1\./);
+  assert.doesNotMatch(forLog, /postern-join-1|Join a device/);
 });
