@@ -62,7 +62,7 @@ const meanings: Readonly<Record<string, string>> = {
   'routes[].largeHeads': 'Request heads up to 64 KiB instead of 16',
   'tcp.host': 'A name or address, dialled by the gateway',
   'tcp.port': 'It speaks plain HTTP/1.1 there',
-  'device.device': 'A device by id, label or `customer/name`. **Nobody has to sign in for such a route**',
+  'device.device': 'A device by id, label or `customer/name`; only an id never passes on to another device. **Nobody has to sign in for such a route**',
   'device.port': 'A port of it, dialled by its agent; https ports are spoken to with TLS',
   'redirect.to': 'An http or https address, or a path. Sent as it is: path and query of the request are not added',
   'redirect.status': 'The status of the answer',

@@ -35,6 +35,8 @@ function healthy(): DoctorDeps {
     checkStore: async () => ({ fsyncMs: 2, fileBytes: 1e6, integrity: 'ok' }),
     freeBytes: async () => 50e9,
     devices: () => [{ label: 'demo', online: true, lastSeenAt: now, lastLeftWhy: null }],
+    routes: () => [],
+    configuredAt: async () => now - dayMs,
     resolve: async () => ['192.0.2.7'],
     isSynchronised: async () => true,
   };
@@ -47,7 +49,7 @@ async function findingOf(id: string, change: Partial<DoctorDeps>): Promise<Findi
 
 test('everything in order', async () => {
   const findings = await runDoctor(healthy());
-  assert.deepEqual(findings.map(({ id, status, remedy }) => [id, status, remedy]), ['names', 'ports', 'certificates', 'clock', 'store', 'disk', 'links'].map((id) => [id, 'ok', null]));
+  assert.deepEqual(findings.map(({ id, status, remedy }) => [id, status, remedy]), ['names', 'ports', 'certificates', 'clock', 'store', 'disk', 'links', 'routes'].map((id) => [id, 'ok', null]));
 });
 
 const leaf = (days: number) => () => ({ leaves: [{ name: 'gw.example.test', notAfter: now + days * dayMs }], caNotAfter: now + 3_000 * dayMs });
@@ -76,6 +78,9 @@ const cases: [string, string, Finding['status'], RegExp, Partial<DoctorDeps>][] 
   ['store down', 'store', 'failure', /could not be made: database is locked/, { checkStore: () => Promise.reject(new Error('database is locked')) }],
   ['disk low', 'disk', 'warning', /500 MB left/, { freeBytes: async () => 500e6 }],
   ['disk full', 'disk', 'failure', /only 3 MB/, { freeBytes: async () => 3e6 }],
+  ['by a name that nothing has', 'routes', 'warning', /1 route leads to no device/, { routes: () => [{ route: 'panel', device: 'gone', found: null }, { route: 'pump', device: 'pump', found: { label: 'pump', createdAt: now - 2 * dayMs } }] }],
+  ['by a label that passed on', 'routes', 'warning', /1 route leads to a device that came after/, { routes: () => [{ route: 'panel', device: 'pump', found: { label: 'pump', createdAt: now - dayMs + 1 } }] }],
+  ['to devices of that time', 'routes', 'ok', /each of 1 route/, { routes: () => [{ route: 'panel', device: 'pump', found: { label: 'pump', createdAt: now - 2 * dayMs } }] }],
   ['nobody joined', 'links', 'skipped', /no device/, { devices: () => [] }],
 ];
 for (const [title, id, status, verdict, change] of cases) {
@@ -102,5 +107,5 @@ test('a check that hangs is a finding, and holds up nobody for ever', async () =
   clock.elapse();
   const findings = await running;
   assert.match(findings[0]!.verdict, /longer than 8 s/);
-  assert.deepEqual(findings.slice(1).map((finding) => finding.status), Array.from({ length: 6 }, () => 'ok'));
+  assert.deepEqual(findings.slice(1).map((finding) => finding.status), Array.from({ length: 7 }, () => 'ok'));
 });

@@ -5,8 +5,8 @@ import { builtAtMs } from '#base/about.ts';
 import type { Clock } from '#base/clock.ts';
 import { sleep } from '#base/clock.ts';
 import { Fault, isFault, reasonOf } from '#base/fault.ts';
-import { judgeCertificates, judgeClock, judgeDisk, judgeLinks, judgeNames, judgePorts, judgeStore } from '#model/doctor.ts';
-import type { CertificateSeen, DeviceSeen, Finding, Judgement, ListenerSeen, StoreSeen } from '#model/doctor.ts';
+import { judgeCertificates, judgeClock, judgeDisk, judgeLinks, judgeNames, judgePorts, judgeRoutes, judgeStore } from '#model/doctor.ts';
+import type { CertificateSeen, DeviceSeen, Finding, Judgement, ListenerSeen, RouteSeen, StoreSeen } from '#model/doctor.ts';
 
 export interface DoctorDeps {
   readonly clock: Clock;
@@ -21,6 +21,10 @@ export interface DoctorDeps {
   checkStore(): Promise<StoreSeen>;
   freeBytes(): Promise<number>;
   devices(): readonly DeviceSeen[];
+  /** Those that lead to a device. */
+  routes(): readonly RouteSeen[];
+  /** When the configuration was last changed. */
+  configuredAt(): Promise<number>;
   /** Addresses of a name as this machine sees it; empty when it has none. Default: the system's resolver. */
   resolve?(name: string): Promise<string[]>;
   /** Default: what systemd-timesyncd notes; null where it does not run. */
@@ -69,6 +73,7 @@ export async function runDoctor(deps: DoctorDeps): Promise<Finding[]> {
     ['store', 'Store', async () => judgeStore(await deps.checkStore())],
     ['disk', 'Disk', async () => judgeDisk(await deps.freeBytes())],
     ['links', 'Links', () => judgeLinks(deps.devices())],
+    ['routes', 'Routes to devices', async () => judgeRoutes(deps.routes(), await deps.configuredAt())],
   ];
   return Promise.all(checks.map(([id, title, look]) => runCheck(clock, id, title, look)));
 }

@@ -92,6 +92,9 @@ export interface Gateway {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** By doctor: a search by `customer/name` goes through every device. */
+const routesLookedAt = 1_000;
+
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { clock, random, log } = options;
   const limits: Limits = { ...defaultLimits, ...options.limits };
@@ -409,6 +412,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
           certificates: () => ({ leaves: certificates.leaves(), caNotAfter: certificates.ca.notAfter }),
           checkStore: () => operations.check(),
           freeBytes: () => folder.freeBytes(),
+          routes: () =>
+            snapshot.config.routes
+              .flatMap(({ name, target }) => (target.kind === 'device' ? [{ route: name, device: target.device }] : []))
+              .slice(0, routesLookedAt)
+              .map((each) => ({ ...each, found: findNamed(tables, each.device, clock.nowMs()) ?? null })),
+          configuredAt: async () => (await operations.latestRevision())?.at ?? 0,
           devices: () =>
             Array.from(tables.devices.values(), (device) => {
               const note = tables.agentNotes.get(device.agentId);

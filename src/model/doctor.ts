@@ -142,6 +142,38 @@ export interface DeviceSeen {
   readonly lastLeftWhy: string | null;
 }
 
+/** What a route's text for a device means now. */
+export interface RouteSeen {
+  readonly route: string;
+  /** Id, label or `customer/name`, as configured. */
+  readonly device: string;
+  /** null: none, or several have the name. */
+  readonly found: { readonly label: string; readonly createdAt: number } | null;
+}
+
+const routesShown = 10;
+
+/**
+ * A label or a name passes on when its device is removed or renamed: a route that says it then leads to another machine, and nobody
+ * decided that. `configuredAt`: when the configuration was last changed; whoever did it had the devices of that time before them.
+ */
+export function judgeRoutes(routes: readonly RouteSeen[], configuredAt: number): Judgement {
+  if (routes.length === 0) return { status: 'ok', verdict: 'no route leads to a device' };
+  const lost = routes.filter(({ found }) => found === null);
+  const later = routes.filter(({ found }) => found !== null && found.createdAt > configuredAt);
+  const evidence = [
+    ...later.map(({ route, device, found }) => `${route}: "${device}" means ${found!.label}, which is there since ${new Date(found!.createdAt).toISOString()}, later than the configuration`),
+    ...lost.map(({ route, device }) => `${route}: no device, or more than one, is "${device}"`),
+  ];
+  const shown = evidence.length > routesShown ? [...evidence.slice(0, routesShown), `and ${evidence.length - routesShown} more`] : evidence;
+  if (later.length > 0) {
+    const verdict = `${count(later.length, 'route leads', 'routes lead')} to a device that came after the configuration was written`;
+    return { status: 'warning', evidence: shown, verdict, remedy: 'See that it is the device you mean, then name it by its id (postern devices --json): a label or a name may pass on to another one.' };
+  }
+  if (lost.length > 0) return { status: 'warning', evidence: shown, verdict: `${count(lost.length, 'route leads', 'routes lead')} to no device`, remedy: 'Remove the route, or name a device that there is, best by its id.' };
+  return { status: 'ok', verdict: `each of ${count(routes.length, 'route')} to devices leads to one that was there when the configuration was written` };
+}
+
 const offlineShown = 5;
 
 export function judgeLinks(devices: readonly DeviceSeen[]): Judgement {

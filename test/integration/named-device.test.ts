@@ -32,6 +32,12 @@ test('a locked device is not reached over a connection that a route has open, an
   assert.match(refused.body.toString(), /locked/);
   assert.equal((await gateway.api('POST', `/devices/${meter.device.id}/unlock`, { token })).status, 200);
   assert.equal((await ask()).status, 200);
+
+  // The device came after the configuration that names it: whoever wrote that cannot have meant this one for certain.
+  const doctor = await gateway.api('POST', '/doctor', { token });
+  const finding = (doctor.json['findings'] as { id: string; status: string; evidence: string[] }[]).find((each) => each.id === 'routes');
+  assert.equal(finding?.status, 'warning');
+  assert.match(finding?.evidence[0] ?? '', /^by-name: "meter" means meter, which is there since /);
   await meter.stop();
   await finishesCleanly(gateway);
 });
