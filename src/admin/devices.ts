@@ -30,7 +30,7 @@ function wrongLabel(message: string): Fault {
 
 /** The device that the person means and may see. A thing that one may not see is not there. */
 export function deviceFor(room: Pick<Room, 'tables' | 'clock'>, asked: Pick<Asked, 'rights'>, text: string, action: Action, what: string): Device {
-  const device = findDevice(room.tables, text, room.clock.nowMs());
+  const device = findDevice(room.tables, text, room.clock.nowMs(), (each) => may(asked, 'see', subjectOfDevice(each)));
   if (!device || !may(asked, 'see', subjectOfDevice(device))) throw new Fault('not-found', `there is no device "${text.slice(0, 100)}", or you may not see it`, { remedy: 'name it by id, label or customer/name; postern devices lists them', detail: { hidden: device !== undefined } });
   mustMay(asked, action, subjectOfDevice(device), what);
   return device;

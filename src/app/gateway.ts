@@ -216,7 +216,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const openForCaller = async (visitor: Visitor, deviceText: string, number: number, by: DialBy): Promise<Duplex> => {
       // The session may have stood longer than what it was opened with.
       if (!visitorLives(tables, visitor, clock.nowMs(), limits)) throw new Fault('unauthenticated', 'the sign-in or the token has ended', { remedy: 'Run postern login.' });
-      const device = findDevice(tables, deviceText, clock.nowMs());
+      const device = findDevice(tables, deviceText, clock.nowMs(), (each) => visitorMay(tables, visitor, 'see', subjectOfDevice(each)));
       if (!device || !visitorMay(tables, visitor, 'see', subjectOfDevice(device))) throw new Fault('not-found', `there is no device "${deviceText}"`, { remedy: 'postern devices lists them.' });
       if (!visitorMay(tables, visitor, 'open', subjectOfDevice(device))) throw new Fault('forbidden', `${visitor.person.login} may not open ${device.name}`);
       if (device.locked || tables.agents.get(device.agentId)?.state !== 'active') throw new Fault('forbidden', `${device.name} is locked`);

@@ -81,7 +81,14 @@ test('a device is found by id, label, former label or customer/name', () => {
   assert.equal(findDevice(tables, 'former', 999)?.id, id(1));
   assert.equal(findDevice(tables, 'former', 1_000), undefined);
   assert.equal(findDevice(tables, id(9)), undefined);
-  assert.throws(() => findDevice(tables, 'acme/TWIN'), (thrown) => isFault(thrown, 'conflict') && /twin-a, twin-b/.test(thrown.remedy ?? ''));
+  assert.throws(() => findDevice(tables, 'acme/TWIN'), (thrown) => isFault(thrown, 'conflict') && !/twin-/.test(thrown.remedy ?? ''));
+});
+
+test('of several devices with a name, only those that the asker may see are told, or count', () => {
+  const tables = twoCustomers();
+  assert.throws(() => findDevice(tables, 'acme/TWIN', 0, () => true), (thrown) => isFault(thrown, 'conflict') && /twin-a, twin-b/.test(thrown.remedy ?? ''));
+  assert.equal(findDevice(tables, 'acme/twin', 0, (each) => each.label === 'twin-b')?.label, 'twin-b');
+  assert.equal(findDevice(tables, 'acme/twin', 0, () => false)?.label, 'twin-a', 'hidden: the caller says that there is none');
 });
 
 test('a former label is taken for others until it ends', () => {

@@ -77,9 +77,10 @@ export function mainPort(device: Pick<Device, 'ports'>): number | null {
 
 /**
  * By id, label (with `nowMs` also a former one that still redirects then) or `customer/name`; names are compared without case.
- * Undefined: none. Fault `conflict`: several devices have that name.
+ * Undefined: none. Fault `conflict`: several devices have that name. With `sees`, only those count that the asker may see, and the
+ * fault names them; a device that may not be seen is still returned when no other has the name, for the caller to judge.
  */
-export function findDevice(tables: Tables, text: string, nowMs = Infinity): Device | undefined {
+export function findDevice(tables: Tables, text: string, nowMs = Infinity, sees?: (device: Device) => boolean): Device | undefined {
   if (isId(text)) return tables.devices.get(text);
   const slash = text.indexOf('/');
   if (slash < 0) {
@@ -95,9 +96,10 @@ export function findDevice(tables: Tables, text: string, nowMs = Infinity): Devi
   for (const device of tables.devices.values()) {
     if (device.name.toLowerCase() === name && tables.customers.get(device.customerId)?.key === key) found.push(device);
   }
-  if (found.length > 1) {
-    const labels = found.slice(0, 5).map((device) => device.label).join(', ');
-    throw new Fault('conflict', `${found.length} devices are called "${text}"`, { remedy: `name one by its label: ${labels}` });
+  const seen = sees === undefined ? found : found.filter(sees);
+  if (seen.length > 1) {
+    const labels = sees === undefined ? '' : `: ${seen.slice(0, 5).map((device) => device.label).join(', ')}`;
+    throw new Fault('conflict', `${seen.length} devices are called "${text}"`, { remedy: `name one by its id or label${labels}` });
   }
-  return found[0];
+  return seen[0] ?? found[0];
 }
