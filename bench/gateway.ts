@@ -1,7 +1,7 @@
 // The gateway under measurement, in a process of its own: prints one JSON line when it is ready, ends with its input.
 import { joinAgent } from '#app/agent.ts';
 import { realClock } from '#app/real.ts';
-import { dialTcp } from '#net/dial.ts';
+import { dialTappedTcp } from '#net/dial.ts';
 import { enterDevice, startGateway } from '../test/kit/gateway.ts';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -26,7 +26,7 @@ const gateway = await startGateway({
   routes,
   // Every listener serves device hosts here, so that plain and TLS are measured alike.
   adjust: (config) => ({ ...config, domains: [{ name: 'localhost' }] }),
-  ...(order.direct ? { dialDevice: (_device, port, by) => dialTcp({ kind: 'tcp', host: '127.0.0.1', port: port.number }, by) } : {}),
+  ...(order.direct ? { dialDevice: (_device, port, by) => dialTappedTcp({ kind: 'tcp', host: '127.0.0.1', port: port.number }, by) } : {}),
 });
 const stateDir = mkdtempSync(join(tmpdir(), 'postern-bench-'));
 const device = { name: 'bench', host: '127.0.0.1', ports: [{ number: order.originPort, name: 'web', kind: 'http' as const, fingerprint: null }] };

@@ -1,9 +1,10 @@
 // Reaching a target: one function type, several implementations (direct here, through the hub in tunnel).
-import { connect } from 'node:net';
+import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Fault } from '#base/fault.ts';
 import type { Id } from '#base/ids.ts';
 import type { Target } from '#model/target.ts';
+import { connectTapped } from './tapped-reads.ts';
 
 /** For whom we dial. */
 export interface DialBy {
@@ -22,11 +23,16 @@ export interface DialBy {
 export type Dial<Kind extends Target['kind']> = (target: Extract<Target, { kind: Kind }>, by: DialBy) => Promise<Duplex>;
 
 /** Direct TCP. */
-export const dialTcp: Dial<'tcp'> = (target, by) =>
+export const dialTcp: Dial<'tcp'> = (target, by) => openTcp(target, by, (place) => connect(place));
+
+/** Direct TCP whose bytes can be tapped (tapped-reads.ts): for a reader that takes most of them in the call. */
+export const dialTappedTcp: Dial<'tcp'> = (target, by) => openTcp(target, by, connectTapped);
+
+const openTcp = (target: Extract<Target, { kind: 'tcp' }>, by: DialBy, open: (place: TcpNetConnectOpts) => Socket): Promise<Duplex> =>
   new Promise((resolve, reject) => {
     const where = target.host.includes(':') ? `[${target.host}]:${target.port}` : `${target.host}:${target.port}`;
     if (by.signal?.aborted) return reject(new Fault('closed', `dialling ${where} was given up`));
-    const socket = connect({ host: target.host, port: target.port, allowHalfOpen: true, noDelay: true });
+    const socket = open({ host: target.host, port: target.port, allowHalfOpen: true, noDelay: true });
     const settle = () => {
       clearTimeout(timer);
       socket.off('connect', onConnect);

@@ -37,7 +37,7 @@ export interface Exchange {
   interim<Context>(head: ResponseHead, edit: HeadEdit<Context>, context: Context): void;
   /** The answer's head. Held back until `piece`, `end` or `flush`, so that a small body travels in the same write. */
   answer<Context>(head: ResponseHead, edit: HeadEdit<Context>, context: Context, extraLines: string): void;
-  /** False: wait for `onAnswerDrain`. */
+  /** False: wait for `onAnswerDrain`. Up to 8 KiB are taken over at once, more is kept until it is written. */
   piece(bytes: Buffer): boolean;
   end(trailers: string): void;
   flush(): void;

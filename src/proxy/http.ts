@@ -8,7 +8,7 @@ import { decideExchange } from '#model/decide.ts';
 import type { Journal } from '#model/live.ts';
 import type { Route, Snapshot } from '#model/snapshot.ts';
 import type { ServiceName } from '#model/target.ts';
-import { dialTcp, type DialBy } from '#net/dial.ts';
+import { dialTappedTcp, type DialBy } from '#net/dial.ts';
 import { setAsker } from '#net/service-pair.ts';
 import type { Takeover } from '#net/takeover.ts';
 import { is, type HeadEdit } from '#wire/http1.ts';
@@ -113,7 +113,7 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
     const common = { requestEdit: plain, answerEdit: back, context: null, requestLines: '', answerLines: '', answerTimeoutMs: limits.answerHeadTimeoutMs, limits, forwarded: true, meter: null };
     plan =
       target.kind === 'tcp'
-        ? { ...common, key: `tcp ${target.host} ${target.port}`, name: authorityOf(target), authority: authorityOf(target), dial: (exchange, signal) => dialTcp(target, { client: exchange.conn.from, timeoutMs: limits.dialTimeoutMs, signal }) }
+        ? { ...common, key: `tcp ${target.host} ${target.port}`, name: authorityOf(target), authority: authorityOf(target), dial: (exchange, signal) => dialTappedTcp(target, { client: exchange.conn.from, timeoutMs: limits.dialTimeoutMs, signal }) }
         : {
             ...common, key: `named ${target.device} ${target.port}`, name: `device "${target.device}", port ${target.port}`, authority: 'localhost',
             dial: (exchange, signal) => options.dialNamedDevice(target.device, target.port, { client: exchange.conn.from, timeoutMs: limits.deviceDialTimeoutMs, signal }),

@@ -6,6 +6,7 @@ import { isFault } from '#base/fault.ts';
 import type { Limits } from '#base/limits.ts';
 import type { Conn } from '#net/conn.ts';
 import type { Sweep, Swept } from '#net/sweep.ts';
+import { TAKEN_BYTES_MAX } from '#net/tapped-reads.ts';
 import { encodeTrailers, newBodyReader, readBody, startBody, type BodyReader, type BodySink } from '#wire/http1-body.ts';
 import { BARE, encodeFields, findHeadEnd, isBad, MORE, parseRequestHead, type Framing, type HeadEdit, type RequestHead, type ResponseHead } from '#wire/http1.ts';
 import type { Exchange, ExchangeSink } from './exchange.ts';
@@ -35,8 +36,6 @@ type Phase = 'head' | 'body' | 'wait' | 'linger' | 'taken' | 'closed';
 
 const LINGER_MS = 2_000;
 const LINGER_BYTES_MAX = 1024 * 1024;
-/** Below this a body piece is joined to its head as one latin1 string: one write, one copy. */
-const JOIN_BYTES_MAX = 8 * 1024;
 const REMEMBERED_HEAD_BYTES_MAX = 4 * 1024;
 
 export class Http1Client implements Swept, BodySink {
@@ -535,7 +534,7 @@ class Http1Exchange implements Exchange {
     if (this.#framing === 'chunked') {
       const text = `${this.#held}${bytes.length.toString(16)}\r\n`;
       this.#held = '';
-      if (bytes.length <= JOIN_BYTES_MAX) return this.#door.write(`${text}${latin1Of(bytes)}\r\n`);
+      if (bytes.length <= TAKEN_BYTES_MAX) return this.#door.write(`${text}${latin1Of(bytes)}\r\n`);
       this.#door.cork();
       this.#door.write(text);
       this.#door.writeBytes(bytes);
@@ -543,10 +542,11 @@ class Http1Exchange implements Exchange {
       this.#door.uncork();
       return more;
     }
-    if (this.#held === '') return this.#door.writeBytes(bytes);
+    // A small piece is only lent (UpstreamSink.onAnswerPiece), so it is written as a copy.
+    if (this.#held === '') return bytes.length <= TAKEN_BYTES_MAX ? this.#door.write(latin1Of(bytes)) : this.#door.writeBytes(bytes);
     const text = this.#held;
     this.#held = '';
-    if (bytes.length <= JOIN_BYTES_MAX) return this.#door.write(text + latin1Of(bytes));
+    if (bytes.length <= TAKEN_BYTES_MAX) return this.#door.write(text + latin1Of(bytes));
     this.#door.cork();
     this.#door.write(text);
     const more = this.#door.writeBytes(bytes);

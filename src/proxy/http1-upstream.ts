@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import { latin1Of } from '#base/bytes.ts';
 import { Fault, isFault, toFault } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
+import { TAKEN_BYTES_MAX, tapReads, untapReads } from '#net/tapped-reads.ts';
 import { encodeTrailers, newBodyReader, readBody, startBody, type BodyReader, type BodySink } from '#wire/http1-body.ts';
 import { findResponseHeadEnd, isBad, MORE, parseResponseHead, type ResponseHead } from '#wire/http1.ts';
 
@@ -11,6 +12,7 @@ import { findResponseHeadEnd, isBad, MORE, parseResponseHead, type ResponseHead 
 export interface UpstreamSink {
   onInterim(head: ResponseHead): void;
   onAnswerHead(head: ResponseHead): void;
+  /** A piece of at most 8 KiB must be done with when this returns: its bytes may be overwritten (net/tapped-reads). */
   onAnswerPiece(piece: Buffer): void;
   onAnswerEnd(trailers: string): void;
   /** After 101: the connection is the sink's. */
@@ -53,7 +55,8 @@ export class Upstream implements BodySink {
   constructor(stream: Duplex, onGone: (upstream: Upstream) => void) {
     this.stream = stream;
     this.#onGone = onGone;
-    stream.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onClose).on('error', this.#onError).on('drain', this.#onDrain);
+    if (!tapReads(stream, this.#onData)) stream.on('data', this.#onData);
+    stream.on('end', this.#onEnd).on('close', this.#onClose).on('error', this.#onError).on('drain', this.#onDrain);
   }
 
   get isDead(): boolean {
@@ -117,7 +120,7 @@ export class Upstream implements BodySink {
           const end = findResponseHeadEnd(bytes, at, at + this.#searched);
           if ((end === MORE ? bytes.length : end) - at > limits.headBytesGrownMax) throw new Fault('protocol', 'the head of the answer is larger than 64 KiB');
           if (end === MORE) {
-            this.#rest = at === 0 ? bytes : bytes.subarray(at);
+            this.#rest = bytes.length > TAKEN_BYTES_MAX ? bytes.subarray(at) : Buffer.from(bytes.subarray(at));
             this.#searched = this.#rest.length;
             return;
           }
@@ -165,8 +168,9 @@ export class Upstream implements BodySink {
     this.#sink = null;
     this.#dead = true;
     this.stream.pause();
+    untapReads(this.stream);
     this.stream.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose).off('drain', this.#onDrain);
-    sink.onSwitched(head, this.stream, leftover);
+    sink.onSwitched(head, this.stream, Buffer.from(leftover));
   }
 
   #ended(): void {

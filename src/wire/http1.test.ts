@@ -210,3 +210,19 @@ test('a head of any length costs linear time', () => {
   }
   assert.ok(reads < head.length * 12, `${reads} reads for ${head.length} bytes`);
 });
+
+test('a head read after another one on its connection is read as if it were the first', () => {
+  const lines = ['Host: gw.example.test', 'Accept: text/html', 'accept-language:en;q=0.9', 'Cookie: a=1; b=2', 'X-Empty:', 'Referer: https://gw.example.test/', 'Connection: keep-alive', 'Content-Length: 3'];
+  let seed = 7;
+  const random = (n: number) => (seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648) % n;
+  let last: RequestHead | null = null;
+  for (let round = 0; round < 3_000; round++) {
+    const chosen = lines.filter(() => random(5) > 0).map((line) => (random(6) === 0 ? `${line}x`.replace('Content-Length: 3x', 'Content-Length: 4') : line));
+    if (random(8) === 0) chosen.splice(random(chosen.length + 1), 0, ['Bad Name: 1', 'Transfer-Encoding: chunked', 'Host: other.example.test', 'X-Ctl: \x01', ' folded'][random(5)]!);
+    const text = `POST /${round % 3} HTTP/1.1\r\n${chosen.map((line) => `${line}\r\n`).join('')}\r\n`;
+    const alone = parseRequestHead(text);
+    const after = parseRequestHead(text, 200, last);
+    assert.deepEqual(after, alone, text);
+    if (!isBad(after)) last = after;
+  }
+});

@@ -211,12 +211,43 @@ const NOT_CRLF = 'a line does not end with CRLF (RFC 9112 §2.2)';
 const CONTROL = 'the head has control characters';
 const SPACED = 'a header name has characters that are not allowed (white space before the colon included)';
 
-/** Reads field lines up to the empty line that ends `text`. A string is what is wrong. */
-function readFields(text: string, fieldsMax: number): FieldsRead | string {
+/** Whether the line at `at` is, with its CRLF, the line `i` of the block before. */
+function sameLine(text: string, at: number, before: FieldBlock, i: number): boolean {
+  if (i >= before.names.length) return false;
+  const from = before.starts[i]!;
+  const to = before.starts[i + 1]!;
+  return text.charCodeAt(at + to - from - 1) === 10 && text.slice(at, at + to - from) === before.text.slice(from, to);
+}
+
+/**
+ * Reads field lines up to the empty line that ends `text`. A string is what is wrong. `before` is the block of the head before: a line that
+ * stands there byte for byte at the same place has been checked already, and browsers change few lines from head to head.
+ */
+function readFields(text: string, fieldsMax: number, before: FieldBlock | null): FieldsRead | string {
   const read: FieldsRead = { text, names: [], values: [], starts: [], flags: [], allFlags: 0, connectionNames: null, encodedEdit: null, encodedContext: null, encoded: '' };
   const last = text.length - 2; // where the empty line begins
   let at = 0;
+  let next = 0;
   while (at < last) {
+    if (before !== null) {
+      // The next one there, or the one after it where a line has gone.
+      if (!sameLine(text, at, before, next) && sameLine(text, at, before, next + 1)) next += 1;
+      if (sameLine(text, at, before, next)) {
+        if (read.names.length >= fieldsMax) return 'too many header lines';
+        const name = before.names[next]!;
+        const value = before.values[next]!;
+        // Cut anew: the old value would keep the whole old head in memory.
+        const valueAt = text.indexOf(value, at + name.length + 1);
+        read.names.push(name);
+        read.values.push(text.slice(valueAt, valueAt + value.length));
+        read.starts.push(at);
+        read.flags.push(before.flags[next]!);
+        read.allFlags |= before.flags[next]!;
+        at += before.starts[next + 1]! - before.starts[next]!;
+        next += 1;
+        continue;
+      }
+    }
     const end = text.indexOf('\r', at);
     if (text.charCodeAt(end + 1) !== 10) return NOT_CRLF;
     const colon = text.indexOf(':', at);
@@ -240,6 +271,7 @@ function readFields(text: string, fieldsMax: number): FieldsRead | string {
     read.starts.push(at);
     read.flags.push(name.flags);
     read.allFlags |= name.flags;
+    if (before !== null && before.names[next] === name.lower) next += 1;
     at = end + 2;
   }
   read.starts.push(at);
@@ -323,7 +355,7 @@ export function parseRequestHead(text: string, fieldsMax = 200, last: RequestHea
   if (!METHOD.test(method)) return bad('the method is not a token');
   if (method === 'CONNECT') return bad('CONNECT is not offered here', 405);
 
-  const read = readFields(block, fieldsMax);
+  const read = readFields(block, fieldsMax, last === null ? null : last.fields);
   if (typeof read === 'string') return read === 'too many header lines' ? bad(read, 431) : bad(read);
 
   let host = '';
@@ -417,10 +449,10 @@ export function parseResponseHead(text: string, method: string, fieldsMax = 200,
   if (!start) return bad('the first line is not an HTTP/1 status line');
   const minorVersion = start[1] === '1' ? 1 : 0;
   const status = Number(start[2]);
-  let read = readFields(block, fieldsMax);
+  let read = readFields(block, fieldsMax, last === null ? null : last.fields);
   if (read === NOT_CRLF || read === FOLDED || read === SPACED || (typeof read !== 'string' && !block.endsWith('\r\n'))) {
     block = mendResponse(block);
-    read = readFields(block, fieldsMax);
+    read = readFields(block, fieldsMax, null);
   }
   if (typeof read === 'string') return bad(read);
   let length: number | null = null;
@@ -431,7 +463,7 @@ export function parseResponseHead(text: string, method: string, fieldsMax = 200,
     length = Number(lengths[0]);
     // RFC 9110 §8.6: of equal ones one goes on; with 1xx and 204 none does, because some client would wait for the bytes.
     const kept = status < 200 || status === 204 ? 0 : 1;
-    if (lengths.length > kept) read = readFields(withLengths(read, kept), fieldsMax) as FieldsRead;
+    if (lengths.length > kept) read = readFields(withLengths(read, kept), fieldsMax, null) as FieldsRead;
   }
   const connection = readConnection(read);
   let framing: Framing;
