@@ -45,6 +45,7 @@ import { buildJoin } from '#tunnel/join.ts';
 import { agentAddresses, describeAddresses, deviceUrlOf, type Ports } from './addresses.ts';
 import { buildConsoleListener, openServiceServer } from './console-service.ts';
 import { runDoctor } from './doctor.ts';
+import { buildFirstCertificates } from './first-certificates.ts';
 import { buildMetrics } from './metrics.ts';
 import { keepOperator } from './operator.ts';
 import { describeJoin, keepNotes, readSetupCode, undoAll } from './small-parts.ts';
@@ -172,21 +173,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const visits = buildVisits({ clock, log, limits, newId, operations, whyNot, onClosed: (visit) => pool.drop((key) => key.startsWith(`visit ${visit.id} `)) });
     undo.push(() => visits.close('the gateway went down'));
     const plainDial = options.dialDevice ?? ((device, port, by) => hub.dialDevice(device.agentId, device.host, port.number, by));
-    const acceptFirst = (device: Device, port: DevicePort, fingerprint: string) => {
-      void inTurn(async () => {
-        const row = tables.devices.get(device.id);
-        const at = row?.ports.findIndex((each) => each.number === port.number && each.fingerprint === null) ?? -1;
-        if (!row || at < 0) return;
-        const changed = { ...row, ports: row.ports.map((each, i) => (i === at ? { ...each, fingerprint } : each)) };
-        const audit: AuditEntry = { at: clock.nowMs(), customerId: row.customerId, actor: { kind: 'gateway', id: null, name: 'postern', from: '' }, what: 'device.fingerprint-accepted', subjectKind: 'device', subjectId: row.id, subjectName: row.name, detail: { port: port.number, fingerprint, first: true } };
-        await operations.changeDevice(changed, audit);
-        tables.devices.publish({ put: [changed] });
-      }).catch((thrown: unknown) => log.error('device.fingerprint-not-stored', { device: device.id, why: reasonOf(thrown) }));
-    };
+    const firstCertificates = buildFirstCertificates({ tables, operations, inTurn, clock, log });
     const dialDevice = async (device: Device, port: DevicePort, by: DialBy): Promise<Duplex> => {
       const stream = await plainDial(device, port, by);
       if (port.kind !== 'https') return stream;
-      return openDeviceTls(stream, { host: device.host, fingerprint: port.fingerprint, onFirst: (fingerprint) => acceptFirst(device, port, fingerprint), timeoutMs: by.timeoutMs });
+      return openDeviceTls(stream, { host: device.host, fingerprint: port.fingerprint, onFirst: (fingerprint) => firstCertificates.accept(device, port, fingerprint), timeoutMs: by.timeoutMs });
     };
 
     const handOvers = buildHandOvers(() => clock.monoMs(), random, limits.oneTimeCodeMs);

@@ -41,7 +41,7 @@ for (const [version, piece] of [['TLSv1.3', 1], ['TLSv1.2', 2]] as const) {
     process.on('uncaughtException', onUncaught);
     try {
       const near = wayTo(device.port, { piece, bytes: Buffer.alloc(40, 9) });
-      await assert.rejects(openDeviceTls(near, { host: '127.0.0.1', fingerprint: null, onFirst() {}, timeoutMs: 5_000 }), (thrown) => isFault(thrown, 'protocol'));
+      await assert.rejects(openDeviceTls(near, { host: '127.0.0.1', fingerprint: null, onFirst: (seen) => seen, timeoutMs: 5_000 }), (thrown) => isFault(thrown, 'protocol'));
       await new Promise((resolve) => setImmediate(resolve));
       assert.deepEqual(uncaught, []);
     } finally {
@@ -61,7 +61,8 @@ test('the certificate of the first use is told, another one later refused', asyn
     const [answer] = (await once(first, 'data')) as [Buffer];
     assert.equal(answer.toString(), 'hello');
     first.destroy();
-    await assert.rejects(openDeviceTls(wayTo(device.port), { host: '127.0.0.1', fingerprint: 'a'.repeat(64), onFirst() {}, timeoutMs: 5_000 }), (thrown) => isFault(thrown, 'forbidden'));
+    await assert.rejects(openDeviceTls(wayTo(device.port), { host: '127.0.0.1', fingerprint: 'a'.repeat(64), onFirst: (seen) => seen, timeoutMs: 5_000 }), (thrown) => isFault(thrown, 'forbidden'));
+    await assert.rejects(openDeviceTls(wayTo(device.port), { host: '127.0.0.1', fingerprint: null, onFirst: () => 'b'.repeat(64), timeoutMs: 5_000 }), (thrown) => isFault(thrown, 'forbidden') && /bbbb/.test(thrown.message), 'another connection was first');
   } finally {
     device.server.close();
   }

@@ -9,9 +9,10 @@ import { Fault } from '#base/fault.ts';
 export interface DeviceTlsOptions {
   /** The device's own host, for SNI. */
   readonly host: string;
-  /** SHA-256 of the DER, hex; null accepts any and tells it to `onFirst`. */
+  /** SHA-256 of the DER, hex; null: none was accepted before. */
   readonly fingerprint: string | null;
-  readonly onFirst: (fingerprint: string) => void;
+  /** None was accepted before and this one is shown. Returns the one that counts, which may be another's first by now. */
+  readonly onFirst: (fingerprint: string) => string;
   readonly timeoutMs: number;
 }
 
@@ -42,10 +43,10 @@ export function openDeviceTls(stream: Duplex, options: DeviceTlsOptions): Promis
     tls.once('secureConnect', () => {
       clearTimeout(timer);
       const seen = createHash('sha256').update(tls.getPeerX509Certificate()?.raw ?? Buffer.alloc(0)).digest('hex');
-      if (options.fingerprint !== null && seen !== options.fingerprint) {
-        return fail(new Fault('forbidden', `the device shows another certificate (${seen.slice(0, 16)}…) than the accepted one (${options.fingerprint.slice(0, 16)}…)`, { remedy: 'If the device was reset or renewed its certificate, forget the old one on the device\'s page; if not, somebody may stand between.' }));
+      const accepted = options.fingerprint ?? options.onFirst(seen);
+      if (seen !== accepted) {
+        return fail(new Fault('forbidden', `the device shows another certificate (${seen.slice(0, 16)}…) than the accepted one (${accepted.slice(0, 16)}…)`, { remedy: 'If the device was reset or renewed its certificate, forget the old one on the device\'s page; if not, somebody may stand between.' }));
       }
-      if (options.fingerprint === null) options.onFirst(seen);
       // The bytes that came together with the end of the handshake are judged first: who takes a stream that is dead already is never told.
       setImmediate(() => {
         tls.off('error', onError);

@@ -57,6 +57,8 @@ export interface Refusal {
 interface PlannedVisit {
   readonly visit: OpenVisit;
   readonly device: Device;
+  /** Counts the rows that the device has had during the visit. */
+  readonly turn: number;
   readonly plans: Map<string, ForwardPlan<DeviceNames>>;
 }
 
@@ -239,7 +241,8 @@ export function buildDeviceHosts(options: DeviceHostOptions): DeviceHosts {
       translateOrigin: own,
     };
     const plan: ForwardPlan<DeviceNames> = {
-      key: `visit ${visit.id} ${device.host} ${port.number} ${port.kind}`,
+      // With the row's turn: a connection that was opened before a certificate was forgotten or accepted is not used after it.
+      key: `visit ${visit.id} ${planned.turn} ${device.host} ${port.number} ${port.kind}`,
       name: `device "${device.name}", port ${port.number}`,
       authority: ownAuthority(device.host, port),
       dial: (exchange, signal) => options.dialDevice(device, port, { client: exchange.conn.from, visitId: visit.id, timeoutMs: limits.deviceDialTimeoutMs, signal }),
@@ -333,7 +336,7 @@ export function buildDeviceHosts(options: DeviceHostOptions): DeviceHosts {
   const go = (exchange: Exchange, visit: OpenVisit, device: Device, host: string, label: string, port: DevicePort) => {
     let known = planned.get(visit);
     // The row is replaced when the device changes; what was planned for the old one is void.
-    if (!known || known.device !== device) planned.set(visit, (known = { visit, device, plans: new Map() }));
+    if (!known || known.device !== device) planned.set(visit, (known = { visit, device, turn: (known?.turn ?? 0) + 1, plans: new Map() }));
     const plan = planOf(exchange, known, host, label, port);
     const { conn, head } = exchange;
     passages.set(conn, { fields: head.fields, method: head.method, version: tablesVersion(), untilMs: room.sweep.nowMs + PASSAGE_MS, visit, plan });

@@ -380,3 +380,31 @@ test('https devices: the first certificate is accepted and remembered, another o
   }
   await clean();
 });
+
+test('https devices: a connection that was opened under a certificate is not used any more once that is forgotten', async () => {
+  let conns = 0;
+  const server = createTlsServer(await testLeaf(), (socket) => {
+    conns += 1;
+    socket.on('error', () => {});
+    socket.on('data', () => socket.write(answer('page')));
+  });
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', () => done()));
+  const { port } = server.address() as AddressInfo;
+  const camera = await gateway.addDevice({ name: 'Gate camera', ports: [{ number: port, kind: 'https' }] });
+  const see = async () => assert.equal((await request(gateway.ports.http, { headers: { host: `gate-camera.localhost:${gateway.ports.http}`, 'postern-token': owner.token } })).body.toString(), 'page');
+  try {
+    await see();
+    await until('the fingerprint', () => gateway.tables.devices.get(camera.device.id)!.ports[0]!.fingerprint !== null);
+    await see();
+    const before = conns;
+    await see();
+    assert.equal(conns, before, 'it is used again while nothing changes');
+    assert.ok((await gateway.api('DELETE', `/devices/${camera.device.id}/ports/${port}/fingerprint`, { token: owner.token })).status < 300);
+    await see();
+    assert.equal(conns, before + 1);
+  } finally {
+    await camera.stop();
+    await new Promise((done) => server.close(done));
+  }
+  await clean();
+});
