@@ -289,10 +289,9 @@ const auditMeanings: Readonly<Record<string, string>> = {
   'agent.unlocked': 'an agent was unlocked',
   'config.changed': 'a revision of the configuration came into force',
   'device.added': 'a device was added behind an agent that had joined before',
-  'device.certificate-accepted': 'somebody accepted the certificate of a device\'s https port',
+  'device.certificate-accepted': 'the certificate of a device\'s https port was accepted: by somebody, or, with `first`, by the gateway because none was before',
   'device.certificate-forgotten': 'somebody forgot it: the next one shown is accepted',
   'device.changed': 'name, label, serial, host, ports or Host header of a device',
-  'device.fingerprint-accepted': 'the gateway accepted the certificate that a device\'s https port showed first',
   'device.locked': 'a device was locked',
   'device.removed': 'a device was removed',
   'device.unlocked': 'a device was unlocked',
@@ -337,7 +336,7 @@ function journalReference(): string {
   const files = sourcesUnder('src');
   const journal = said('journal', files.flatMap(({ text }) => [...text.matchAll(/journal\.note\('([a-z.-]+)'/g)].map((match) => match[1]!)), journalMeanings);
   const audited = /(?:what: |auditOf\([^\n]*?|\? |: |const what = [^\n]*?)'((?:agent|config|device|invite|join-token|person|sign-in|token|visit)\.[a-z-]+)'/g;
-  const calls = files.filter(({ path }) => /^src\/(?:admin|app\/gateway|proxy\/visits|store\/records|tunnel\/join|model\/change-config)/.test(path));
+  const calls = files.filter(({ path }) => /^src\/(?:admin|app\/(?:gateway|first-certificates)|proxy\/visits|store\/records|tunnel\/join|model\/change-config)/.test(path));
   const lines = calls.flatMap(({ text }) => text.split('\n').filter((line) => !/\blog\.|journal\.note|(?:===|!==) '/.test(line) || /auditOf\(|operations\./.test(line)));
   const audit = said('audit', [...lines.flatMap((line) => [...line.matchAll(audited)].map((match) => match[1]!)), ...[...source('src/admin/agents.ts').matchAll(/'(agent\.(?:locked|unlocked|revoked))'/g)].map((match) => match[1]!)], auditMeanings);
   const logged = [...new Set(files.flatMap(({ text }) => [...text.matchAll(/\blog\.(info|warn|error)\('([a-z.-]+)'/g)].map((match) => `${match[2]} ${match[1]}`)))].sort();

@@ -473,7 +473,7 @@ export const text = {
   status: {
     title: 'Status',
     doctor: 'Doctor',
-    doctorAbout: 'Names, ports, certificate, clock, store, disk, links',
+    doctorAbout: 'Names, ports, certificate, clock, store, disk, links, routes',
     run: 'Run the checks',
     running: 'Checking…',
     noChecks: 'No checks ran',

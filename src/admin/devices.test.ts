@@ -95,6 +95,8 @@ suite('devices', () => {
     assert.deepEqual(room.live.closed, [`visit ${visit.id}: the device was changed`]);
     assert.deepEqual((await stored(device))!.ports, room.tables.devices.get(device.id)!.ports);
     assert.equal((await owner.call('forgetFingerprint', { params: { device: device.id, port: 443 } })).ports[0]!.fingerprint, null);
+    const audit = await owner.call('listAudit', { query: { what: 'device.certificate-accepted' } });
+    assert.deepEqual(audit.items[0]!.detail, { port: 443, before: null, after: fingerprint, first: false });
     assert.equal((await owner.refused('forgetFingerprint', { params: { device: device.id, port: 80 } })).code, 'not-found');
     assert.deepEqual((await owner.refused('changeDevice', { params: { device: device.id }, body: { ports: [{ number: 80, kind: 'http' }, { number: 80, kind: 'tcp' }] } })).problems, [{ path: 'ports.1.number', message: 'is there twice' }]);
   });

@@ -133,7 +133,7 @@ function buildDeviceChanges(room: Room) {
       if (port.kind !== 'https') throw new Fault('bad-input', `port ${port.number} is ${port.kind}: only https shows a certificate`);
       const changed: Device = { ...device, ports: device.ports.map((each) => (each === port ? { ...each, fingerprint } : each)) };
       const what = fingerprint === null ? 'device.certificate-forgotten' : 'device.certificate-accepted';
-      await operations.changeDevice(changed, auditOf(room, asked, what, subjectOf(device), { port: port.number, before: port.fingerprint, after: fingerprint }));
+      await operations.changeDevice(changed, auditOf(room, asked, what, subjectOf(device), { port: port.number, before: port.fingerprint, after: fingerprint, ...(fingerprint === null ? {} : { first: false }) }));
       tables.devices.publish({ put: [changed] });
       return changed;
     },

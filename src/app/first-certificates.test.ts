@@ -24,7 +24,7 @@ test('of two connections at once, with two certificates, one certificate counts:
   assert.equal(first.accept(camera, { number: 8443 }, 'cc'), 'cc', 'another port has its own');
   await inTurn(async () => {});
   assert.deepEqual(tables.devices.get(id)?.ports.map((port) => port.fingerprint), ['aa', 'cc']);
-  assert.deepEqual(audits.map(({ what, detail }) => [what, detail['port']]), [['device.fingerprint-accepted', 443], ['device.fingerprint-accepted', 8443]]);
+  assert.deepEqual(audits.map(({ what, detail }) => [what, detail['port'], detail['first']]), [['device.certificate-accepted', 443, true], ['device.certificate-accepted', 8443, true]]);
   // A connection that was dialled before that, and comes late.
   assert.equal(first.accept(camera, { number: 443 }, 'bb'), 'aa');
   assert.equal(audits.length, 2);

@@ -22,7 +22,7 @@ export function buildFirstCertificates(room: { readonly tables: Tables; readonly
     const at = row?.ports.findIndex((each) => each.number === number && each.fingerprint === null) ?? -1;
     if (!row || at < 0) return;
     const changed = { ...row, ports: row.ports.map((each, i) => (i === at ? { ...each, fingerprint } : each)) };
-    const audit: AuditEntry = { at: clock.nowMs(), customerId: row.customerId, actor: { kind: 'gateway', id: null, name: 'postern', from: '' }, what: 'device.fingerprint-accepted', subjectKind: 'device', subjectId: row.id, subjectName: row.name, detail: { port: number, fingerprint, first: true } };
+    const audit: AuditEntry = { at: clock.nowMs(), customerId: row.customerId, actor: { kind: 'gateway', id: null, name: 'postern', from: '' }, what: 'device.certificate-accepted', subjectKind: 'device', subjectId: row.id, subjectName: row.name, detail: { port: number, before: null, after: fingerprint, first: true } };
     await operations.changeDevice(changed, audit);
     tables.devices.publish({ put: [changed] });
   };

@@ -18,7 +18,7 @@ import { buildJournal } from '#model/journal.ts';
 import { findDevice, parseDeviceHost } from '#model/labels.ts';
 import type { Live } from '#model/live.ts';
 import { subjectOfDevice, visitorMay } from '#model/rights.ts';
-import type { AgentNote, AuditEntry, Device, DevicePort, JoinToken } from '#model/rows.ts';
+import type { AgentNote, Device, DevicePort, JoinToken } from '#model/rows.ts';
 import { isLinkName, type Snapshot } from '#model/snapshot.ts';
 import { buildTables, type Tables } from '#model/tables.ts';
 import type { Visitor } from '#model/visitor.ts';

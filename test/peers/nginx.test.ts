@@ -192,8 +192,9 @@ test('nginx as a device and as a server behind a route', { skip: peers.skip, tim
     assert.match(first.stdout, /Ready\n\n200$/, first.stdout);
     const kept = await until('the fingerprint to be kept', async () => (await device.view()).ports.find((port) => port.number === nginx.tlsPort)!.fingerprint);
     assert.equal(kept, firstPrint);
-    const audit = await gateway.ask<Page<AuditLineView>>('GET', '/audit?what=device.fingerprint-accepted');
-    assert.equal(audit.items[0]?.detail['fingerprint'], firstPrint);
+    const audit = await gateway.ask<Page<AuditLineView>>('GET', '/audit?what=device.certificate-accepted');
+    assert.equal(audit.items[0]?.detail['after'], firstPrint);
+    assert.equal(audit.items[0]?.detail['first'], true);
 
     await running.stop('SIGQUIT');
     const secondPrint = await nginx.makeCertificate();
