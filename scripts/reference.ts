@@ -57,7 +57,7 @@ const meanings: Readonly<Record<string, string>> = {
   'routes[].name': 'For the journal and explain; unique',
   'routes[].listeners': 'Only requests that came in there. Absent: every TLS listener, and plain ones where the first domain is `localhost`',
   'routes[].host': 'A host name, or `*.` and a host name for every name below it. Absent: any name',
-  'routes[].path': 'A prefix of whole segments: `/shop` holds for `/shop` and `/shop/x`, not for `/shopping`',
+  'routes[].path': 'A prefix of whole segments: `/shop` holds for `/shop` and `/shop/x`, not for `/shopping`. Compared with percent-encoded letters, digits and `-._~` decoded and `//` taken for `/`; forwarded as it came',
   'routes[].target': 'Where it leads: one of the four kinds below',
   'routes[].largeHeads': 'Request heads up to 64 KiB instead of 16',
   'tcp.host': 'A name or address, dialled by the gateway',

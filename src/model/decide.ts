@@ -1,6 +1,7 @@
 // Which facts lead to which verdict: pure, synchronous, total. The one place where a route is chosen, used by the
 // data plane for each exchange and by explain offline.
 import { hostNameOf } from '#wire/http1.ts';
+import { comparablePath } from './snapshot.ts';
 import type { HostRoutes, Route, Snapshot } from './snapshot.ts';
 
 /** What is known of the connection an exchange came on. */
@@ -39,8 +40,10 @@ function pathMatches(prefix: string, target: string): boolean {
 
 function choose(entry: HostRoutes, facts: ConnFacts, target: string, local: boolean): Route | 'elsewhere' | undefined {
   let elsewhere = false;
+  const comparable = entry.byPath ? comparablePath(target) : target;
   for (const route of entry.routes) {
-    if (!pathMatches(route.path, target)) continue;
+    // Our own are compared as they came: "//ca/api" is no way to "/ca", behind which a URL parser would take "ca" for a host.
+    if (!pathMatches(route.path, route.builtIn ? target : comparable)) continue;
     if (route.listeners === null ? facts.secure || local || route.plainToo || (facts.loopback && route.builtIn) : route.listeners.has(facts.listener)) return route;
     elsewhere ||= route.listeners === null;
   }

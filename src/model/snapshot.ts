@@ -53,6 +53,20 @@ function targetOf(target: ConfigTarget): RouteTarget {
 
 const samePlace = (a: Route, b: Route) => a.path === b.path && (a.listeners === null || b.listeners === null ? a.listeners === b.listeners : [...a.listeners].some((name) => b.listeners!.has(name)));
 
+// RFC 3986 §2.3: letters, digits, "-", ".", "_", "~" mean the same whether they are percent-encoded or not.
+const ENCODED_UNRESERVED = /%(?:2[de]|3\d|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])/gi;
+
+/**
+ * A target, or a route's path, as routes are chosen by it: unreserved characters decoded, empty segments gone, the query as it was. Servers
+ * behind us take `/%61dmin` and `//admin` for `/admin`. Never for what is forwarded.
+ */
+export function comparablePath(target: string): string {
+  if (!target.includes('%') && !target.includes('//')) return target;
+  const end = target.indexOf('?');
+  const path = end < 0 ? target : target.slice(0, end);
+  return path.replace(ENCODED_UNRESERVED, (code) => String.fromCharCode(Number.parseInt(code.slice(1), 16))).replace(/\/{2,}/g, '/') + (end < 0 ? '' : target.slice(end));
+}
+
 /** Builds the snapshot, or names every problem. `revision` is the one it will be published as. */
 export function compile(config: Config, revision: number): { snapshot: Snapshot } | { problems: ConfigProblem[] } {
   const problems: ConfigProblem[] = [];
@@ -98,7 +112,7 @@ export function compile(config: Config, revision: number): { snapshot: Snapshot 
     if (before !== undefined) problems.push({ path: `routes[${i}].name`, message: `"${route.name}" is also the name of routes[${before}]` });
     names.set(route.name, i);
     for (const name of route.listeners ?? []) if (!listenerNames.has(name)) problems.push({ path: `routes[${i}].listeners`, message: `there is no listener "${name}"` });
-    add({ name: route.name, listeners: route.listeners ? new Set(route.listeners) : null, host: route.host ?? null, path: route.path, target: targetOf(route.target), largeHeads: route.largeHeads, builtIn: false, plainToo: false }, `routes[${i}]`);
+    add({ name: route.name, listeners: route.listeners ? new Set(route.listeners) : null, host: route.host ?? null, path: comparablePath(route.path), target: targetOf(route.target), largeHeads: route.largeHeads, builtIn: false, plainToo: false }, `routes[${i}]`);
   });
   if (problems.length > 0) return { problems };
 
