@@ -54,6 +54,8 @@ export function findKnown({ tables, clock, limits }: Room, headers: Headers): Kn
   if (authorization !== null) {
     const match = /^Bearer +([\x21-\x7e]+) *$/i.exec(authorization);
     const visitor = match && visitorOfToken(tables, match[1]!, clock.nowMs(), limits);
+    // The operator's token speaks for the owner, so before there is one the command line on the gateway's own machine ends here.
+    if (!visitor && tables.people.size === 0) throw new Fault('unauthenticated', 'nobody has used the setup address yet, so no token is good for anything', { remedy: 'open it in a browser first; postern setup-address prints it' });
     if (!visitor) throw new Fault('unauthenticated', 'this token is not known here, was revoked or has expired', { remedy: 'make a new token, or run: postern login' });
     return { visitor, by: 'token' };
   }

@@ -31,6 +31,15 @@ suite('the setup address', () => {
     assert.equal(room.tables.people.size, 0);
   });
 
+  test('a token, as the operator has one, is told what is missing: before and after', async () => {
+    const ask = async () => await room.browser().ask({ method: 'GET', path: '/api/v1/devices', headers: { authorization: `Bearer postern_000000000000_${'a'.repeat(32)}` } });
+    const before = await ask();
+    assert.equal(before.status, 401);
+    assert.match(before.text, /nobody has used the setup address yet[^]*postern setup-address/);
+    await room.owner();
+    assert.match((await ask()).text, /this token is not known here/);
+  });
+
   test('two at the same time make one owner', async () => {
     const told = await Promise.all(['ada', 'eve'].map((login) => room.browser().ask({ method: 'POST', path: '/api/v1/setup', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ ...owner, login }) })));
     assert.deepEqual(told.map(({ status }) => status).sort(), [200, 410]);

@@ -196,6 +196,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         const visitor = bearer && visitorOfToken(tables, bearer[1]!, clock.nowMs(), limits);
         if (!visitor) {
           journal.note('stream.refused', { from, why: 'unknown token' });
+          if (tables.people.size === 0) return new Fault('unauthenticated', 'nobody has used the setup address yet, so no token is good for anything', { remedy: 'Open it in a browser first; postern setup-address prints it.' });
           return new Fault('unauthenticated', 'the token is unknown, expired or revoked', { remedy: 'Run postern login.' });
         }
         admin.noteUse(visitor);
