@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, suite, test } from 'node:test';
 import { startAdminRoom, type AdminRoom, type Caller } from '#kit/admin-room.ts';
-import type { Device } from '#model/rows.ts';
+import { createdByStart, type Device } from '#model/rows.ts';
 
 let room: AdminRoom;
 let owner: Caller;
@@ -198,6 +198,11 @@ suite('join tokens', () => {
     room.tables.joinTokens.publish({ put: [{ ...row, usedAt: 1, usedByAgentId: device.agentId }] });
     const used = await owner.call('getJoinToken', { params: { id: row.id } });
     assert.deepEqual([used.state, used.device?.id, used.device?.online, used.device?.url], ['used', device.id, false, 'https://printer.gw.example.test:8443/']);
+    const createdBy = async (by: string) => {
+      room.tables.joinTokens.publish({ put: [{ ...row, usedAt: 1, usedByAgentId: device.agentId, createdBy: by }] });
+      return (await owner.call('getJoinToken', { params: { id: row.id } })).createdBy;
+    };
+    assert.deepEqual([await createdBy('gone'), await createdBy(createdByStart), await createdBy(row.createdBy)], ['(removed)', 'start command', 'ada']);
     room.clock.advance(3_600_000);
     const second = await owner.call('createJoinToken', { body: { deviceName: 'Second' } });
     room.clock.advance(3_600_000);

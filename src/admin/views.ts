@@ -3,6 +3,7 @@ import type { Addresses } from './deps.ts';
 import type { ActorView, AgentView, AuditLineView, DeviceView, Grant, InviteView, JoinTokenView, LinkView, PersonView, RightView, SignInView, TokenView, VisitView } from '#api/shapes.ts';
 import { mainPort } from '#model/labels.ts';
 import type { LiveLink } from '#model/live.ts';
+import { createdByStart } from '#model/rows.ts';
 import { subjectOfAgent, subjectOfDevice } from '#model/rights.ts';
 import type { Action, Actor, Agent, AuditLine, Device, Invite, JoinToken, Person, SignIn, Token, Visit } from '#model/rows.ts';
 import type { Tables } from '#model/tables.ts';
@@ -138,7 +139,7 @@ export function viewJoinToken({ tables, live, clock }: Room, addresses: Addresse
   const device = row.usedByAgentId === null ? undefined : tables.devicesOfAgent(row.usedByAgentId)[0];
   return {
     id: row.id, siteId: row.siteId, deviceName: row.deviceName, serial: row.serial, host: row.host, ports: row.ports.map(({ number, name, kind }) => ({ number, name, kind })),
-    createdBy: tables.people.get(row.createdBy)?.login ?? '(removed)', createdAt: row.createdAt, expiresAt: row.expiresAt, state: joinTokenState(row, clock.nowMs()),
+    createdBy: row.createdBy === createdByStart ? 'start command' : (tables.people.get(row.createdBy)?.login ?? '(removed)'), createdAt: row.createdAt, expiresAt: row.expiresAt, state: joinTokenState(row, clock.nowMs()),
     device: device ? { id: device.id, label: device.label, name: device.name, url: mainUrl(addresses, device), online: live.linkOf(device.agentId) !== undefined } : null,
   };
 }

@@ -139,7 +139,7 @@ export const joinTokenView = z.object({
   serial: z.string().nullable(),
   host: z.string(),
   ports: z.array(portView.omit({ url: true, fingerprint: true })),
-  createdBy: z.string().meta({ description: 'login' }),
+  createdBy: z.string().meta({ description: 'login, or start command' }),
   createdAt: time,
   expiresAt: time,
   state: z.enum(['waiting', 'used', 'expired']),

@@ -18,7 +18,7 @@ import { buildJournal } from '#model/journal.ts';
 import { findDevice, parseDeviceHost } from '#model/labels.ts';
 import type { Live } from '#model/live.ts';
 import { subjectOfDevice, visitorMay } from '#model/rights.ts';
-import type { AgentNote, Device, DevicePort, JoinToken } from '#model/rows.ts';
+import { createdByStart, type AgentNote, type Device, type DevicePort, type JoinToken } from '#model/rows.ts';
 import { isLinkName, type Snapshot } from '#model/snapshot.ts';
 import { buildTables, type Tables } from '#model/tables.ts';
 import type { Visitor } from '#model/visitor.ts';
@@ -500,7 +500,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
           const secret = newSecret(random);
           const now = clock.nowMs();
           const site = Array.from(tables.sites.values()).find((each) => each.customerId === customerId)!;
-          const token: JoinToken = { id: newId(), customerId, siteId: site.id, secretDigest: digestOf(secret), deviceName: order.deviceName, serial: null, host: order.host, ports: order.ports, createdBy: 'operator', createdAt: now, expiresAt: now + limits.joinTokenMs, usedAt: null, usedByAgentId: null };
+          const token: JoinToken = { id: newId(), customerId, siteId: site.id, secretDigest: digestOf(secret), deviceName: order.deviceName, serial: null, host: order.host, ports: order.ports, createdBy: createdByStart, createdAt: now, expiresAt: now + limits.joinTokenMs, usedAt: null, usedByAgentId: null };
           await operations.addJoinToken(token, { at: now, customerId, actor: { kind: 'operator', id: null, name: 'start command', from: '' }, what: 'join-token.created', subjectKind: 'join-token', subjectId: token.id, subjectName: order.deviceName, detail: { expiresAt: token.expiresAt } });
           tables.joinTokens.publish({ put: [token] });
           return describeJoin(secret, agentAddresses(snapshot, ports()), certificates.ca.keyFingerprint, options.command);

@@ -129,6 +129,9 @@ export interface Token {
 }
 
 /** The one-time right of an agent to join. */
+/** In place of a person: whoever started the gateway. */
+export const createdByStart = 'operator';
+
 export interface JoinToken {
   readonly id: Id;
   readonly customerId: Id;
@@ -138,6 +141,7 @@ export interface JoinToken {
   readonly serial: string | null;
   readonly host: string;
   readonly ports: readonly DevicePort[];
+  /** A person, or `createdByStart`. */
   readonly createdBy: Id;
   readonly createdAt: number;
   readonly expiresAt: number;
