@@ -31,10 +31,11 @@ suite('the configuration', () => {
   test('changes against the revision that was read', async () => {
     const { revision, config } = await owner.call('getConfig');
     assert.equal(revision, 1);
-    const body = config as Record<string, unknown>;
+    const body = { ...(config as Record<string, unknown>), routes: [{ name: 'old', host: 'old.example.test', target: { kind: 'respond', status: 410 } }] };
     assert.deepEqual([(await owner.refused('putConfig', { body })).status, (await owner.refused('putConfig', { body, headers: { 'if-match': '"7"' } })).status], [428, 412]);
-    assert.deepEqual(await owner.call('putConfig', { body, query: { dryRun: 'true' }, headers: { 'if-match': '"1"' } }), { revision: 1, dryRun: true });
-    assert.deepEqual(await owner.call('putConfig', { body, headers: { 'if-match': '"1"' } }), { revision: 2, dryRun: false });
+    assert.deepEqual(await owner.call('putConfig', { body, query: { dryRun: 'true' }, headers: { 'if-match': '"1"' } }), { revision: 1, dryRun: true, changed: true });
+    assert.deepEqual(await owner.call('putConfig', { body, headers: { 'if-match': '"1"' } }), { revision: 2, dryRun: false, changed: true });
+    assert.deepEqual(await owner.call('putConfig', { body, headers: { 'if-match': '"2"' } }), { revision: 2, dryRun: false, changed: false }, 'the same again is no revision');
     assert.equal((await owner.ask({ path: '/api/v1/config', headers: { cookie: `__Host-postern=${owner.cookie}` } })).headers.etag, '"2"');
     const wrong = await owner.refused('putConfig', { body: { ...body, listeners: 7, surprise: true }, headers: { 'if-match': '2' } });
     assert.equal(wrong.status, 422);

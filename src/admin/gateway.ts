@@ -42,7 +42,7 @@ export function buildGatewayActs(room: Room): Acts<Names> {
           throw new Fault('bad-input', `the configuration does not compile: ${result.problems.length === 1 ? 'one problem' : `${result.problems.length} problems`}`, { remedy: 'mend each and send it again; nothing was changed', detail: { problems: result.problems } });
         }
         asked.reply.etag = `"${result.revision}"`;
-        return { revision: result.revision, dryRun };
+        return { revision: result.revision, dryRun, changed: result.changed };
       } catch (thrown) {
         if (isFault(thrown, 'conflict')) asked.reply.faultStatus = 412;
         throw thrown;

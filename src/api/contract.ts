@@ -122,7 +122,7 @@ const shapes = {
     summary: 'Replace the configuration; If-Match names the revision it was made against',
     query: query({ dryRun: z.enum(['true', 'false']).default('false') }),
     body: z.record(z.string(), z.unknown()),
-    answer: z.object({ revision: z.int(), dryRun: z.boolean() }),
+    answer: z.object({ revision: z.int(), dryRun: z.boolean(), changed: z.boolean().meta({ description: 'false: it is the present configuration, and no revision was made' }) }),
   },
   listRevisions: { summary: 'Revisions, the newest first', query: query({ limit: pageQuery.limit }), answer: z.object({ items: z.array(revisionView) }) },
   explain: {

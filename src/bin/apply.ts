@@ -1,6 +1,5 @@
 // `postern apply`: makes a file the configuration, whole or not at all.
 import { readFile } from 'node:fs/promises';
-import { isDeepStrictEqual } from 'node:util';
 import { Fault, isFault, reasonOf } from '#base/fault.ts';
 import { printable } from '#base/log.ts';
 import { commonUsage, openGateway, parseCommand } from './arguments.ts';
@@ -23,15 +22,11 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   const wanted = await readConfigFile(io, values.file);
   const dryRun = values['dry-run'] === true;
   using client = await openGateway(io, values);
-  const { revision, config } = await client.call('getConfig', { signal: io.signal });
-  if (isDeepStrictEqual(config, wanted)) {
-    if (values.json) printJson(io, { revision, dryRun, changed: false });
-    else printLine(io, `Nothing to change: revision ${revision} is the same.`);
-    return exitCodes.ok;
-  }
+  const { revision } = await client.call('getConfig', { signal: io.signal });
   try {
     const done = await client.call('putConfig', { query: { dryRun: dryRun ? 'true' : 'false' }, body: wanted, headers: { 'if-match': `"${revision}"` }, signal: io.signal });
-    if (values.json) printJson(io, { ...done, changed: true });
+    if (values.json) printJson(io, done);
+    else if (!done.changed) printLine(io, `Nothing to change: revision ${done.revision} is the same.`);
     else printLine(io, dryRun ? `It compiles. Revision ${revision} would be replaced; nothing was changed.` : `Applied as revision ${done.revision}.`);
     return exitCodes.ok;
   } catch (thrown) {

@@ -70,7 +70,8 @@ export async function buildControl(options: ControlOptions): Promise<Control<Sna
         if ('problems' in parsed) return { problems: parsed.problems };
         const next = compile(parsed.config, revision + 1);
         if ('problems' in next) return { problems: next.problems };
-        if (change.dryRun) return { revision };
+        const changed = JSON.stringify(parsed.config) !== JSON.stringify(config);
+        if (change.dryRun || !changed) return { revision, changed };
         const prepared = await options.prepare(next.snapshot, snapshot);
         try {
           await operations.addRevision({ number: revision + 1, at: options.nowMs(), actor: change.actor, config: parsed.config }, auditOf(options, change.actor, revision + 1, parsed.config));
@@ -83,7 +84,7 @@ export async function buildControl(options: ControlOptions): Promise<Control<Sna
         snapshot = next.snapshot;
         prepared.commit();
         for (const watcher of watchers) watcher(snapshot);
-        return { revision };
+        return { revision, changed };
       }),
     watch(onPublish) {
       watchers.add(onPublish);

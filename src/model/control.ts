@@ -12,13 +12,14 @@ export interface ConfigChange {
   readonly dryRun: boolean;
 }
 
-export type ChangeResult = { readonly revision: number } | { readonly problems: readonly ConfigProblem[] };
+/** `changed`: it is, or in a dry run would be, another configuration than the present one, once what is left out is filled in. */
+export type ChangeResult = { readonly revision: number; readonly changed: boolean } | { readonly problems: readonly ConfigProblem[] };
 
 export interface Control<Snapshot = unknown> {
   /** The compiled configuration in force. */
   snapshot(): Snapshot;
   /** The document as a person wrote it. */
   config(): { readonly revision: number; readonly config: unknown };
-  /** One at a time, by its own turn. Faults: `conflict` (`against` is not the latest), `busy` (the store is down or the disk full). A dry run answers the present revision. */
+  /** One at a time, by its own turn. Faults: `conflict` (`against` is not the latest), `busy` (the store is down or the disk full). A dry run, and what changes nothing, answer the present revision. */
   change(change: ConfigChange): Promise<ChangeResult>;
 }

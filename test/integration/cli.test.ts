@@ -199,6 +199,13 @@ suite('the command line', { timeout: 60_000 }, () => {
     const config: { routes: unknown[] } = JSON.parse(readFileSync(file, 'utf8'));
     assert.deepEqual(JSON.parse(await operate('export')), config);
     assert.match(await operate('apply', '-f', file), /Nothing to change/);
+    // What is left out means its default: the same configuration, in another order too.
+    const { deviceDomain, routes: none, ...short } = config as { routes: unknown[]; deviceDomain: null };
+    assert.deepEqual([deviceDomain, none], [null, []]);
+    writeFileSync(file, JSON.stringify(Object.fromEntries(Object.entries(short).reverse())));
+    const before = (await operateJson<{ revision: number }>('apply', '-f', file, '--dry-run')).revision;
+    assert.deepEqual(await operateJson('apply', '-f', file), { revision: before, dryRun: false, changed: false });
+    assert.match(await operate('apply', '-f', file, '--dry-run'), /Nothing to change/);
     const routes = [...config.routes, { name: 'old-wiki', host: 'wiki.example.test', listeners: ['http'], target: { kind: 'respond', status: 410, body: 'gone' } }];
     writeFileSync(file, JSON.stringify({ ...config, routes }));
     assert.match(await operate('apply', '-f', file, '--dry-run'), /It compiles/);
