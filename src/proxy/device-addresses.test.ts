@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { encodeFields, parseRequestHead, parseResponseHead, type RequestHead, type ResponseHead } from '#wire/http1.ts';
+import { encodeFields } from '#wire/http1-fields.ts';
+import { parseRequestHead, parseResponseHead, type RequestHead, type ResponseHead } from '#wire/http1.ts';
 import { fromDevice, originOf, ownAuthority, toDeviceOwnHost, toDevicePublicHost, translateAddress, translateSetCookie, type DeviceNames } from './device-edit.ts';
 
 const names = (more: Partial<DeviceNames> = {}): DeviceNames => ({

@@ -2,7 +2,7 @@
 import { withoutBlanks } from '#base/blanks.ts';
 import { withoutOurCookies } from '#model/host-cookie.ts';
 import type { DevicePort } from '#model/rows.ts';
-import { is, type HeadEdit } from '#wire/http1.ts';
+import { is, type HeadEdit } from '#wire/http1-fields.ts';
 
 /** What the translation knows of one device under one public name. */
 export interface DeviceNames {

@@ -15,7 +15,7 @@ import type { Tables } from '#model/tables.ts';
 import type { Visitor } from '#model/visitor.ts';
 import type { Conn } from '#net/conn.ts';
 import type { DialBy } from '#net/dial.ts';
-import { fieldOf } from '#wire/http1.ts';
+import { fieldOf } from '#wire/http1-fields.ts';
 import { fromDevice, originOf, ownAuthority, toDeviceOwnHost, toDevicePublicHost, type DeviceNames } from './device-edit.ts';
 import type { Exchange } from './exchange.ts';
 import { forward, type ForwardPlan, type ForwardRoom } from './forward.ts';

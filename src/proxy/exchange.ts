@@ -1,7 +1,8 @@
 // One request and its answer, whoever speaks it on the wire: our HTTP/1 connection is the first source, an http2 stream
 // will be the second. The consumer (forward, refuse, redirect, take over) never sees which.
 import type { Conn } from '#net/conn.ts';
-import type { HeadEdit, RequestHead, ResponseHead } from '#wire/http1.ts';
+import type { HeadEdit } from '#wire/http1-fields.ts';
+import type { RequestHead, ResponseHead } from '#wire/http1.ts';
 
 /** What the consumer is told while the exchange lasts. */
 export interface ExchangeSink {

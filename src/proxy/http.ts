@@ -11,7 +11,7 @@ import type { ServiceName } from '#model/target.ts';
 import { dialTappedTcp, type DialBy } from '#net/dial.ts';
 import { setAsker } from '#net/service-pair.ts';
 import type { Takeover } from '#net/takeover.ts';
-import { is, type HeadEdit } from '#wire/http1.ts';
+import { is, type HeadEdit } from '#wire/http1-fields.ts';
 import type { DeviceHosts, Refusal } from './device-host.ts';
 import type { Exchange } from './exchange.ts';
 import { forward, type ForwardPlan, type ForwardRoom } from './forward.ts';

@@ -1,6 +1,6 @@
 // What the gateway itself says on the data plane: small pages with a request id that say what to do; HTML for browsers, a problem
 // document (RFC 9457) for programs.
-import { fieldOf, type Fields } from '#wire/http1.ts';
+import { fieldOf, type Fields } from '#wire/http1-fields.ts';
 
 export interface PageText {
   readonly status: number;

@@ -1,8 +1,9 @@
 // What an agent's handshake says (docs/wire/tunnel.md §2) and how its turn is judged against what the slot has seen.
 import { Fault } from '#base/fault.ts';
 import { printable } from '#base/log.ts';
-import { fieldOf } from '#wire/http1.ts';
-import type { Fields, RequestHead } from '#wire/http1.ts';
+import { fieldOf } from '#wire/http1-fields.ts';
+import type { Fields } from '#wire/http1-fields.ts';
+import type { RequestHead } from '#wire/http1.ts';
 import { checkUpgradeRequest } from '#wire/websocket.ts';
 
 export const linkProtocol = 'postern-link.1';

@@ -3,7 +3,8 @@ import { withoutBlanks } from '#base/blanks.ts';
 import { latin1Of } from '#base/bytes.ts';
 import { Fault } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
-import { nameOf, type Framing } from './http1.ts';
+import { nameOf } from './http1-fields.ts';
+import type { Framing } from './http1.ts';
 
 /** Where a body's pieces go. */
 export interface BodySink {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { BARE, encodeFields, fieldOf, findHeadEnd, findResponseHeadEnd, hostNameOf, is, isBad, MORE, parseRequestHead, parseResponseHead, portOf, type BadHead, type HeadEdit, type RequestHead, type ResponseHead } from './http1.ts';
+import { encodeFields, fieldOf, is, type HeadEdit } from './http1-fields.ts';
+import { BARE, findHeadEnd, findResponseHeadEnd, hostNameOf, isBad, MORE, parseRequestHead, parseResponseHead, portOf, type BadHead, type RequestHead, type ResponseHead } from './http1.ts';
 
 interface Sample {
   readonly kind: 'request' | 'answer';

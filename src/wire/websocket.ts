@@ -3,8 +3,9 @@
 import { createHash } from 'node:crypto';
 import { Fault } from '#base/fault.ts';
 import type { FaultOptions } from '#base/fault.ts';
-import { fieldOf } from './http1.ts';
-import type { Fields, RequestHead } from './http1.ts';
+import { fieldOf } from './http1-fields.ts';
+import type { Fields } from './http1-fields.ts';
+import type { RequestHead } from './http1.ts';
 
 export const Opcode = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 export type ControlOpcode = 8 | 9 | 10;

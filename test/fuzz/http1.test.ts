@@ -7,7 +7,8 @@ import { duplexPair } from 'node:stream';
 import { test } from 'node:test';
 import { isFault } from '#base/fault.ts';
 import { encodeTrailers, newBodyReader, readBody, startBody } from '#wire/http1-body.ts';
-import { BARE, encodeFields, findHeadEnd, findResponseHeadEnd, is, isBad, MORE, parseRequestHead, parseResponseHead, type RequestHead } from '#wire/http1.ts';
+import { encodeFields, is } from '#wire/http1-fields.ts';
+import { BARE, findHeadEnd, findResponseHeadEnd, isBad, MORE, parseRequestHead, parseResponseHead, type RequestHead } from '#wire/http1.ts';
 
 /** mulberry32: small, and the same everywhere for one seed. */
 function randomOf(seed: number): () => number {
