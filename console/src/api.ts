@@ -95,7 +95,8 @@ export function problemOf(thrown: unknown): ShownProblem {
     return { title: text.problem.bug, cause: thrown instanceof Error ? thrown.message : String(thrown), remedy: text.problem.bugRemedy, requestId: '', problems: [] };
   }
   const { title, detail, cause, remedy, requestId, problems, retryAfterS } = thrown.problem;
-  const wait = retryAfterS ? text.problem.retryAfter(retryAfterS) : '';
+  // A remedy that speaks of waiting says how long.
+  const wait = retryAfterS && !/\bwait\b/i.test(remedy ?? '') ? text.problem.retryAfter(retryAfterS) : '';
   // The title names only the kind of failure; the detail says what happened to this request.
   const listed = (problems ?? []).map((each) => (each.path ? `${each.path}: ${each.message}` : each.message));
   // Of a form that was filled in wrongly the detail repeats the list, and the remedy is for programs.
