@@ -5,6 +5,7 @@ import { useNavigate } from '@tanstack/react-router';
 import { useDeferredValue, useEffect, useId, useRef, useState, type KeyboardEvent } from 'react';
 import { call } from './api.ts';
 import { meQuery } from './queries.ts';
+import { openAddress } from './shut.ts';
 import { signOut } from './sign-out.ts';
 import { text } from './text.ts';
 import { setTheme } from './theme.ts';
@@ -54,7 +55,7 @@ function useEntries(typed: string, places: readonly Place[]): Entry[] {
     icon: 'devices',
     online: device.online,
     run: () => void navigate({ to: '/devices/$device', params: { device: device.label } }),
-    ...(device.url && device.may.includes('open') ? { runOther: () => void window.open(device.url ?? '', '_blank', 'noopener') } : {}),
+    ...(openAddress(device) ? { runOther: () => void window.open(openAddress(device) ?? '', '_blank', 'noopener') } : {}),
   }));
   return [...found, ...pages.filter((entry) => fits(entry.label)), ...commands.filter((entry): entry is Entry => Boolean(entry)).filter((entry) => fits(entry.label))];
 }

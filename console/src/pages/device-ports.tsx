@@ -5,13 +5,14 @@ import { call } from '../api.ts';
 import { fingerprint } from '../format.ts';
 import { text } from '../text.ts';
 import { Badge, Card, CopyValue } from '../ui/bits.tsx';
-import { Button, buttonClass } from '../ui/button.tsx';
+import { Button } from '../ui/button.tsx';
 import { TextField } from '../ui/field.tsx';
 import { Form } from '../ui/gate.tsx';
 import { Icon } from '../ui/icons.tsx';
 import { Confirm, Dialog } from '../ui/overlay.tsx';
 import { ProblemNote } from '../ui/problem.tsx';
 import { say } from '../ui/toast.tsx';
+import { OpenLink } from './open-link.tsx';
 import { draftOf, PortsEditor, portsOf, portsProblem } from './ports-editor.tsx';
 import { refreshDevice } from './refresh-device.ts';
 import { RemoteHint } from './remote-hint.tsx';
@@ -49,10 +50,10 @@ function PortRow({ device, port }: { device: DeviceView; port: PortView }) {
         {port.url ? <p className="truncate font-mono text-xs text-ink-3">{port.url}</p> : null}
       </div>
       {port.url && device.may.includes('open') ? (
-        <a href={port.url} target="_blank" rel="noopener" aria-label={text.device.openPort(name)} className={buttonClass('plain', 'sm')}>
+        <OpenLink device={device} url={port.url} label={text.device.openPort(name)} size="sm">
           <Icon name="open" size={14} />
           {text.device.open}
-        </a>
+        </OpenLink>
       ) : null}
       {port.kind === 'https' ? <Certificate device={device} port={port} /> : null}
     </li>

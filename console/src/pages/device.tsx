@@ -8,7 +8,7 @@ import { absolute, count, relative, rtt } from '../format.ts';
 import { agentQuery, deviceQuery, meQuery, queryClient } from '../queries.ts';
 import { text } from '../text.ts';
 import { Badge, Callout, Card, CopyBlock, CopyValue, Dot, Empty, Facts, PageHead, Skeleton, Time, Traffic } from '../ui/bits.tsx';
-import { Button, buttonClass } from '../ui/button.tsx';
+import { Button } from '../ui/button.tsx';
 import { Icon } from '../ui/icons.tsx';
 import { ActionMenu, Confirm } from '../ui/overlay.tsx';
 import { ProblemNote } from '../ui/problem.tsx';
@@ -16,6 +16,7 @@ import { say, sayProblem } from '../ui/toast.tsx';
 import { EditDevice } from './device-edit.tsx';
 import { PortsCard } from './device-ports.tsx';
 import { LinkChart } from './link-chart.tsx';
+import { OpenLink } from './open-link.tsx';
 import { refreshDevice } from './refresh-device.ts';
 import { VisitsCard } from './visits.tsx';
 
@@ -63,10 +64,10 @@ function DeviceBody({ device }: { device: DeviceView }) {
         actions={
           <>
             {device.url && may('open') ? (
-              <a href={device.url} target="_blank" rel="noopener" className={buttonClass('primary')}>
+              <OpenLink device={device} url={device.url} tone="primary">
                 <Icon name="open" size={16} />
                 {text.device.open}
-              </a>
+              </OpenLink>
             ) : null}
             {may('administer') ? <DeviceActions device={device} /> : null}
           </>

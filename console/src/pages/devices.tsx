@@ -7,13 +7,15 @@ import { useEffect, useMemo, useRef, useState, type KeyboardEvent, type ReactNod
 import { count, rtt, version } from '../format.ts';
 import { devicesQuery, itemsOf, meQuery, type DeviceFilter } from '../queries.ts';
 import { without } from '../search.ts';
+import { openAddress } from '../shut.ts';
 import { text } from '../text.ts';
 import { Badge, Card, Dot, Empty, Kbd, PageHead, Time, Traffic } from '../ui/bits.tsx';
-import { Button, buttonClass } from '../ui/button.tsx';
+import { Button } from '../ui/button.tsx';
 import { SearchBox, Select } from '../ui/field.tsx';
 import { Icon } from '../ui/icons.tsx';
 import { cellClass, headClass, Loaded, More } from '../ui/list.tsx';
 import { AddDevice } from './add-device.tsx';
+import { OpenLink } from './open-link.tsx';
 import { WaitingJoins } from './waiting-joins.tsx';
 
 const route = getRouteApi('/inside/devices');
@@ -145,7 +147,7 @@ export function DevicesPage() {
       <Card flush>
         {items.length > 0 || filtered || devices.isPending ? (
           <div ref={searchBox} className="flex flex-wrap items-center gap-2 border-b border-line p-3 sm:px-5">
-            <div className="min-w-48 flex-1">
+            <div className="min-w-full flex-1 sm:min-w-48">
               <SearchBox
                 value={typed}
                 onValue={setTyped}
@@ -222,7 +224,10 @@ function DeviceTable({ items, sorting, onSort }: { items: DeviceView[]; sorting:
       setActive(next);
       body.current?.querySelectorAll<HTMLElement>('[data-row]')[next]?.focus();
     } else if (event.key === 'Enter') void navigate({ to: '/devices/$device', params: { device: device.label } });
-    else if (event.key === 'o' && device.url && device.may.includes('open')) window.open(device.url, '_blank', 'noopener');
+    else if (event.key === 'o') {
+      const url = openAddress(device);
+      if (url) window.open(url, '_blank', 'noopener');
+    }
   };
   return (
     <div className="relative overflow-x-auto">
@@ -269,10 +274,10 @@ function DeviceTable({ items, sorting, onSort }: { items: DeviceView[]; sorting:
               ))}
               <td className={`${cellClass} w-px text-right`}>
                 {row.original.url && row.original.may.includes('open') ? (
-                  <a href={row.original.url} target="_blank" rel="noopener" aria-label={text.devices.openNew(row.original.name)} title={text.devices.openNew(row.original.name)} className={`${buttonClass('plain', 'sm')} ${row.original.online && !row.original.locked ? '' : 'opacity-60'}`}>
+                  <OpenLink device={row.original} url={row.original.url} label={text.devices.openNew(row.original.name)} size="sm" className={row.original.online ? '' : 'opacity-60'}>
                     <Icon name="open" size={14} className="sm:max-2xl:hidden" />
                     <span className="hidden sm:inline">{text.device.open}</span>
-                  </a>
+                  </OpenLink>
                 ) : null}
               </td>
             </tr>
