@@ -89,7 +89,7 @@ export function SearchBox({ value, onValue, label, placeholder, shortcut, ...res
   return (
     <div className="relative min-w-0 flex-1">
       <Icon name="search" size={16} className="pointer-events-none absolute top-1/2 left-3 -translate-y-1/2 text-ink-3" />
-      <input {...rest} type="search" value={value} onChange={(event) => onValue(event.target.value)} aria-label={label} placeholder={placeholder} className={`${inputClass} pl-9 pr-9 [&::-webkit-search-cancel-button]:hidden`} />
+      <input {...rest} type="search" value={value} onChange={(event) => onValue(event.target.value)} aria-label={label} placeholder={placeholder} className={`${inputClass} pl-9 ${shortcut ? 'pr-3 sm:pr-9' : 'pr-3'} [&::-webkit-search-cancel-button]:hidden`} />
       {shortcut && !value ? <kbd className="pointer-events-none absolute top-1/2 right-2.5 hidden -translate-y-1/2 rounded-md border border-line-strong bg-sunken px-1.5 font-mono text-xs text-ink-3 sm:block">{shortcut}</kbd> : null}
     </div>
   );
