@@ -254,6 +254,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         if (device.locked) throw new Fault('forbidden', `${device.name} is locked`);
         return dialDevice(device, device.ports.find((each) => each.number === number) ?? { number, name: '', kind: 'tcp', fingerprint: null }, by);
       },
+      devicesVersion: () => tables.devices.version,
       httpsPort: () => ports().https,
     });
     const devices: DeviceHosts = buildDeviceHosts({

@@ -15,7 +15,7 @@ import type { UpstreamPool } from './upstream-pool.ts';
 
 /** Where an exchange goes and how its heads change on the way. Made once per target, not per exchange. */
 export interface ForwardPlan<Context> {
-  /** Connections under one key are interchangeable: same target, same person where that matters. */
+  /** Connections under one key are interchangeable: same target, same person where that matters. Read once for each exchange. */
   readonly key: string;
   /** For people: `127.0.0.1:8000`, `device "printer1", port 80`. */
   readonly name: string;
@@ -82,6 +82,8 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
   readonly #room: ForwardRoom;
   readonly #exchange: Exchange;
   readonly #plan: ForwardPlan<Context>;
+  /** As it was when this began: what was opened before a change is not given back as if it had been opened after it. */
+  readonly #key: string;
   readonly #startedMs: number;
   #upstream: Upstream | null = null;
   #dialing: AbortController | null = null;
@@ -99,6 +101,7 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
     this.#room = room;
     this.#exchange = exchange;
     this.#plan = plan;
+    this.#key = plan.key;
     this.#startedMs = room.monoMs();
     if (exchange.head.framing !== 'none') this.#held = [];
     exchange.sink = this;
@@ -109,7 +112,7 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
     if (this.#plan.meter) this.#plan.meter.requests += 1;
     this.#plan.onBegin?.(this);
     this.#exchange.expectWithin(this.#plan.answerTimeoutMs);
-    const waiting = this.#room.pool.take(this.#plan.key, IDEMPOTENT.has(this.#exchange.head.method) ? this.#plan.limits.upstreamIdleMs : FRESH_MS);
+    const waiting = this.#room.pool.take(this.#key, IDEMPOTENT.has(this.#exchange.head.method) ? this.#plan.limits.upstreamIdleMs : FRESH_MS);
     if (waiting) {
       this.#room.counts.upstreamReuses += 1;
       this.#send(waiting);
@@ -256,7 +259,7 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
     if (this.#answerPaused) upstream.resume();
     this.#finish();
     // Given back first: the next exchange of this very connection may begin within `end`.
-    this.#room.pool.give(this.#plan.key, upstream);
+    this.#room.pool.give(this.#key, upstream);
     this.#exchange.end(trailers);
   }
 

@@ -29,6 +29,8 @@ export interface HttpOptions {
   readonly takeovers: Readonly<Partial<Record<ServiceName, Takeover>>>;
   /** A stream to the port of a device that a route names; Fault `not-found`, `offline` … */
   dialNamedDevice(device: string, port: number, by: DialBy): Promise<Duplex>;
+  /** Counts changes of devices: what a name means, which certificate was accepted. */
+  devicesVersion(): number;
   /** The port people reach TLS on. */
   httpsPort(): number;
 }
@@ -115,7 +117,11 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
       target.kind === 'tcp'
         ? { ...common, key: `tcp ${target.host} ${target.port}`, name: authorityOf(target), authority: authorityOf(target), dial: (exchange, signal) => dialTappedTcp(target, { client: exchange.conn.from, timeoutMs: limits.dialTimeoutMs, signal }) }
         : {
-            ...common, key: `named ${target.device} ${target.port}`, name: `device "${target.device}", port ${target.port}`, authority: 'localhost',
+            ...common,
+            get key() {
+              return `named ${target.device} ${target.port} ${options.devicesVersion()}`;
+            },
+            name: `device "${target.device}", port ${target.port}`, authority: 'localhost',
             dial: (exchange, signal) => options.dialNamedDevice(target.device, target.port, { client: exchange.conn.from, timeoutMs: limits.deviceDialTimeoutMs, signal }),
             onBegin: (running) => void named.set(running, target.device),
             onDone: (running) => void named.delete(running),

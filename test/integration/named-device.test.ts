@@ -1,9 +1,11 @@
 // A route that leads to a device by its name: nobody signs in there and there is no visit, but a lock holds all the same.
 import assert from 'node:assert/strict';
-import { connect } from 'node:net';
+import { connect, type AddressInfo } from 'node:net';
 import { test } from 'node:test';
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { finishesCleanly, request, startGateway, until } from '../kit/gateway.ts';
 import { answer, startOrigin } from '../kit/origin.ts';
+import { testLeaf } from '../kit/test-leaf.ts';
 
 test('a locked device is not reached over a connection that a route has open, and what runs there is cut', async () => {
   await using web = await startOrigin();
@@ -40,4 +42,41 @@ test('a locked device is not reached over a connection that a route has open, an
   assert.match(finding?.evidence[0] ?? '', /^by-name: "meter" means meter, which is there since /);
   await meter.stop();
   await finishesCleanly(gateway);
+});
+
+test('a connection over which something runs while its certificate is forgotten is not used again', async () => {
+  const conns: TLSSocket[] = [];
+  const asked: string[] = [];
+  const server = createTlsServer(await testLeaf(), (socket) => {
+    conns.push(socket);
+    socket.on('error', () => {});
+    socket.on('data', (piece: Buffer) => {
+      const path = piece.toString('latin1').split(' ')[1]!;
+      asked.push(path);
+      if (path !== '/slow') socket.write(answer('page'));
+    });
+  });
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', () => done()));
+  const { port } = server.address() as AddressInfo;
+  const host = 'panel.localhost.test';
+  await using gateway = await startGateway({ adjust: (config) => ({ ...config, routes: [{ name: 'panel', host, path: '/', largeHeads: false, target: { kind: 'device' as const, device: 'panel', port } }] }) });
+  const panel = await gateway.addDevice({ name: 'Panel', ports: [{ number: port, kind: 'https' }] });
+  const { token } = await gateway.owner();
+  const see = async (path: string) => assert.equal((await request(gateway.ports.http, { path, headers: { host } })).body.toString(), 'page');
+  await see('/');
+  await until('the fingerprint', () => gateway.tables.devices.get(panel.device.id)!.ports[0]!.fingerprint !== null);
+  await see('/');
+  await see('/');
+  const before = conns.length;
+  const slow = see('/slow');
+  await until('the slow one', () => asked.at(-1) === '/slow');
+  assert.equal(conns.length, before, 'used again while nothing changes');
+  assert.ok((await gateway.api('DELETE', `/devices/${panel.device.id}/ports/${port}/fingerprint`, { token })).status < 300);
+  conns.at(-1)!.write(answer('page'));
+  await slow;
+  await see('/');
+  assert.equal(conns.length, before + 1);
+  await panel.stop();
+  await finishesCleanly(gateway);
+  await new Promise((done) => server.close(done));
 });
