@@ -3,29 +3,28 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { buildAdmin } from '#admin/admin.ts';
 import type { Clock } from '#base/clock.ts';
-import { Fault, isFault, reasonOf } from '#base/fault.ts';
+import { Fault, reasonOf } from '#base/fault.ts';
 import { buildIds, type Random } from '#base/ids.ts';
 import { buildInTurn } from '#base/in-turn.ts';
 import { limits as defaultLimits, type Limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
-import { digestOf, newSecret } from '#base/secret.ts';
+import { digestOf } from '#base/secret.ts';
 import { buildControl } from '#model/change-config.ts';
 import { firstConfig, type Config } from '#model/config.ts';
 import { decideExchange } from '#model/decide.ts';
-import { visitorLives, visitorOfToken } from '#model/credentials.ts';
+import { visitorOfToken } from '#model/credentials.ts';
 import { explainWith } from '#model/explain.ts';
 import { buildJournal } from '#model/journal.ts';
-import { findDevice, parseDeviceHost } from '#model/labels.ts';
 import type { Live } from '#model/live.ts';
-import { subjectOfDevice, visitorMay } from '#model/rights.ts';
-import { createdByStart, type AgentNote, type Device, type DevicePort, type JoinToken } from '#model/rows.ts';
+import { refusalToOpen } from '#model/opening.ts';
+import { visitorMay } from '#model/rights.ts';
+import type { AgentNote, Device, DevicePort } from '#model/rows.ts';
 import { isLinkName, type Snapshot } from '#model/snapshot.ts';
 import { buildTables, type Tables } from '#model/tables.ts';
 import type { Visitor } from '#model/visitor.ts';
 import { buildCertificates } from '#net/certificates.ts';
-import { openDeviceTls } from '#net/device-tls.ts';
 import type { DialBy } from '#net/dial.ts';
-import { openListener, type Listener } from '#net/listener.ts';
+import type { Listener } from '#net/listener.ts';
 import { askerOf } from '#net/service-pair.ts';
 import { buildSweep } from '#net/sweep.ts';
 import { buildDeviceHosts, type DeviceHosts } from '#proxy/device-host.ts';
@@ -46,8 +45,12 @@ import { agentAddresses, describeAddresses, deviceUrlOf, type Ports } from './ad
 import { buildConsoleListener, openServiceServer } from './console-service.ts';
 import { runDoctor } from './doctor.ts';
 import { buildFirstCertificates } from './first-certificates.ts';
+import { keepListeners } from './listeners.ts';
 import { buildMetrics } from './metrics.ts';
 import { keepOperator } from './operator.ts';
+import { buildReach } from './reach.ts';
+import { findNamed, describeLabel, isKnownName, operatorAddress, startRemarks } from './naming.ts';
+import { buildStartOrders, type StartOrders } from './start-orders.ts';
 import { describeJoin, keepNotes, readSetupCode, undoAll } from './small-parts.ts';
 
 export interface GatewayOptions {
@@ -69,7 +72,7 @@ export interface GatewayOptions {
   readonly dialDevice?: (device: Device, port: DevicePort, by: DialBy) => Promise<Duplex>;
 }
 
-export interface Gateway {
+export interface Gateway extends StartOrders {
   readonly ports: Ports;
   readonly listeners: readonly Listener[];
   readonly tables: Tables;
@@ -82,10 +85,6 @@ export interface Gateway {
   setupAddress(): string | null;
   deviceAddress(device: Device): string;
   agentAddresses(): readonly string[];
-  /** For whoever starts the gateway: a join token as the console would make it. `text` is the token, `commands` how to use it. */
-  makeJoinToken(order: { readonly deviceName: string; readonly host: string; readonly ports: readonly DevicePort[] }): Promise<{ readonly text: string; readonly commands: readonly { readonly address: string; readonly command: string }[] }>;
-  /** As the console would change them. */
-  changePorts(deviceId: string, ports: readonly DevicePort[]): Promise<void>;
   /** For tests and benchmarks: what is open right now. Everything 0 after a clean end. */
   leftovers(): { conns: number; upstreams: number; links: number; visits: number; heldBytes: number; serviceEnds: number };
   /** Ends in order: no new work, what runs gets `drainMs`, then everything is cut. */
@@ -120,15 +119,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const sweep = buildSweep(clock);
     undo.push(() => sweep.stop());
     const counts = newTrafficCounts();
-    let listeners: Listener[] = [];
     let snapshot: Snapshot;
-    const ports = (): Ports => {
-      const of = (tls: boolean) => {
-        const wanted = snapshot.config.listeners.filter((each) => each.tls === tls);
-        return listeners.find((each) => each.name === wanted[0]?.name)?.port ?? 0;
-      };
-      return { http: of(false), https: of(true) };
-    };
+    const ports = (): Ports => listeners.ports(snapshot);
 
     const certificates = await buildCertificates({
       files: folder,
@@ -163,22 +155,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     // the data plane
     const pool = buildUpstreamPool(clock, sweep);
     undo.push(() => pool.close());
-    const whyNot = (visitor: Visitor, deviceId: string): string | null => {
-      const device = tables.devices.get(deviceId);
-      if (!visitorLives(tables, visitor, clock.nowMs(), limits)) return 'the sign-in or the token has ended';
-      if (!device) return 'the device was removed';
-      if (device.locked || tables.agents.get(device.agentId)?.state !== 'active') return `${device.name} is locked`;
-      return visitorMay(tables, visitor, 'open', subjectOfDevice(device)) ? null : `${visitor.person.login} may not open ${device.name}`;
-    };
+    const whyNot = (visitor: Visitor, deviceId: string): string | null => refusalToOpen(tables, visitor, tables.devices.get(deviceId), clock.nowMs(), limits)?.message ?? null;
     const visits = buildVisits({ clock, log, limits, newId, operations, whyNot, onClosed: (visit) => pool.drop((key) => key.startsWith(`visit ${visit.id} `)) });
     undo.push(() => visits.close('the gateway went down'));
-    const plainDial = options.dialDevice ?? ((device, port, by) => hub.dialDevice(device.agentId, device.host, port.number, by));
     const firstCertificates = buildFirstCertificates({ tables, operations, inTurn, clock, log });
-    const dialDevice = async (device: Device, port: DevicePort, by: DialBy): Promise<Duplex> => {
-      const stream = await plainDial(device, port, by);
-      if (port.kind !== 'https') return stream;
-      return openDeviceTls(stream, { host: device.host, fingerprint: port.fingerprint, onFirst: (fingerprint) => firstCertificates.accept(device, port, fingerprint), timeoutMs: by.timeoutMs });
-    };
+    const reach = buildReach({
+      tables, visits, clock, limits,
+      dial: options.dialDevice ?? ((device, port, by) => hub.dialDevice(device.agentId, device.host, port.number, by)),
+      acceptFirst: (device, port, fingerprint) => firstCertificates.accept(device, port, fingerprint),
+    });
 
     const handOvers = buildHandOvers(() => clock.monoMs(), random, limits.oneTimeCodeMs);
     let requestCount = 0;
@@ -202,43 +187,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         admin.noteUse(visitor);
         return visitor;
       },
-      open: (visitor, deviceText, port, by) => openForCaller(visitor, deviceText, port, by),
+      open: reach.openForCaller,
     });
     undo.push(() => callers.close());
-    const openForCaller = async (visitor: Visitor, deviceText: string, number: number, by: DialBy): Promise<Duplex> => {
-      // The session may have stood longer than what it was opened with.
-      if (!visitorLives(tables, visitor, clock.nowMs(), limits)) throw new Fault('unauthenticated', 'the sign-in or the token has ended', { remedy: 'Run postern login.' });
-      const device = findDevice(tables, deviceText, clock.nowMs(), (each) => visitorMay(tables, visitor, 'see', subjectOfDevice(each)));
-      if (!device || !visitorMay(tables, visitor, 'see', subjectOfDevice(device))) throw new Fault('not-found', `there is no device "${deviceText}"`, { remedy: 'postern devices lists them.' });
-      if (!visitorMay(tables, visitor, 'open', subjectOfDevice(device))) throw new Fault('forbidden', `${visitor.person.login} may not open ${device.name}`);
-      if (device.locked || tables.agents.get(device.agentId)?.state !== 'active') throw new Fault('forbidden', `${device.name} is locked`);
-      // As for browsers: the right to open a device is the right to its ports, not to whatever its agent reaches.
-      const port = device.ports.find((each) => each.number === number && each.kind !== 'udp');
-      if (!port) throw new Fault('forbidden', `port ${number} is not among the ports of ${device.name}`, { remedy: 'Whoever administers it adds the port on the device\'s page, or with: postern device set.' });
-      const visit = await visits.open({ visitor, device, port: number, kind: 'tcp', from: by.client });
-      try {
-        const stream = await plainDial(device, port, { ...by, visitId: visit.id });
-        const running = { cut: () => void stream.destroy() };
-        visit.running.add(running);
-        // Cut while it was dialled: then nobody else knew of the stream.
-        if (visit.isClosed) {
-          stream.destroy();
-          throw new Fault('closed', 'the visit was ended');
-        }
-        const counted = stream as Duplex & { bytesRead?: number; bytesWritten?: number };
-        stream.once('close', () => {
-          visit.running.delete(running);
-          visit.meter.bytesIn = counted.bytesWritten ?? 0;
-          visit.meter.bytesOut = counted.bytesRead ?? 0;
-          visit.close('ended');
-        });
-        return stream;
-      } catch (thrown) {
-        visit.close(reasonOf(thrown));
-        throw thrown;
-      }
-    };
-
     const consoleService = openServiceServer((request, response) => consoleListener(request, response));
     undo.push(() => consoleService.close());
     const joinService = openServiceServer((request, response) => joinListener(request, response));
@@ -248,17 +199,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       devices: () => devices,
       dialService: (name) => (name === 'join' ? joinService : consoleService).dial(),
       takeovers: { link: hub.takeover, stream: callers.takeover },
-      dialNamedDevice: async (text, number, by) => {
-        const device = findDevice(tables, text, clock.nowMs());
-        if (!device) throw new Fault('not-found', `there is no device "${text}"`);
-        if (device.locked) throw new Fault('forbidden', `${device.name} is locked`);
-        return dialDevice(device, device.ports.find((each) => each.number === number) ?? { number, name: '', kind: 'tcp', fingerprint: null }, by);
-      },
+      dialNamedDevice: reach.dialNamed,
       devicesVersion: () => tables.devices.version,
       httpsPort: () => ports().https,
     });
     const devices: DeviceHosts = buildDeviceHosts({
-      tables, clock, random, limits, visits, room, cookieKey, dialDevice,
+      tables, clock, random, limits, visits, room, cookieKey,
+      dialDevice: reach.dialDevice,
       redeemHandOver: (code, host, nonce) => handOvers.redeem(code, host, nonce),
       consoleOrigin: (exchange, domain) => {
         const port = /:\d+$/.exec(exchange.head.host)?.[0] ?? '';
@@ -288,12 +235,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       linkContext: () => certificates.linkContext(),
       contextFor: (serverName) => certificates.contextFor(serverName),
     });
-    let listenersClosed: Promise<unknown> = Promise.resolve();
-    const closeListeners = () => void (listenersClosed = Promise.allSettled(listeners.map((each) => each.close())));
+    const listeners = keepListeners(log, (socket, from, listener) => door.accept(socket, from, listener));
     undo.push(async () => {
       door.close();
       // A listener counts as closed once its last connection is.
-      await listenersClosed;
+      await listeners.close();
     });
 
     // configuration: a change that needs a port that cannot be opened changes nothing
@@ -304,33 +250,17 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       first: () => firstConfig(first),
       adjust: options.adjust ?? ((config) => config),
       prepare: async (next, before) => {
-        const placeOf = (each: Config['listeners'][number]) => `${each.name} ${each.address} ${each.port} ${each.tls}`;
-        const kept = new Set(before?.config.listeners.map(placeOf));
-        const opened: Listener[] = [];
-        try {
-          for (const each of next.config.listeners) {
-            if (kept.has(placeOf(each))) continue;
-            opened.push(await openListener({ name: each.name, address: each.address, port: each.port, onSocket: (socket, from) => door.accept(socket, from, each), onError: (error) => log.error('listener.failed', { listener: each.name, why: error.message }) }));
-          }
-        } catch (thrown) {
-          for (const each of opened) await each.close();
-          throw thrown;
-        }
+        const prepared = await listeners.prepare(next, before);
         return {
-          cancel: async () => {
-            for (const each of opened) await each.close();
-          },
-          commit: () => {
-            const wanted = new Set(next.config.listeners.map(placeOf));
-            const stays = new Set(before?.config.listeners.filter((each) => wanted.has(placeOf(each))).map((each) => each.name));
-            for (const each of listeners) if (!stays.has(each.name)) void each.close();
-            listeners = [...listeners.filter((each) => stays.has(each.name)), ...opened];
+          cancel: prepared.cancel,
+          commit() {
+            prepared.commit();
             snapshot = next;
           },
         };
       },
     });
-    undo.push(closeListeners);
+    undo.push(() => void listeners.close());
     await certificates.refresh();
     undo.push(control.watch(() => void certificates.refresh().catch((thrown: unknown) => log.error('certificates.not-refreshed', { why: reasonOf(thrown) }))));
 
@@ -366,7 +296,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const remarks = () => startRemarks(snapshot, ports());
     const status = async () => ({
       version: options.version, runtime: process.version, startedAt, now: clock.nowMs(), revision: control.config().revision,
-      listeners: listeners.map((each) => ({ address: each.address, port: each.port, secure: snapshot.config.listeners.some((one) => one.name === each.name && one.tls) })),
+      listeners: listeners.all.map((each) => ({ address: each.address, port: each.port, secure: snapshot.config.listeners.some((one) => one.name === each.name && one.tls) })),
       conns: door.open, links: hub.links().length, streams: hub.links().reduce((sum, link) => sum + link.streams, 0), visitsLive: visits.count,
       devices: tables.devices.size, devicesOnline: Array.from(tables.devices.values()).filter((device) => hub.linkOf(device.agentId)).length,
       memory: { rssBytes: process.memoryUsage.rss(), heldBytes: budget.heldBytes, budgetBytes: budget.bytesMax },
@@ -401,7 +331,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
           startedAt: { nowMs: startedAt, monoMs: startedAtMono },
           domains: () => snapshot.config.domains.map((domain) => domain.name),
           deviceDomains: () => snapshot.deviceDomains,
-          listeners: () => listeners.map((each) => ({ address: each.address, port: each.port, secure: snapshot.config.listeners.some((one) => one.name === each.name && one.tls) })),
+          listeners: () => listeners.all.map((each) => ({ address: each.address, port: each.port, secure: snapshot.config.listeners.some((one) => one.name === each.name && one.tls) })),
           certificates: () => ({ leaves: certificates.leaves(), caNotAfter: certificates.ca.notAfter }),
           checkStore: () => operations.check(),
           freeBytes: () => folder.freeBytes(),
@@ -470,10 +400,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     log.info('gateway.started', { version: options.version, ...ports(), domain: snapshot!.primaryDomain });
     for (const remark of remarks()) log.info('gateway.remark', { remark });
 
+    const orders = buildStartOrders({ tables, operations, inTurn, clock, random, limits, newId, customerId, describe: (secret) => describeJoin(secret, agentAddresses(snapshot, ports()), certificates.ca.keyFingerprint, options.command) });
     let closing: Promise<void> | null = null;
     const close = (drainMs = 2_000) =>
       (closing ??= (async () => {
-        closeListeners();
+        void listeners.close();
         door.drain();
         for (const cut of relays) cut('the gateway is going down');
         await hub.drain(drainMs).catch((thrown: unknown) => log.error('gateway.not-drained', { why: reasonOf(thrown) }));
@@ -485,7 +416,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         return ports();
       },
       get listeners() {
-        return listeners;
+        return listeners.all;
       },
       tables, live,
       caPem: certificates.ca.pem,
@@ -496,24 +427,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       setupAddress: () => (tables.people.size === 0 && setup.code !== null ? `${describeAddresses(snapshot, ports()).console}/setup#${setup.code}` : null),
       deviceAddress: (device) => deviceUrlOf(describeAddresses(snapshot, ports()), device),
       agentAddresses: () => agentAddresses(snapshot, ports()),
-      makeJoinToken: (order) =>
-        inTurn(async () => {
-          const secret = newSecret(random);
-          const now = clock.nowMs();
-          const site = Array.from(tables.sites.values()).find((each) => each.customerId === customerId)!;
-          const token: JoinToken = { id: newId(), customerId, siteId: site.id, secretDigest: digestOf(secret), deviceName: order.deviceName, serial: null, host: order.host, ports: order.ports, createdBy: createdByStart, createdAt: now, expiresAt: now + limits.joinTokenMs, usedAt: null, usedByAgentId: null };
-          await operations.addJoinToken(token, { at: now, customerId, actor: { kind: 'operator', id: null, name: 'start command', from: '' }, what: 'join-token.created', subjectKind: 'join-token', subjectId: token.id, subjectName: order.deviceName, detail: { expiresAt: token.expiresAt } });
-          tables.joinTokens.publish({ put: [token] });
-          return describeJoin(secret, agentAddresses(snapshot, ports()), certificates.ca.keyFingerprint, options.command);
-        }),
-      changePorts: (deviceId, ports) =>
-        inTurn(async () => {
-          const row = tables.devices.get(deviceId);
-          if (!row) throw new Fault('not-found', 'the device is gone');
-          const changed = { ...row, ports };
-          await operations.changeDevice(changed, { at: clock.nowMs(), customerId, actor: { kind: 'operator', id: null, name: 'start command', from: '' }, what: 'device.changed', subjectKind: 'device', subjectId: row.id, subjectName: row.name, detail: { ports: ports.map((port) => port.number).join(', ') } });
-          tables.devices.publish({ put: [changed] });
-        }),
+      ...orders,
       leftovers: () => ({ conns: door.open, upstreams: pool.idle, links: hub.links().length, visits: visits.count, heldBytes: budget.heldBytes, serviceEnds: consoleService.open + joinService.open }),
       close,
       [Symbol.asyncDispose]: () => close(0),
@@ -522,54 +436,4 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     await closeAll();
     throw thrown;
   }
-}
-
-/** A name that several devices have means none. */
-function findNamed(tables: Tables, text: string, nowMs: number): Device | undefined {
-  try {
-    return findDevice(tables, text, nowMs);
-  } catch (thrown) {
-    if (isFault(thrown, 'conflict')) return undefined;
-    throw thrown;
-  }
-}
-
-function isKnownName(tables: Tables, snapshot: Snapshot, serverName: string): boolean {
-  if (snapshot.exact.has(serverName)) return true;
-  const dot = serverName.indexOf('.');
-  if (!snapshot.deviceDomains.includes(serverName.slice(dot + 1))) return false;
-  const named = parseDeviceHost(serverName.slice(0, dot));
-  const device = named && (tables.deviceByLabel(named.label) ?? tables.devices.get(tables.oldLabel(named.label)?.deviceId ?? ''));
-  // Only its own ports: a leaf is made and kept for each known name, and who knows one label could ask for 65,535.
-  return device !== undefined && (named?.port === null || device.ports.some((port) => port.number === named?.port));
-}
-
-function operatorAddress(ports: Ports): string {
-  return ports.http > 0 ? `http://127.0.0.1:${ports.http}` : `https://localhost:${ports.https}`;
-}
-
-function startRemarks(snapshot: Snapshot, ports: Ports): string[] {
-  const remarks: string[] = [];
-  if (!snapshot.local && ports.https !== 443) remarks.push(`TLS is on port ${ports.https}; many sites let devices out on 443 only`);
-  if (snapshot.local) remarks.push('the domain is localhost: people reach the gateway from this machine only; npm start -- --domain NAME changes that');
-  else if (snapshot.config.deviceDomain === null) remarks.push('devices stand under the console\'s own domain; in production give them another registrable domain with --device-domain NAME');
-  return remarks;
-}
-
-function describeLabel(tables: Tables, hub: { locate(agentId: string): { at: string; since?: number | null; why?: string | null } }, text: string, nowMs: number): string[] {
-  const parsed = parseDeviceHost(text);
-  const device = parsed && tables.deviceByLabel(parsed.label);
-  if (!parsed || !device) {
-    const old = parsed && tables.oldLabel(parsed.label);
-    const now = old && old.until > nowMs ? tables.devices.get(old.deviceId) : undefined;
-    return now ? [`"${parsed!.label}" was the label of ${now.name}; redirected to "${now.label}"`] : [`no device has the label "${text}": answered with 404 to whoever is signed in`];
-  }
-  const located = hub.locate(device.agentId);
-  const agent = tables.agents.get(device.agentId);
-  return [
-    `device ${device.name} (${device.id}), ${device.host}, ports ${device.ports.map((port) => `${port.number}/${port.kind}`).join(', ') || 'none'}`,
-    `rule "right": the visitor needs the right to open it`,
-    device.locked || agent?.state !== 'active' ? 'rule "lock": it is locked, every visit is refused' : 'it is not locked',
-    located.at === 'here' ? 'its agent has a link' : `its agent is offline${located.since ? ` since ${new Date(located.since).toISOString()}` : ''}${located.why ? ` (${located.why})` : ''}`,
-  ];
 }

@@ -89,3 +89,23 @@ test('the setup address is printed always, a token that joins only where a perso
   assert.match(forEyes, /join https:\/\/\S+ postern-join-1\./);
   assert.doesNotMatch(forLog, /postern-join-1|Join a device/);
 });
+
+test('a change that needs a port which the gateway itself holds says so and changes nothing', async () => {
+  await using gateway = await startGateway();
+  const owner = await gateway.owner();
+  const before = await gateway.api('GET', '/config', { token: owner.token });
+  const config = before.json['config'] as { listeners: { name: string; port: number; address: string }[] };
+  // The listeners of a test are on ports that the system picked, so the fixed one is put there first.
+  const free = createServer();
+  await new Promise<void>((done) => free.listen(0, '127.0.0.1', () => done()));
+  const { port } = free.address() as AddressInfo;
+  await new Promise((done) => free.close(done));
+  const put = (revision: number, listeners: readonly object[]) => gateway.api('PUT', '/config', { token: owner.token, headers: { 'if-match': `"${revision}"` }, body: { ...config, listeners } });
+  const fixed = { name: 'extra', address: '127.0.0.1', port, tls: false };
+  const added = await put(1, [...config.listeners, fixed]);
+  assert.equal(added.status, 200, added.text);
+  const clash = await put(2, [...config.listeners, { ...fixed, tls: true }]);
+  assert.equal(clash.status, 409, clash.text);
+  assert.match(clash.text, /held by this gateway's own listener/);
+  assert.equal((await gateway.api('GET', '/config', { token: owner.token })).json['revision'], 2);
+});

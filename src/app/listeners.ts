@@ -1,0 +1,77 @@
+// The listeners that the configuration in force asks for: opened before it is published, closed once it is not any more.
+import type { Socket } from 'node:net';
+import { Fault, isFault } from '#base/fault.ts';
+import type { Log } from '#base/log.ts';
+import type { Config } from '#model/config.ts';
+import type { Snapshot } from '#model/snapshot.ts';
+import { openListener, type Listener } from '#net/listener.ts';
+import type { Ports } from './addresses.ts';
+
+type Wanted = Config['listeners'][number];
+
+export interface Listeners {
+  readonly all: readonly Listener[];
+  /** As bound, by the configuration given. */
+  ports(snapshot: Snapshot): Ports;
+  /** Opens what is new. Faults: those of `openListener`; then nothing has changed. */
+  prepare(next: Snapshot, before: Snapshot | null): Promise<{ commit(): void; cancel(): Promise<void> }>;
+  /** Accepts nothing more; resolves when the last accepted connection has ended. */
+  close(): Promise<void>;
+}
+
+const placeOf = (each: Wanted) => `${each.name} ${each.address} ${each.port} ${each.tls}`;
+
+export function keepListeners(log: Log, accept: (socket: Socket, from: string, listener: Wanted) => void): Listeners {
+  let all: Listener[] = [];
+  let closed: Promise<void> | null = null;
+
+  const open = async (each: Wanted, before: Snapshot | null): Promise<Listener> => {
+    try {
+      return await openListener({
+        name: each.name, address: each.address, port: each.port,
+        onSocket: (socket, from) => accept(socket, from, each),
+        onError: (error) => log.error('listener.failed', { listener: each.name, why: error.message }),
+      });
+    } catch (thrown) {
+      const holder = before?.config.listeners.find((one) => one.port === each.port && each.port !== 0);
+      if (!isFault(thrown, 'conflict') || !holder) throw thrown;
+      throw new Fault('conflict', `port ${each.port} is held by this gateway's own listener "${holder.name}" on ${holder.address}`, { remedy: 'Change it in two steps with another port in between, or at the next start.', cause: thrown });
+    }
+  };
+
+  return {
+    get all() {
+      return all;
+    },
+    ports(snapshot) {
+      const of = (tls: boolean) => {
+        const wanted = snapshot.config.listeners.find((each) => each.tls === tls);
+        return all.find((each) => each.name === wanted?.name)?.port ?? 0;
+      };
+      return { http: of(false), https: of(true) };
+    },
+    async prepare(next, before) {
+      const kept = new Set(before?.config.listeners.map(placeOf));
+      const opened: Listener[] = [];
+      const cancel = async () => {
+        for (const each of opened) await each.close();
+      };
+      try {
+        for (const each of next.config.listeners) if (!kept.has(placeOf(each))) opened.push(await open(each, before));
+      } catch (thrown) {
+        await cancel();
+        throw thrown;
+      }
+      return {
+        cancel,
+        commit() {
+          const wanted = new Set(next.config.listeners.map(placeOf));
+          const stays = new Set(before?.config.listeners.filter((each) => wanted.has(placeOf(each))).map((each) => each.name));
+          for (const each of all) if (!stays.has(each.name)) void each.close();
+          all = [...all.filter((each) => stays.has(each.name)), ...opened];
+        },
+      };
+    },
+    close: () => (closed ??= Promise.allSettled(all.map((each) => each.close())).then(() => {})),
+  };
+}
