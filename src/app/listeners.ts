@@ -33,9 +33,11 @@ export function keepListeners(log: Log, accept: (socket: Socket, from: string, l
         onError: (error) => log.error('listener.failed', { listener: each.name, why: error.message }),
       });
     } catch (thrown) {
-      const holder = before?.config.listeners.find((one) => one.port === each.port && each.port !== 0);
-      if (!isFault(thrown, 'conflict') || !holder) throw thrown;
-      throw new Fault('conflict', `port ${each.port} is held by this gateway's own listener "${holder.name}" on ${holder.address}`, { remedy: 'Change it in two steps with another port in between, or at the next start.', cause: thrown });
+      // In a change `conflict` would mean that somebody else changed the configuration first.
+      if (before === null || !isFault(thrown, 'conflict')) throw thrown;
+      const holder = before.config.listeners.find((one) => one.port === each.port && each.port !== 0);
+      if (!holder) throw new Fault('bad-input', thrown.message, { cause: thrown, ...(thrown.remedy ? { remedy: thrown.remedy } : {}) });
+      throw new Fault('bad-input', `port ${each.port} is held by this gateway's own listener "${holder.name}" on ${holder.address}`, { remedy: 'Change it in two steps with another port in between, or at the next start.', cause: thrown });
     }
   };
 

@@ -105,7 +105,7 @@ test('a change that needs a port which the gateway itself holds says so and chan
   const added = await put(1, [...config.listeners, fixed]);
   assert.equal(added.status, 200, added.text);
   const clash = await put(2, [...config.listeners, { ...fixed, tls: true }]);
-  assert.equal(clash.status, 409, clash.text);
+  assert.equal(clash.status, 400, clash.text);
   assert.match(clash.text, /held by this gateway's own listener/);
   assert.equal((await gateway.api('GET', '/config', { token: owner.token })).json['revision'], 2);
 });
