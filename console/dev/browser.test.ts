@@ -201,3 +201,25 @@ test('a failure shows cause, remedy and request id, and can be tried again', { s
     await page.getByRole('heading', { name: 'Audit' }).waitFor();
     await page.getByText('Everything', { exact: true }).first().waitFor({ state: 'attached' });
   }));
+
+test('a locked device is not offered to be opened: the reason stands in its place', { skip }, () =>
+  withPage({}, async (page, { address }) => {
+    await page.goto(`${address}/devices/label-printer-with-a-rather-long-name`);
+    await page.getByText('Locked: nobody gets in').waitFor();
+    const links = page.getByRole('main').getByRole('link', { name: /^Open/ });
+    assert.ok((await links.count()) >= 2, 'for the device and for its port');
+    for (const link of await links.all()) {
+      assert.deepEqual(await Promise.all(['href', 'aria-disabled', 'title'].map((name) => link.getAttribute(name))), [null, 'true', 'Locked: nobody gets in']);
+      assert.doesNotMatch((await link.getAttribute('class')) ?? '', /bg-accent/);
+    }
+  }));
+
+test('on a narrow phone the whole of what can be searched for is to be read', { skip }, () =>
+  withPage({}, async (page, { address }) => {
+    await page.setViewportSize({ width: 320, height: 640 });
+    await page.goto(`${address}/devices`);
+    const box = page.getByLabel('Search devices');
+    await box.fill((await box.getAttribute('placeholder'))!);
+    const [needed, there] = await box.evaluate((input) => [input.scrollWidth, input.clientWidth]);
+    assert.ok(needed! <= there!, `${needed} px in ${there} px`);
+  }));
