@@ -18,7 +18,7 @@ import type { DialBy } from '#net/dial.ts';
 import { fieldOf } from '#wire/http1-fields.ts';
 import { fromDevice, originOf, ownAuthority, toDeviceOwnHost, toDevicePublicHost, type DeviceNames } from './device-edit.ts';
 import type { Exchange } from './exchange.ts';
-import { forward, type ForwardPlan, type ForwardRoom } from './forward.ts';
+import { buildPlan, forward, type ForwardPlan, type ForwardRoom } from './forward.ts';
 import type { HandOver } from './hand-over.ts';
 import { encodePage } from './pages.ts';
 import type { OpenVisit, Visits } from './visits.ts';
@@ -240,7 +240,7 @@ export function buildDeviceHosts(options: DeviceHostOptions): DeviceHosts {
       },
       translateOrigin: own,
     };
-    const plan: ForwardPlan<DeviceNames> = {
+    const plan = buildPlan<DeviceNames>({
       // With the row's turn: a connection that was opened before a certificate was forgotten or accepted is not used after it.
       key: `visit ${visit.id} ${planned.turn} ${device.host} ${port.number} ${port.kind}`,
       name: `device "${device.name}", port ${port.number}`,
@@ -268,7 +268,7 @@ export function buildDeviceHosts(options: DeviceHostOptions): DeviceHosts {
         visit.running.add(running);
         return () => void visit.running.delete(running);
       },
-    };
+    });
     if (planned.plans.size >= 64) planned.plans.clear();
     planned.plans.set(publicOrigin, plan);
     return plan;

@@ -14,7 +14,7 @@ import type { Takeover } from '#net/takeover.ts';
 import { is, type HeadEdit } from '#wire/http1-fields.ts';
 import type { DeviceHosts, Refusal } from './device-host.ts';
 import type { Exchange } from './exchange.ts';
-import { forward, type ForwardPlan, type ForwardRoom } from './forward.ts';
+import { buildPlan, forward, type ForwardPlan, type ForwardRoom } from './forward.ts';
 import { encodePage, wantsHtml } from './pages.ts';
 
 export interface HttpOptions {
@@ -35,10 +35,10 @@ export interface HttpOptions {
   httpsPort(): number;
 }
 
-const plain: HeadEdit<null> = { drop: is.hop | is.forwarded | is.ours, ask: 0 };
-const back: HeadEdit<null> = { drop: is.hop, ask: 0 };
+const plain: HeadEdit<null> = { drop: is.hop | is.forwarded | is.ours, ask: 0, value: undefined };
+const back: HeadEdit<null> = { drop: is.hop, ask: 0, value: undefined };
 /** To our own services heads go as they came: they know who asks from beside the request, and may want to see that it was forwarded. */
-const toService: HeadEdit<null> = { drop: is.hop, ask: 0 };
+const toService: HeadEdit<null> = { drop: is.hop, ask: 0, value: undefined };
 
 const authorityOf = (target: { readonly host: string; readonly port: number }) => `${target.host.includes(':') ? `[${target.host}]` : target.host}:${target.port}`;
 
@@ -85,7 +85,7 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
     return { status, lines: page.lines + (status === 503 ? 'Retry-After: 5\r\n' : ''), body: page.body };
   };
 
-  const servicePlan = (name: ServiceName): ForwardPlan<null> => ({
+  const servicePlan = (name: ServiceName): ForwardPlan<null> => buildPlan({
     key: `service ${name}`,
     name: `the gateway's ${name}`,
     authority: 'localhost',
@@ -113,14 +113,13 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
     const { target } = route;
     if (target.kind !== 'tcp' && target.kind !== 'named-device') throw new Error(`route ${route.name} has no upstream`);
     const common = { requestEdit: plain, answerEdit: back, context: null, requestLines: '', answerLines: '', answerTimeoutMs: limits.answerHeadTimeoutMs, limits, forwarded: true, meter: null };
-    plan =
+    const made: ForwardPlan<null> =
       target.kind === 'tcp'
         ? { ...common, key: `tcp ${target.host} ${target.port}`, name: authorityOf(target), authority: authorityOf(target), dial: (exchange, signal) => dialTappedTcp(target, { client: exchange.conn.from, timeoutMs: limits.dialTimeoutMs, signal }) }
         : {
             ...common,
-            get key() {
-              return `named ${target.device} ${target.port} ${options.devicesVersion()}`;
-            },
+            key: '',
+            freshKey: () => `named ${target.device} ${target.port} ${options.devicesVersion()}`,
             name: `device "${target.device}", port ${target.port}`, authority: 'localhost',
             dial: (exchange, signal) => options.dialNamedDevice(target.device, target.port, { client: exchange.conn.from, timeoutMs: limits.deviceDialTimeoutMs, signal }),
             onBegin: (running) => void named.set(running, target.device),
@@ -131,6 +130,7 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
               return () => void named.delete(running);
             },
           };
+    plan = buildPlan(made);
     plans.set(route, plan);
     return plan;
   };

@@ -249,7 +249,7 @@ export interface HeadEdit<Context> {
   readonly drop: number;
   /** Fields with any of these flags are asked about: the new value, or null to drop it. */
   readonly ask: number;
-  readonly value?: (name: string, value: string, context: Context) => string | null;
+  readonly value?: ((name: string, value: string, context: Context) => string | null) | undefined;
 }
 
 /**
