@@ -12,7 +12,7 @@ import { digestOf } from '#base/secret.ts';
 import { buildControl } from '#model/change-config.ts';
 import { firstConfig, type Config } from '#model/config.ts';
 import { decideExchange } from '#model/decide.ts';
-import { visitorOfToken } from '#model/credentials.ts';
+import { bearerOf, visitorOfToken } from '#model/credentials.ts';
 import { explainWith } from '#model/explain.ts';
 import { buildJournal } from '#model/journal.ts';
 import type { Live } from '#model/live.ts';
@@ -41,6 +41,7 @@ import { buildBudget } from '#tunnel/budget.ts';
 import { buildCallers } from '#tunnel/callers.ts';
 import { buildHub } from '#tunnel/hub.ts';
 import { buildJoin } from '#tunnel/join.ts';
+import { fieldOf } from '#wire/http1-fields.ts';
 import { agentAddresses, describeAddresses, deviceUrlOf, type Ports } from './addresses.ts';
 import { buildConsoleListener, openServiceServer } from './console-service.ts';
 import { runDoctor } from './doctor.ts';
@@ -177,8 +178,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const callers = buildCallers({
       clock, log, journal, limits, random, budget, newId,
       authenticate: (head, from) => {
-        const bearer = /^Bearer +(\S+)$/i.exec(head.fields.values[head.fields.names.indexOf('authorization')] ?? '');
-        const visitor = bearer && visitorOfToken(tables, bearer[1]!, clock.nowMs(), limits);
+        const bearer = bearerOf(fieldOf(head.fields, 'authorization'));
+        const visitor = bearer && visitorOfToken(tables, bearer, clock.nowMs(), limits);
         if (!visitor) {
           journal.note('stream.refused', { from, why: 'unknown token' });
           if (tables.people.size === 0) return new Fault('unauthenticated', 'nobody has used the setup address yet, so no token is good for anything', { remedy: 'Open it in a browser first; postern setup-address prints it.' });
@@ -305,7 +306,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const admin = buildAdmin({
       tables, operations, control, live, journal, clock, random, log, newId, limits, inTurn, status,
       version: options.version,
-      setupDigest: () => (tables.people.size === 0 && setup.code !== null ? digestOf(setup.code) : null),
+      setupDigest: () => (tables.people.size === 0 && setup.code !== null ? digestOf(setup.code.reveal()) : null),
       askerOf: (request) => {
         const asker = askerOf(request.socket);
         if (!asker) throw new Error('a request came past the front door');
@@ -375,13 +376,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       metrics,
       caPem: certificates.ca.pem,
       mayReadMetrics: (authorization) => {
-        const bearer = /^Bearer +(\S+)$/i.exec(authorization ?? '');
-        const visitor = bearer && visitorOfToken(tables, bearer[1]!, clock.nowMs(), limits);
-        return visitor !== null && visitorMay(tables, visitor, 'see', 'gateway');
+        const bearer = bearerOf(authorization);
+        const visitor = bearer && visitorOfToken(tables, bearer, clock.nowMs(), limits);
+        return visitor ? visitorMay(tables, visitor, 'see', 'gateway') : false;
       },
     });
     const joinListener = buildJoin({
-      tables, operations, inTurn, clock, log, journal, newId,
+      tables, operations, inTurn, clock, limits, log, journal, newId,
       caPem: certificates.ca.pem,
       issue: (csr, agentId) => certificates.issueAgentCertificate(csr, agentId),
       verify: (certificate) => certificates.verifyAgentCertificate(certificate),
@@ -424,7 +425,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       get consoleAddress() {
         return describeAddresses(snapshot, ports()).console;
       },
-      setupAddress: () => (tables.people.size === 0 && setup.code !== null ? `${describeAddresses(snapshot, ports()).console}/setup#${setup.code}` : null),
+      setupAddress: () => (tables.people.size === 0 && setup.code !== null ? `${describeAddresses(snapshot, ports()).console}/setup#${setup.code.reveal()}` : null),
       deviceAddress: (device) => deviceUrlOf(describeAddresses(snapshot, ports()), device),
       agentAddresses: () => agentAddresses(snapshot, ports()),
       ...orders,

@@ -3,7 +3,7 @@ import type { Clock } from '#base/clock.ts';
 import { reasonOf } from '#base/fault.ts';
 import type { Id, Random } from '#base/ids.ts';
 import type { Log } from '#base/log.ts';
-import { newSecret } from '#base/secret.ts';
+import { newSecret, Secret } from '#base/secret.ts';
 import type { Operations } from '#model/operations.ts';
 import type { AgentNote } from '#model/rows.ts';
 import type { Tables } from '#model/tables.ts';
@@ -13,9 +13,9 @@ import { encodeJoinToken } from '#wire/join-token.ts';
 const SETUP_FILE = 'setup-code';
 
 /** The code of the setup address: the same across restarts until somebody has used it, then gone. */
-export async function readSetupCode(folder: DataFolder, tables: Tables, random: Random): Promise<{ readonly code: string | null }> {
-  const state: { code: string | null } = { code: null };
-  if (tables.people.size === 0) state.code = (await folder.readOrMake(SETUP_FILE, () => Buffer.from(newSecret(random)))).toString('utf8');
+export async function readSetupCode(folder: DataFolder, tables: Tables, random: Random): Promise<{ readonly code: Secret | null }> {
+  const state: { code: Secret | null } = { code: null };
+  if (tables.people.size === 0) state.code = new Secret((await folder.readOrMake(SETUP_FILE, () => Buffer.from(newSecret(random)))).toString('utf8'));
   else await folder.remove(SETUP_FILE);
   const stop = tables.people.watch(() => {
     if (tables.people.size === 0) return;

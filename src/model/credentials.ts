@@ -39,6 +39,11 @@ export function visitorOfCookie(tables: Tables, secret: string, nowMs: number, l
   return signIn?.kind === 'browser' ? visitorOfSignIn(tables, signIn, nowMs, limits) : null;
 }
 
+/** The token of an Authorization line (RFC 6750 §2.1); null when there is none in it. */
+export function bearerOf(authorization: string | undefined): string | null {
+  return /^Bearer +([\x21-\x7e]+) *$/i.exec(authorization ?? '')?.[1] ?? null;
+}
+
 /** By what stands behind `Bearer` or in `Postern-Token`: an access token or the CLI's sign-in. null as above. */
 export function visitorOfToken(tables: Tables, secret: string, nowMs: number, limits: SignInLimits): Visitor | null {
   if (!secret.startsWith('postern_') || secret.length > 200) return null;

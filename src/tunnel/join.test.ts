@@ -23,7 +23,7 @@ const log: Log = { ...silentLog, error: (event) => void errors.push(event) };
 const clock: Clock = { nowMs: () => nowMs, monoMs: () => nowMs, after: () => ({ cancel() {} }), every: () => ({ cancel() {} }) };
 const server = createServer(
   buildJoin({
-    tables, clock, log,
+    tables, clock, log, limits: { devicesMax: 10 },
     operations: { join: async () => {}, addAgentCertificate: async () => {}, addAudit: async () => {} },
     inTurn: buildInTurn(100),
     journal: { note() {} },

@@ -6,6 +6,7 @@ import type { Clock } from '#base/clock.ts';
 import { Fault, isFault, toFault, type FaultCode } from '#base/fault.ts';
 import type { Id } from '#base/ids.ts';
 import type { InTurn } from '#base/in-turn.ts';
+import type { Limits } from '#base/limits.ts';
 import { printable, type Log } from '#base/log.ts';
 import { digestOf } from '#base/secret.ts';
 import { keyFingerprintOf, type AgentProof } from '#model/fingerprint.ts';
@@ -29,6 +30,7 @@ export interface JoinOptions {
   readonly operations: Pick<Operations, 'join' | 'addAgentCertificate' | 'addAudit'>;
   readonly inTurn: InTurn;
   readonly clock: Clock;
+  readonly limits: Pick<Limits, 'devicesMax'>;
   readonly log: Log;
   readonly journal: Pick<Journal, 'note'>;
   readonly newId: () => Id;
@@ -120,6 +122,8 @@ export function buildJoin(options: JoinOptions): (request: IncomingMessage, resp
       }
       if (token.usedAt !== null) throw new Fault('gone', 'this join token has been used', { remedy: 'A token is good once. Make a new one under "Add a device".' });
       if (token.expiresAt <= clock.nowMs()) throw new Fault('gone', 'this join token has expired', { remedy: 'A token is good for an hour. Make a new one under "Add a device".' });
+      // Tokens that wait were made while there was room; the count is looked at again where the row is made.
+      if (tables.devices.size >= options.limits.devicesMax) throw new Fault('too-many', `the gateway has ${options.limits.devicesMax} devices already`, { remedy: 'Remove some; this token stays good within its hour.' });
       const now = clock.nowMs();
       const agentId = options.newId();
       const issued = await options.issue(csr, agentId);
