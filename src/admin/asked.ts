@@ -2,7 +2,7 @@
 import type { Answer, Params, ParsedBody, ParsedQuery } from '#api/contract.ts';
 import { paths, type RouteName } from '#api/paths.ts';
 import { Fault } from '#base/fault.ts';
-import { visitorOfCookie, visitorOfToken } from '#model/credentials.ts';
+import { bearerOf, visitorOfCookie, visitorOfToken } from '#model/credentials.ts';
 import { mayDo, rightsOfVisitor, subjectOfScope, type Subject, type VisitorRights } from '#model/rights.ts';
 import type { Action, Actor, AuditEntry } from '#model/rows.ts';
 import { actorOf, type Visitor } from '#model/visitor.ts';
@@ -52,8 +52,8 @@ export type Anyone = Pick<Asked, 'known' | 'rights' | 'from' | 'secure' | 'host'
 export function findKnown({ tables, clock, limits }: Room, headers: Headers): Known | null {
   const authorization = headers.get('authorization');
   if (authorization !== null) {
-    const match = /^Bearer +([\x21-\x7e]+) *$/i.exec(authorization);
-    const visitor = match && visitorOfToken(tables, match[1]!, clock.nowMs(), limits);
+    const bearer = bearerOf(authorization);
+    const visitor = bearer && visitorOfToken(tables, bearer, clock.nowMs(), limits);
     // The operator's token speaks for the owner, so before there is one the command line on the gateway's own machine ends here.
     if (!visitor && tables.people.size === 0) throw new Fault('unauthenticated', 'nobody has used the setup address yet, so no token is good for anything', { remedy: 'open it in a browser first; postern setup-address prints it' });
     if (!visitor) throw new Fault('unauthenticated', 'this token is not known here, was revoked or has expired', { remedy: 'make a new token, or run: postern login' });

@@ -1,6 +1,7 @@
 // What the API shows and takes: the shapes of things. Views never hold secrets or digests. Times are milliseconds since 1970,
 // lengths of time milliseconds, sizes bytes. No node: imports here, so that a browser bundle can take these.
 import { z } from 'zod';
+import { limits } from '#base/limits.ts';
 
 export const id = z.string().regex(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/, 'is not an id').meta({ description: 'UUIDv7' });
 export const time = z.int().min(0).meta({ description: 'milliseconds since 1970' });
@@ -73,7 +74,7 @@ export type SiteView = z.infer<typeof siteView>;
 export const portKind = z.enum(['http', 'https', 'tcp', 'udp']);
 export const portInput = z.strictObject({ number: portNumber, name: z.string().trim().max(50).regex(plainText, 'has control characters').default(''), kind: portKind });
 export type PortInput = z.infer<typeof portInput>;
-export const portsInput = z.array(portInput).min(1).max(64);
+export const portsInput = z.array(portInput).min(1).max(limits.portsPerDeviceMax);
 export const portView = z.object({
   number: portNumber,
   name: z.string(),

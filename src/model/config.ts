@@ -1,6 +1,7 @@
 // What a person configures, as a plain JSON document: what `apply` and `export` carry. Reading it checks shapes only;
 // whether it makes sense together is decided by compile (snapshot.ts).
 import { z } from 'zod';
+import { limits } from '#base/limits.ts';
 
 const hostName = z
   .string()
@@ -46,7 +47,7 @@ export const configSchema = z.strictObject({
   /** Devices' names stand under this one instead of under the domains. */
   deviceDomain: hostName.nullable().default(null),
   listeners: z.array(listener).min(1).max(64),
-  routes: z.array(route).max(200_000).default([]),
+  routes: z.array(route).max(limits.routesMax).default([]),
 });
 
 export type Config = z.infer<typeof configSchema>;

@@ -1,5 +1,6 @@
 // Why would this request go there? The same decision as on the data plane, told in lines. Offline with a document, or with the
 // running snapshot and what the tables know.
+import { isLoopback } from '#base/cidr.ts';
 import { Fault } from '#base/fault.ts';
 import { hostNameOf } from '#wire/http1.ts';
 import { parseConfig, type ConfigProblem } from './config.ts';
@@ -37,10 +38,6 @@ export function explain(document: unknown, query: ExplainQuery): Explanation {
   const compiled = compile(parsed.config, 0);
   if ('problems' in compiled) throw new ConfigRefused(compiled.problems);
   return explainWith(compiled.snapshot, query);
-}
-
-function isLoopback(address: string): boolean {
-  return address === '::1' || /^(::ffff:)?127\./.test(address);
 }
 
 /** With a snapshot. `describeDevice` tells what the tables know of a label. */

@@ -5,8 +5,6 @@ import { withoutBlanks } from '#base/blanks.ts';
 import { sameText } from '#base/secret.ts';
 import type { Id } from '#base/ids.ts';
 
-/** Prefix of every cookie name that is ours; removed in both directions between browsers and devices. */
-export const OUR_COOKIES = '__Host-postern';
 export const hostCookieName = '__Host-postern-device';
 /** What a browser got when it asked to be handed over: only the browser that holds it can use the code that was made for it. */
 export const askedCookieName = '__Host-postern-asked';

@@ -22,7 +22,3 @@ export function plainAddress(address: string | undefined): string {
   if (address === undefined) return '';
   return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
 }
-
-export function isLoopbackAddress(address: string): boolean {
-  return address === '::1' || address.startsWith('127.');
-}

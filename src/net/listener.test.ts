@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { isFault } from '#base/fault.ts';
-import { isLoopbackAddress, plainAddress } from './conn.ts';
+import { isLoopback } from '#base/cidr.ts';
+import { plainAddress } from './conn.ts';
 import { openListener } from './listener.ts';
 
 const silent = { onSocket: () => {}, onError: () => {} };
@@ -37,6 +38,6 @@ test('addresses: mapped ones are what they map, loopback is known', () => {
   assert.equal(plainAddress('2001:db8::1'), '2001:db8::1');
   assert.equal(plainAddress('::ffff:c000:201'), '::ffff:c000:201');
   assert.equal(plainAddress(undefined), '');
-  for (const address of ['127.0.0.1', '127.9.9.9', '::1']) assert.equal(isLoopbackAddress(address), true);
-  for (const address of ['128.0.0.1', '192.0.2.127', '::', '2001:db8::1', '']) assert.equal(isLoopbackAddress(address), false);
+  for (const address of ['127.0.0.1', '127.9.9.9', '::1']) assert.equal(isLoopback(address), true);
+  for (const address of ['128.0.0.1', '192.0.2.127', '::', '2001:db8::1', '']) assert.equal(isLoopback(address), false);
 });

@@ -1,6 +1,7 @@
 // How a request of ours reaches a service of ours: node:http gets one end of an in-process pair, the proxy uses the other like
 // a pooled upstream. Who asks travels beside the bytes as a value, so that no header can claim it.
 import { duplexPair, type Duplex } from 'node:stream';
+import { limits } from '#base/limits.ts';
 import type { Conn } from './conn.ts';
 
 /** What a service may know of the connection behind a request. */
@@ -21,7 +22,7 @@ const pairs = new WeakMap<Duplex, Pair>();
 
 /** A new pair: `near` is the proxy's, `far` goes to `server.emit('connection', far)`. */
 export function openServicePair(): { near: Duplex; far: Duplex } {
-  const [near, far] = duplexPair({ readableHighWaterMark: 65_536, writableHighWaterMark: 65_536, allowHalfOpen: true });
+  const [near, far] = duplexPair({ readableHighWaterMark: limits.writeHighWaterBytes, writableHighWaterMark: limits.writeHighWaterBytes, allowHalfOpen: true });
   const pair: Pair = { asker: undefined };
   pairs.set(near, pair);
   pairs.set(far, pair);

@@ -6,10 +6,11 @@ import type { Limits } from '#base/limits.ts';
 import { printable } from '#base/log.ts';
 import type { Journal } from '#model/live.ts';
 import { noBytes } from '#base/bytes.ts';
-import { isLoopbackAddress, type Conn } from '#net/conn.ts';
+import { isLoopback } from '#base/cidr.ts';
+import type { Conn } from '#net/conn.ts';
 import type { Sweep, Swept } from '#net/sweep.ts';
 import { buildGate, unwrapTls } from '#net/unwrap.ts';
-import { sniffClientHello } from '#wire/tls.ts';
+import { linkAlpn, sniffClientHello } from '#wire/tls.ts';
 import type { Exchange } from './exchange.ts';
 import { Http1Client } from './http1-client.ts';
 import type { TrafficCounts } from './meter.ts';
@@ -45,8 +46,6 @@ function cookiesAreToBlame(headSoFar: string): boolean {
   const site = /\r\nsec-fetch-site:[ \t]*([a-z-]+)/i.exec(headSoFar)?.[1];
   return site === undefined || site === 'same-origin' || site === 'none' || /\r\nsec-fetch-dest:[ \t]*document/i.test(headSoFar);
 }
-
-export const LINK_ALPN = 'postern-link/1';
 
 export interface FrontDoor {
   accept(socket: Socket, from: string, listener: { readonly name: string; readonly tls: boolean }): void;
@@ -152,7 +151,7 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
   };
 
   const handshake = async (socket: Socket, looked: Buffer, id: string, from: string, listener: string, serverName: string | null, alpn: readonly string[]) => {
-    const asLink = alpn.includes(LINK_ALPN) || (serverName !== null && options.isLinkName(serverName));
+    const asLink = alpn.includes(linkAlpn) || (serverName !== null && options.isLinkName(serverName));
     let leave: (() => void) | null = null;
     // What costs is done once our flight has left; who then says nothing must not keep the slot that the others wait for.
     const slot: Swept = { deadlineMs: 0, onDeadline: () => giveBack() };
@@ -166,12 +165,12 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
       slot.deadlineMs = sweep.nowMs + limits.tlsHandshakeSlotMs;
       sweep.add(slot);
       const context = asLink ? options.linkContext() : await options.contextFor(serverName);
-      const unwrapped = await unwrapTls(socket, looked, { context, alpn: asLink ? [LINK_ALPN, 'http/1.1'] : ['http/1.1'], requestCertificate: asLink, timeoutMs: limits.tlsHandshakeTimeoutMs });
+      const unwrapped = await unwrapTls(socket, looked, { context, alpn: asLink ? [linkAlpn, 'http/1.1'] : ['http/1.1'], requestCertificate: asLink, timeoutMs: limits.tlsHandshakeTimeoutMs });
       counts.handshakesDone += 1;
       http(
         {
           id, socket: unwrapped.socket, from, peerCertificate: unwrapped.peerCertificate, forwardedHost: null, forwardedLines: '',
-          facts: { listener, secure: true, link: asLink, loopback: isLoopbackAddress(from), serverName },
+          facts: { listener, secure: true, link: asLink, loopback: isLoopback(from), serverName },
         },
         noBytes,
       );
@@ -189,7 +188,7 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
     accept(socket, from, listener) {
       const id = options.newConnId();
       const here = perAddress.get(from) ?? 0;
-      if (raw.size >= limits.connsMax || (here >= limits.connsPerAddressMax && !isLoopbackAddress(from))) {
+      if (raw.size >= limits.connsMax || (here >= limits.connsPerAddressMax && !isLoopback(from))) {
         refused(id, from, listener.name, here >= limits.connsPerAddressMax ? 'too many connections from this address' : 'too many connections', 'connection limit');
         return void socket.destroy();
       }
@@ -206,7 +205,7 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
         else perAddress.set(from, left);
       });
       if (listener.tls) return acceptTls(socket, id, from, listener.name);
-      const conn: Conn = { id, socket, from, peerCertificate: null, forwardedHost: null, forwardedLines: '', facts: { listener: listener.name, secure: false, link: false, loopback: isLoopbackAddress(from), serverName: null } };
+      const conn: Conn = { id, socket, from, peerCertificate: null, forwardedHost: null, forwardedLines: '', facts: { listener: listener.name, secure: false, link: false, loopback: isLoopback(from), serverName: null } };
       peek(
         socket, id, from, listener.name,
         () => true,

@@ -7,8 +7,8 @@ import type { X509Certificate } from 'node:crypto';
 import { Fault, isFault } from '#base/fault.ts';
 import type { FaultCode } from '#base/fault.ts';
 import { keyFingerprintOf } from '#model/fingerprint.ts';
+import { linkAlpn } from '#wire/tls.ts';
 import { parseGatewayAddress } from '#wire/join-token.ts';
-import { linkAlpn } from './greeting.ts';
 
 export interface GatewayDialOptions {
   readonly caFingerprint: string;

@@ -8,7 +8,6 @@ import { checkUpgradeRequest } from '#wire/websocket.ts';
 
 export const linkProtocol = 'postern-link.1';
 export const streamProtocol = 'postern-stream.1';
-export const linkAlpn = 'postern-link/1';
 export const slotsMax = 16;
 
 export interface Greeting {

@@ -4,6 +4,9 @@
 import { Fault } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
 
+/** ALPN of the endpoint for links (docs/wire/tunnel.md §1). */
+export const linkAlpn = 'postern-link/1';
+
 export interface ClientHello {
   readonly kind: 'hello';
   /** Lower case, without a trailing dot; null when none was sent. */

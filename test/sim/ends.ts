@@ -1,6 +1,7 @@
 // Two sessions that talk to each other over whatever stands between them.
 import { randomBytes } from 'node:crypto';
 import type { Duplex } from 'node:stream';
+import { realClock } from '#app/real.ts';
 import type { Clock } from '#base/clock.ts';
 import { limits as allLimits } from '#base/limits.ts';
 import type { Limits } from '#base/limits.ts';
@@ -9,20 +10,7 @@ import type { Budget } from '#tunnel/budget.ts';
 import { MuxSession } from '#tunnel/session.ts';
 import type { MuxStream } from '#tunnel/stream.ts';
 
-export const testClock: Clock = {
-  nowMs: () => Date.now(),
-  monoMs: () => performance.now(),
-  after(delayMs, run) {
-    const timer = setTimeout(run, delayMs);
-    timer.unref();
-    return { cancel: () => clearTimeout(timer) };
-  },
-  every(periodMs, run) {
-    const timer = setInterval(run, periodMs);
-    timer.unref();
-    return { cancel: () => clearInterval(timer) };
-  },
-};
+export const testClock: Clock = realClock;
 
 export interface EndOptions {
   readonly limits?: Partial<Limits>;
