@@ -16,6 +16,8 @@ const LIBRARIES: Record<string, string[]> = {
   zod: ['api/', 'model/config.ts'],
   hono: ['admin/'],
   '@peculiar/x509': ['model/certificate.ts'],
+  'acme-client': ['net/acme.ts'],
+  'node-forge': ['model/pkcs12.ts'],
   pino: ['app/'],
   'prom-client': ['app/'],
 };
