@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { duplexPair } from 'node:stream';
 import { afterEach, beforeEach, test } from 'node:test';
+import { limits } from '#base/limits.ts';
 import { handClock } from '#kit/admin-room.ts';
 import { until } from '#kit/gateway.ts';
 import { relay } from './relay.ts';
@@ -131,4 +132,66 @@ test('sides that are gone already are over at once', async () => {
   a.destroy();
   assert.equal((await relay(a, b, { sweep, idleMs: 1_000 })).why, 'ended');
   assert.equal(b.destroyed, true);
+});
+
+test('what is inspected goes on as the inspection says: held back, joined, changed', async () => {
+  const [client, a] = await pair();
+  const [b, upstream] = await pair();
+  let held = '';
+  const inspectA = (piece: Buffer) => {
+    const lines = (held + piece.toString()).split('\n');
+    held = lines.pop()!;
+    return Buffer.from(lines.map((line) => `${line.toUpperCase()}\n`).join(''));
+  };
+  const over = relay(a, b, { sweep, idleMs: 60_000, leftoverA: Buffer.from('be'), inspectA, inspectB: (piece) => Buffer.from(piece.toString().replace('ok', 'fine')) });
+  const atUpstream = read(upstream);
+  client.write('fo');
+  await turn();
+  assert.equal(atUpstream.text, '', 'nothing of what is held back');
+  client.end('re\nand after\nnot whole');
+  await until('the end', () => atUpstream.ended);
+  assert.equal(atUpstream.text, 'BEFORE\nAND AFTER\n');
+  const atClient = read(client);
+  upstream.end('ok');
+  assert.equal((await over).why, 'ended');
+  await until('the answer', () => atClient.ended);
+  assert.equal(atClient.text, 'fine');
+});
+
+test('a refusal answers its sender, ends both, and nothing of the piece or behind it goes on', async () => {
+  for (const inLeftover of [false, true]) {
+    const [client, a] = await pair();
+    const [b, upstream] = await pair();
+    const inspectA = (piece: Buffer) => (piece.includes('bad') ? { why: 'a bad word', answer: Buffer.from('no!') } : piece);
+    const atUpstream = read(upstream);
+    const atClient = read(client);
+    const over = relay(a, b, { sweep, idleMs: 60_000, inspectA, leftoverA: Buffer.from(inLeftover ? 'bad' : 'good'), leftoverB: Buffer.from('') });
+    if (!inLeftover) {
+      await until('the good word', () => atUpstream.text === 'good');
+      client.write('so bad');
+    }
+    await until('the answer and its end', () => atClient.ended && atUpstream.ended);
+    assert.equal(atClient.text, 'no!');
+    client.write('x'.repeat(1_000_000));
+    upstream.end('late');
+    await turn();
+    client.end();
+    assert.equal((await over).why, 'a bad word');
+    assert.equal(atUpstream.text, inLeftover ? '' : 'good');
+    assert.equal(atClient.text, 'no!');
+    assert.ok(a.destroyed && b.destroyed);
+  }
+});
+
+test('a refused side that does not end is not waited for without end', async () => {
+  const [client, a] = await pair();
+  const [b, upstream] = await pair();
+  const atClient = read(client);
+  read(upstream);
+  const over = relay(a, b, { sweep, idleMs: 60_000_000, leftoverB: Buffer.from('x'), inspectB: () => Buffer.from(''), inspectA: () => ({ why: 'no' }) });
+  client.write('y');
+  await until('the end', () => atClient.ended);
+  client.write('z');
+  clock.advance(limits.halfClosedMs + 1_000);
+  assert.equal((await over).why, 'no');
 });

@@ -1,6 +1,20 @@
 // Two byte streams joined: each direction ends on its own FIN, a slow side stops the other, nothing is kept.
+// A protocol that has to be watched hands in an inspection: every piece passes through it before it is written on.
 import type { Duplex } from 'node:stream';
+import { limits } from '#base/limits.ts';
 import type { Sweep, Swept } from './sweep.ts';
+
+/**
+ * Sees every piece in order, before a byte of it goes on; must not throw. Returns what is written on now: the piece itself, less of it (the
+ * inspection keeps the rest for a later piece, and bounds what it keeps), more, other bytes, or none. Or that the connection ends here.
+ */
+export type Inspect = (piece: Buffer) => Buffer | RelayRefusal;
+
+/** Nothing of the piece goes on. Its sender gets `answer`, then FIN; the other side gets FIN; `why` is what the relay resolves with. */
+export interface RelayRefusal {
+  readonly why: string;
+  readonly answer?: Buffer;
+}
 
 export interface RelayOptions {
   readonly sweep: Sweep;
@@ -10,6 +24,9 @@ export interface RelayOptions {
   /** Bytes of `a` and of `b` that were read before. */
   readonly leftoverA?: Buffer;
   readonly leftoverB?: Buffer;
+  /** For what `a` sends and for what `b` sends, leftovers included. */
+  readonly inspectA?: Inspect;
+  readonly inspectB?: Inspect;
 }
 
 /** Relays until both directions have ended or either side fails; resolves with why it ended. Both are closed then. */
@@ -18,7 +35,8 @@ export function relay(a: Duplex, b: Duplex, options: RelayOptions): Promise<{ wh
   return new Promise((resolve) => {
     let open = 2;
     let settled = false;
-    const swept: Swept = { deadlineMs: sweep.nowMs + idleMs, onDeadline: () => finish(`idle for ${Math.round(idleMs / 1000)} s`) };
+    let refused: { readonly by: Duplex; readonly why: string } | null = null;
+    const swept: Swept = { deadlineMs: sweep.nowMs + idleMs, onDeadline: () => finish(refused?.why ?? `idle for ${Math.round(idleMs / 1000)} s`) };
     const finish = (why: string) => {
       if (settled) return;
       settled = true;
@@ -27,30 +45,56 @@ export function relay(a: Duplex, b: Duplex, options: RelayOptions): Promise<{ wh
       b.destroy();
       resolve({ why });
     };
-    const join = (source: Duplex, sink: Duplex, first: Buffer | undefined, count: ((bytes: number) => void) | undefined, name: string) => {
-      source.on('data', (piece: Buffer) => {
-        swept.deadlineMs = sweep.nowMs + idleMs;
+    // What its sender still sends is read and thrown away: a socket closed over unread bytes is reset, and the answer lost with them.
+    const refuse = (source: Duplex, sink: Duplex, refusal: RelayRefusal) => {
+      refused = { by: source, why: refusal.why };
+      swept.deadlineMs = sweep.nowMs + limits.halfClosedMs;
+      if (!sink.writableEnded && !sink.destroyed) sink.end();
+      const whenBoth = () => {
+        if (source.writableFinished && source.readableEnded) finish(refusal.why);
+      };
+      source.once('finish', whenBoth);
+      source.once('end', whenBoth);
+      if (source.writableEnded) return whenBoth();
+      if (refusal.answer) source.write(refusal.answer);
+      source.end();
+    };
+    const join = (source: Duplex, sink: Duplex, first: Buffer | undefined, count: ((bytes: number) => void) | undefined, inspect: Inspect | undefined, name: string) => {
+      const pass = (piece: Buffer) => {
+        if (refused) return;
         count?.(piece.length);
+        if (inspect) {
+          const passed = inspect(piece);
+          if ('why' in passed) return refuse(source, sink, passed);
+          piece = passed;
+          if (piece.length === 0) return;
+        }
         if (!sink.write(piece)) source.pause();
+      };
+      const brokeOff = (why: string) => {
+        if (!refused) finish(why);
+        else if (refused.by === source) finish(refused.why);
+      };
+      source.on('data', (piece: Buffer) => {
+        if (!refused) swept.deadlineMs = sweep.nowMs + idleMs;
+        pass(piece);
       });
       sink.on('drain', () => {
-        swept.deadlineMs = sweep.nowMs + idleMs;
+        if (!refused) swept.deadlineMs = sweep.nowMs + idleMs;
         source.resume();
       });
       const onEnd = () => {
+        if (refused) return;
         if (!sink.writableEnded && !sink.destroyed) sink.end();
         if (--open === 0) whenWritten();
       };
       source.on('end', onEnd);
-      source.on('error', (error: Error) => finish(`${name}: ${error.message}`));
+      source.on('error', (error: Error) => brokeOff(`${name}: ${error.message}`));
       source.on('close', () => {
         // A close without an end is a reset.
-        if (!source.readableEnded) finish(`${name} broke off`);
+        if (!source.readableEnded) brokeOff(`${name} broke off`);
       });
-      if (first !== undefined && first.length > 0) {
-        count?.(first.length);
-        sink.write(first);
-      }
+      if (first !== undefined && first.length > 0) pass(first);
       // Ended before it was handed over: it says so only once.
       if (source.readableEnded) onEnd();
       else source.resume();
@@ -70,7 +114,7 @@ export function relay(a: Duplex, b: Duplex, options: RelayOptions): Promise<{ wh
     };
     sweep.add(swept);
     if (a.destroyed || b.destroyed) return finish('ended');
-    join(a, b, options.leftoverA, onBytes && ((bytes) => onBytes(bytes, 0)), 'client');
-    join(b, a, options.leftoverB, onBytes && ((bytes) => onBytes(0, bytes)), 'upstream');
+    join(a, b, options.leftoverA, onBytes && ((bytes) => onBytes(bytes, 0)), options.inspectA, 'client');
+    join(b, a, options.leftoverB, onBytes && ((bytes) => onBytes(0, bytes)), options.inspectB, 'upstream');
   });
 }
