@@ -2,7 +2,7 @@
 // An operation that changes something takes its audit line with it: both are durable (fsync) when the promise
 // resolves, or neither is. Failure: Fault `conflict` (unique, revision), `not-found`, `busy` (store down or disk full).
 import type { Id } from '#base/ids.ts';
-import type { Agent, AgentCertificate, AgentNote, AuditEntry, AuditLine, Customer, Device, Invite, JoinToken, OldLabel, Person, Revision, Right, SignIn, Site, Token, Visit } from './rows.ts';
+import type { Agent, AgentCertificate, AgentNote, AuditEntry, AuditLine, Certificate, Customer, Device, Invite, JoinToken, OldLabel, Person, Revision, Right, SignIn, Site, Token, Visit } from './rows.ts';
 
 /** Everything that the tables hold, loaded once at start. */
 export interface Everything {
@@ -19,6 +19,7 @@ export interface Everything {
   readonly tokens: Token[];
   readonly joinTokens: JoinToken[];
   readonly invites: Invite[];
+  readonly certificates: Certificate[];
 }
 
 export interface AuditQuery {
@@ -41,9 +42,14 @@ export interface Operations {
 
   // configuration
   latestRevision(): Promise<Revision | null>;
-  /** Fault `conflict` unless `number` is exactly one more than the latest. */
+  /** null: there was none, or it is no longer kept. */
+  readRevision(number: number): Promise<Revision | null>;
+  /** Fault `conflict` unless `number` is exactly one more than the latest. A latest one that still waits to be confirmed is rolled back by it. */
   addRevision(revision: Revision, audit: AuditEntry): Promise<void>;
-  listRevisions(limit: number): Promise<Omit<Revision, 'config'>[]>;
+  /** Fault `conflict` unless it is the latest and waits to be confirmed. */
+  confirmRevision(number: number, audit: AuditEntry): Promise<void>;
+  /** The newest first; `before` is the number of the last one seen. */
+  listRevisions(limit: number, before?: number): Promise<Omit<Revision, 'config'>[]>;
 
   // people
   addPerson(person: Person, rights: readonly Right[], audit: AuditEntry, usedInviteId?: Id): Promise<void>;
@@ -74,6 +80,13 @@ export interface Operations {
   changeDevice(device: Device, audit: AuditEntry, oldLabel?: OldLabel): Promise<void>;
   /** With its last device an agent goes too (revoked certificates stay listed). */
   removeDevice(deviceId: Id, audit: AuditEntry): Promise<void>;
+
+  // certificates (their keys are files of the data folder)
+  addCertificate(certificate: Certificate, audit: AuditEntry): Promise<void>;
+  changeCertificate(certificate: Certificate, audit: AuditEntry): Promise<void>;
+  removeCertificate(certificateId: Id, audit: AuditEntry): Promise<void>;
+  /** A renewal that did not work; nobody did it, so audit has no line of it. A certificate that is gone is passed over. */
+  noteCertificateAttempt(attempt: { readonly id: Id; readonly lastTriedAt: number; readonly lastError: string | null }): Promise<void>;
 
   // visits: the opening is audited before the visit starts, the closing with its figures
   openVisit(visit: Visit, audit: AuditEntry): Promise<void>;

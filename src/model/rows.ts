@@ -222,9 +222,76 @@ export interface AgentNote {
   readonly policy: string | null;
 }
 
+export interface CertificateNames {
+  /** Names in lower case, and `*.name`. */
+  readonly dns: readonly string[];
+  /** Address literals. */
+  readonly ip: readonly string[];
+}
+
+/** How an ACME certificate is ordered. Secrets (account keys, keys of DNS servers) stay in files of the data folder, which are only named here. */
+export interface AcmeSettings {
+  readonly directoryUrl: string;
+  readonly challenge: 'http-01' | 'tls-alpn-01' | 'dns-01';
+  /** For dns-01: which way, and its settings. */
+  readonly dns: Readonly<Record<string, string | number | boolean | null>> | null;
+}
+
+/**
+ * A server's certificate that people configure or order; the private CA's own leaves are no rows. Keys are never in the database: each is
+ * a file of the data folder, named by certificate and key fingerprint, so that row and key can never be of two different moments.
+ */
+export interface Certificate {
+  readonly id: Id;
+  readonly customerId: Id;
+  /** As the configuration names it; unique in the gateway. */
+  readonly name: string;
+  readonly source: 'uploaded' | 'request' | 'private-ca' | 'acme';
+  /** waiting: there is no certificate yet, its answer was not uploaded or not issued · ready. */
+  readonly state: 'waiting' | 'ready';
+  /** Off: never shown for a server name; a route that names it still presents it. */
+  readonly enabled: boolean;
+  /** What the certificate says; while waiting: what is asked for. */
+  readonly names: CertificateNames;
+  /** `rsa-2048`, `ec-p256`, `ed25519` …; of the key in use, while waiting of the one to be. */
+  readonly keyKind: string;
+  /** SHA-256 of the SPKI of the key in use, hex; null while there is no certificate. */
+  readonly keyFingerprint: string | null;
+  /** Leaf first, each followed by its issuer; without the root. */
+  readonly chainPem: string | null;
+  /** SHA-256 of the leaf's DER, hex. */
+  readonly certificateFingerprint: string | null;
+  /** `CN=…, O=…` in the certificate's order; while waiting: of the request. */
+  readonly subject: string;
+  readonly issuer: string | null;
+  readonly notBefore: number | null;
+  readonly notAfter: number | null;
+  /** A request whose answer is awaited; also beside a certificate in use. */
+  readonly csrPem: string | null;
+  readonly csrKeyFingerprint: string | null;
+  /** What it was before the last replacement, to go back to. */
+  readonly previousChainPem: string | null;
+  readonly previousKeyFingerprint: string | null;
+  readonly acme: AcmeSettings | null;
+  readonly createdAt: number;
+  /** When chain or key were last replaced. */
+  readonly renewedAt: number | null;
+  /** When a renewal was last tried, and what became of it: null after success. */
+  readonly lastTriedAt: number | null;
+  readonly lastError: string | null;
+}
+
 export interface Revision {
   readonly number: number;
   readonly at: number;
   readonly actor: Actor;
   readonly config: unknown;
+  /** What differs from the one before, in a line; null for one that was written before this was kept. */
+  readonly summary: string | null;
+  /** The revision whose document this one brings back; null for a document of its own. */
+  readonly restores: number | null;
+  /** It was provisional: in force at once, and to be confirmed until then. null: it counted at once. */
+  readonly confirmBy: number | null;
+  /** How a provisional one ended; null while it waits, and for all others. */
+  readonly settled: 'confirmed' | 'rolled-back' | null;
 }

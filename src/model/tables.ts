@@ -1,7 +1,7 @@
 // The gateway's tables together: what the data plane and the API look things up in.
 import type { Id } from '#base/ids.ts';
 import type { Everything } from './operations.ts';
-import type { Agent, AgentCertificate, AgentNote, Customer, Device, Invite, JoinToken, OldLabel, Person, Right, SignIn, Site, Token } from './rows.ts';
+import type { Agent, AgentCertificate, AgentNote, Certificate, Customer, Device, Invite, JoinToken, OldLabel, Person, Right, SignIn, Site, Token } from './rows.ts';
 import { buildTable, indexBy, type TableWriter } from './table.ts';
 
 export interface Tables {
@@ -18,6 +18,8 @@ export interface Tables {
   readonly tokens: TableWriter<Token>;
   readonly joinTokens: TableWriter<JoinToken>;
   readonly invites: TableWriter<Invite>;
+  /** Those that people configure or order; by id. */
+  readonly certificates: TableWriter<Certificate>;
   // second ways to look things up
   deviceByLabel(label: string): Device | undefined;
   oldLabel(label: string): OldLabel | undefined;
@@ -26,6 +28,7 @@ export interface Tables {
   joinTokenByDigest(digest: string): JoinToken | undefined;
   inviteByDigest(digest: string): Invite | undefined;
   personByLogin(login: string): Person | undefined;
+  certificateByName(name: string): Certificate | undefined;
   devicesOfAgent(agentId: Id): Device[];
   rightsOf(subjectKind: 'person' | 'token', subjectId: Id): readonly Right[];
 }
@@ -41,6 +44,7 @@ export function buildTables(all: Everything): Tables {
   const invites = kept('invites', all.invites);
   const people = kept('people', all.people);
   const rights = kept('rights', all.rights);
+  const certificates = kept('certificates', all.certificates);
   const oldLabels = buildTable<OldLabel>({ name: 'oldLabels', kind: 'kept', keyOf: (row) => row.label, rows: all.oldLabels });
   const deviceByLabel = indexBy(devices, byId, (row) => row.label);
   const signInByDigest = indexBy(signIns, byId, (row) => row.secretDigest);
@@ -48,6 +52,7 @@ export function buildTables(all: Everything): Tables {
   const joinTokenByDigest = indexBy(joinTokens, byId, (row) => row.secretDigest);
   const inviteByDigest = indexBy(invites, byId, (row) => row.codeDigest);
   const personByLogin = indexBy(people, byId, (row) => row.login.toLowerCase());
+  const certificateByName = indexBy(certificates, byId, (row) => row.name);
   // Grouped rows are rebuilt on the first question after a change: changes are rare, questions are per request.
   let rightsAt = -1;
   let rightsBySubject = new Map<string, Right[]>();
@@ -68,6 +73,7 @@ export function buildTables(all: Everything): Tables {
     tokens,
     joinTokens,
     invites,
+    certificates,
     deviceByLabel: (label) => deviceByLabel.get(label),
     oldLabel: (label) => oldLabels.get(label),
     signInByDigest: (digest) => signInByDigest.get(digest),
@@ -75,6 +81,7 @@ export function buildTables(all: Everything): Tables {
     joinTokenByDigest: (digest) => joinTokenByDigest.get(digest),
     inviteByDigest: (digest) => inviteByDigest.get(digest),
     personByLogin: (login) => personByLogin.get(login.toLowerCase()),
+    certificateByName: (name) => certificateByName.get(name),
     devicesOfAgent(agentId) {
       if (devicesAt !== devices.version) {
         devicesByAgent = Map.groupBy(devices.values(), (row) => row.agentId);

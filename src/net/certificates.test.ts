@@ -36,6 +36,9 @@ function memoryFiles(): CertificatesOptions['files'] & { kept: Map<string, Buffe
       if (this.isFull) throw new Error('no space left');
       kept.set(name, bytes);
     },
+    async remove(name) {
+      kept.delete(name);
+    },
   };
 }
 

@@ -9,19 +9,12 @@ import type { Clock } from '#base/clock.ts';
 import { Fault, reasonOf } from '#base/fault.ts';
 import type { Id, Random } from '#base/ids.ts';
 import type { Log } from '#base/log.ts';
+import type { SecretFiles } from '#base/secret-files.ts';
 import { issueAgentCertificate, issueServerLeaf, makeCa } from '#model/certificate.ts';
 import type { Ca, IssuedCertificate, LeafNames } from '#model/certificate.ts';
 import { judgeAgentCertificate, keyFingerprintOf, readCertificate } from '#model/fingerprint.ts';
 import type { AgentProof } from '#model/fingerprint.ts';
 import { makeKeyPair, privateKeyPemOf, readKeyPair } from '#model/key-pair.ts';
-
-/** Where secrets stay between starts, readable by the gateway alone: the data folder. Names are at most 100 characters of `[a-z0-9._-]`. */
-export interface SecretFiles {
-  /** Null when there is none. */
-  read(name: string): Promise<Buffer | null>;
-  /** Whole or not at all, and durable when it resolves. */
-  write(name: string, bytes: Buffer): Promise<void>;
-}
 
 export interface CertificatesOptions {
   readonly files: SecretFiles;

@@ -4,6 +4,8 @@ import type { Kysely } from 'kysely';
 import { Fault } from '#base/fault.ts';
 import { kyselyOn, plainKyselyOn } from './dialect.ts';
 import * as start from './migrations/0001-start.ts';
+import * as certificates from './migrations/0002-certificates.ts';
+import * as provisional from './migrations/0003-provisional.ts';
 
 export interface Migration {
   readonly name: string;
@@ -11,7 +13,7 @@ export interface Migration {
 }
 
 /** The first is number 1. Only ever added to: a migration that has run somewhere is never changed. */
-export const migrations: readonly Migration[] = [start];
+export const migrations: readonly Migration[] = [start, certificates, provisional];
 
 /** Runs what is missing; resolves the schema's number. Fault `unsupported` when the database is newer than `known`. */
 export async function migrate(database: DatabaseSync, nowMs: number, known: readonly Migration[] = migrations): Promise<number> {

@@ -53,7 +53,7 @@ suite('a store that is opened again', () => {
     const person = rows.person('ada');
     await store.addOwner(person, [rows.right('person', person.id)], rows.audit('person.made'));
     await store.openVisit(rows.visit(), rows.audit('visit.opened'));
-    await store.addRevision({ number: 1, at: startMs, actor: rows.audit('x').actor, config: { a: 1 } }, rows.audit('config.changed'));
+    await store.addRevision({ number: 1, at: startMs, actor: rows.audit('x').actor, config: { a: 1 }, summary: null, restores: null, confirmBy: null, settled: null }, rows.audit('config.changed'));
     const before = await store.loadEverything();
     await store.close();
     store = await openIn(dataDir);
@@ -238,11 +238,11 @@ suite('files that cannot be used', () => {
   test('a newer schema is refused and stays as it is', async () => {
     const dataDir = await newDir();
     await withLines(dataDir, 1);
-    tamper(dataDir, "insert into schema_migration values (2, 'later', 0)");
+    tamper(dataDir, "insert into schema_migration values (99, 'later', 0)");
     const before = await readFile(join(dataDir, 'postern.db'));
-    await rejectsWith(openIn(dataDir), 'unsupported', /written by a newer Postern: its schema is number 2, this program knows 1/);
+    await rejectsWith(openIn(dataDir), 'unsupported', /written by a newer Postern: its schema is number 99, this program knows \d+/);
     assert.ok(before.equals(await readFile(join(dataDir, 'postern.db'))));
-    tamper(dataDir, 'delete from schema_migration where number = 2');
+    tamper(dataDir, 'delete from schema_migration where number = 99');
     await (await openIn(dataDir)).close();
   });
 

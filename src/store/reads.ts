@@ -22,6 +22,10 @@ export interface AuditWalk {
 
 const bounded = (limit: number) => Math.max(0, Math.min(limit, rowsMax));
 
+function loadRevision({ customerId: _, actor, config, ...row }: Schema['revision']): Revision {
+  return { ...row, actor: JSON.parse(actor) as Revision['actor'], config: JSON.parse(config) as unknown };
+}
+
 export const reads = {
   async loadEverything(db: Kysely<Schema>): Promise<Everything> {
     const all = <Row>(table: keyof typeof codecs & keyof Schema, load: (stored: never) => Row): Promise<Row[]> =>
@@ -40,18 +44,25 @@ export const reads = {
       tokens: await all('token', codecs.token.load),
       joinTokens: await all('joinToken', codecs.joinToken.load),
       invites: await all('invite', codecs.invite.load),
+      certificates: await all('certificate', codecs.certificate.load),
     };
   },
 
   async latestRevision(db: Kysely<Schema>): Promise<Revision | null> {
-    const row = await db.selectFrom('revision').select(['number', 'at', 'actor', 'config']).orderBy('number', 'desc').limit(1).executeTakeFirst();
-    return row ? { number: row.number, at: row.at, actor: JSON.parse(row.actor) as Revision['actor'], config: JSON.parse(row.config) as unknown } : null;
+    const row = await db.selectFrom('revision').selectAll().orderBy('number', 'desc').limit(1).executeTakeFirst();
+    return row ? loadRevision(row) : null;
+  },
+
+  async readRevision(db: Kysely<Schema>, number: number): Promise<Revision | null> {
+    const row = await db.selectFrom('revision').selectAll().where('number', '=', number).executeTakeFirst();
+    return row ? loadRevision(row) : null;
   },
 
   /** Newest first. */
-  async listRevisions(db: Kysely<Schema>, limit: number): Promise<Omit<Revision, 'config'>[]> {
-    const rows = await db.selectFrom('revision').select(['number', 'at', 'actor']).orderBy('number', 'desc').limit(bounded(limit)).execute();
-    return rows.map((row) => ({ number: row.number, at: row.at, actor: JSON.parse(row.actor) as Revision['actor'] }));
+  async listRevisions(db: Kysely<Schema>, limit: number, before?: number): Promise<Omit<Revision, 'config'>[]> {
+    let rows = db.selectFrom('revision').select(['number', 'at', 'actor', 'summary', 'restores', 'confirmBy', 'settled']).orderBy('number', 'desc').limit(bounded(limit));
+    if (before !== undefined) rows = rows.where('number', '<', before);
+    return (await rows.execute()).map(({ actor, ...row }) => ({ ...row, actor: JSON.parse(actor) as Revision['actor'] }));
   },
 
   /** Newest first. */

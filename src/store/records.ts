@@ -39,17 +39,25 @@ function leftOpenEntry(visit: Visit, at: number, why: string): AuditEntry {
 
 export const recordWrites = {
   async addRevision(unit: Unit, revision: Revision, audit: AuditEntry): Promise<void> {
-    const latest = await unit.db.selectFrom('revision').select('number').orderBy('number', 'desc').limit(1).executeTakeFirst();
+    const latest = await unit.db.selectFrom('revision').select(['number', 'confirmBy', 'settled']).orderBy('number', 'desc').limit(1).executeTakeFirst();
     const reached = latest?.number ?? 0;
     if (revision.number !== reached + 1) {
       throw new Fault('conflict', `the configuration is at revision ${reached}, so the next is ${reached + 1}, not ${revision.number}`, { remedy: 'load the configuration again and repeat the change' });
     }
-    const { number, at, actor, config } = revision;
+    const { actor, config, number, ...rest } = revision;
+    if (latest && latest.confirmBy !== null && latest.settled === null) await unit.db.updateTable('revision').set({ settled: 'rolled-back' }).where('number', '=', latest.number).execute();
     await unit.db
       .insertInto('revision')
-      .values({ number, at, customerId: audit.customerId, actor: JSON.stringify(actor), config: JSON.stringify(config) })
+      .values({ number, ...rest, customerId: audit.customerId, actor: JSON.stringify(actor), config: JSON.stringify(config) })
       .execute();
     await unit.db.deleteFrom('revision').where('number', '<=', number - limits.revisionsKeptMax).execute();
+    await appendAudit(unit, audit);
+  },
+
+  async confirmRevision(unit: Unit, number: number, audit: AuditEntry): Promise<void> {
+    const latest = await unit.db.selectFrom('revision').select(['number', 'confirmBy', 'settled']).orderBy('number', 'desc').limit(1).executeTakeFirst();
+    if (latest?.number !== number || latest.confirmBy === null || latest.settled !== null) throw new Fault('conflict', `revision ${number} does not wait to be confirmed`);
+    await unit.db.updateTable('revision').set({ settled: 'confirmed' }).where('number', '=', number).execute();
     await appendAudit(unit, audit);
   },
 

@@ -1,6 +1,6 @@
 // What the tables hold, in camelCase as queries write it, and how rows of the model become rows of the database and back:
 // flags are 0 or 1, lists and objects are JSON text.
-import type { Agent, AgentCertificate, AgentNote, AuditLine, Customer, Device, Invite, JoinToken, OldLabel, Person, Revision, Right, SignIn, Site, Token, Visit } from '#model/rows.ts';
+import type { Agent, AgentCertificate, AgentNote, AuditLine, Certificate, Customer, Device, Invite, JoinToken, OldLabel, Person, Revision, Right, SignIn, Site, Token, Visit } from '#model/rows.ts';
 
 type Column<Value> = Value extends boolean ? number : Value extends string | number | null ? Value : string;
 
@@ -23,6 +23,7 @@ export interface Schema {
   token: Stored<Token>;
   joinToken: Stored<JoinToken>;
   invite: Stored<Invite>;
+  certificate: Stored<Certificate>;
   revision: Omit<Stored<Revision>, 'config'> & { customerId: string; config: string };
   visit: Omit<Stored<Visit>, 'who'> & { who: string };
   audit: Omit<Stored<AuditLine>, 'actor'> & { actorKind: AuditLine['actor']['kind']; actorId: string | null; actorName: string; actorFrom: string };
@@ -70,6 +71,13 @@ export const codecs = {
     { ports: 'json' },
   ),
   invite: codec<Invite>(['id', 'customerId', 'codeDigest', 'name', 'rights', 'createdBy', 'createdAt', 'expiresAt', 'usedAt'], { rights: 'json' }),
+  certificate: codec<Certificate>(
+    [
+      'id', 'customerId', 'name', 'source', 'state', 'enabled', 'names', 'keyKind', 'keyFingerprint', 'chainPem', 'certificateFingerprint', 'subject', 'issuer', 'notBefore', 'notAfter',
+      'csrPem', 'csrKeyFingerprint', 'previousChainPem', 'previousKeyFingerprint', 'acme', 'createdAt', 'renewedAt', 'lastTriedAt', 'lastError',
+    ],
+    { enabled: 'flag', names: 'json', acme: 'json' },
+  ),
   visit: codec<Visit>(['id', 'customerId', 'deviceId', 'deviceName', 'port', 'kind', 'who', 'openedAt', 'closedAt', 'requests', 'bytesIn', 'bytesOut', 'why'], { who: 'json' }),
 };
 

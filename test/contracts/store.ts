@@ -6,7 +6,7 @@ import { isFault, type FaultCode } from '#base/fault.ts';
 import { buildIds, type Id } from '#base/ids.ts';
 import { chainLine, emptyAuditHead, verifyLine } from '#model/audit.ts';
 import type { Everything, Operations } from '#model/operations.ts';
-import type { Actor, Agent, AgentCertificate, AuditEntry, Device, Invite, JoinToken, Person, Right, SignIn, Token, Visit } from '#model/rows.ts';
+import type { Actor, Agent, AgentCertificate, AuditEntry, Certificate, Device, Invite, JoinToken, Person, Right, SignIn, Token, Visit } from '#model/rows.ts';
 
 export const newId = buildIds(() => Date.now(), randomBytes);
 const at = 1_800_000_000_000;
@@ -26,6 +26,7 @@ export interface Rows {
   certificate(agentId: Id, change?: Partial<AgentCertificate>): AgentCertificate;
   device(agentId: Id, label: string, change?: Partial<Device>): Device;
   visit(change?: Partial<Visit>): Visit;
+  served(name: string, change?: Partial<Certificate>): Certificate;
 }
 
 /** Rows that fit the store's first customer and site. */
@@ -56,6 +57,11 @@ export async function rowsFor(store: Operations): Promise<Rows> {
     }),
     visit: (change) => ({
       id: newId(), customerId, deviceId: newId(), deviceName: 'Press 4', port: 443, kind: 'http', who: anna, openedAt: at, closedAt: null, requests: 0, bytesIn: 0, bytesOut: 0, why: null, ...change,
+    }),
+    served: (name, change) => ({
+      id: newId(), customerId, name, source: 'uploaded', state: 'ready', enabled: true, names: { dns: ['gw.example.test', '*.gw.example.test'], ip: ['2001:db8::7'] }, keyKind: 'ec-p256',
+      keyFingerprint: digest(), chainPem: '-----BEGIN CERTIFICATE-----\n', certificateFingerprint: digest(), subject: 'CN=gw.example.test', issuer: 'CN=Authority', notBefore: at, notAfter: at + 1_000,
+      csrPem: null, csrKeyFingerprint: null, previousChainPem: null, previousKeyFingerprint: null, acme: null, createdAt: at, renewedAt: null, lastTriedAt: null, lastError: null, ...change,
     }),
   };
 }
@@ -93,6 +99,7 @@ export function storeContract(name: string, open: () => Promise<Operations>): vo
     newStoreContract(contract);
     peopleContract(contract);
     deviceContract(contract);
+    certificateContract(contract);
     recordContract(contract);
     auditContract(contract);
   });
@@ -347,9 +354,52 @@ function deviceContract(contract: Contract): void {
   });
 }
 
+function certificateContract(contract: Contract): void {
+  contract('certificates come, change and go, each with its line in the audit', async (store, rows) => {
+    const ready = rows.served('front');
+    const acme = { directoryUrl: 'https://acme.example.test/dir', challenge: 'dns-01', dns: { way: 'rfc2136', port: 53, isTried: false, note: null } } as const;
+    const waiting = rows.served('ordered', {
+      source: 'acme', state: 'waiting', enabled: false, keyFingerprint: null, chainPem: null, certificateFingerprint: null, issuer: null, notBefore: null, notAfter: null, csrPem: 'csr', csrKeyFingerprint: 'f', acme,
+    });
+    await store.addCertificate(ready, rows.audit('certificate.added'));
+    await store.addCertificate(waiting, rows.audit('certificate.added'));
+    assert.deepEqual((await store.loadEverything()).certificates.sort(byId), [ready, waiting].sort(byId));
+    await rejectsWith(store.addCertificate(rows.served('front'), rows.audit('certificate.added')), 'conflict', /certificate has this name/);
+    await rejectsWith(store.changeCertificate({ ...waiting, name: 'front' }, rows.audit('certificate.changed')), 'conflict', /name/);
+    const changed: Certificate = { ...ready, enabled: false, names: { dns: [], ip: [] }, previousChainPem: ready.chainPem, previousKeyFingerprint: ready.keyFingerprint, keyFingerprint: 'new', renewedAt: at + 4 };
+    await store.changeCertificate(changed, rows.audit('certificate.changed'));
+    assert.deepEqual((await store.loadEverything()).certificates.find((row) => row.id === ready.id), changed);
+    await store.noteCertificateAttempt({ id: waiting.id, lastTriedAt: at + 5, lastError: 'no such name' });
+    await store.removeCertificate(ready.id, rows.audit('certificate.removed'));
+    assert.deepEqual((await store.loadEverything()).certificates, [{ ...waiting, lastTriedAt: at + 5, lastError: 'no such name' }]);
+    await store.noteCertificateAttempt({ id: ready.id, lastTriedAt: at, lastError: null });
+    await rejectsWith(store.removeCertificate(ready.id, rows.audit('certificate.removed')), 'not-found');
+    await rejectsWith(store.changeCertificate(ready, rows.audit('certificate.changed')), 'not-found');
+    assert.equal((await store.auditHead()).seq, 4);
+  });
+}
+
 function recordContract(contract: Contract): void {
+  contract('a provisional revision is confirmed once, or rolled back by the next one', async (store, rows) => {
+    const revision = (number: number, confirmBy: number | null) => ({ number, at, actor: anna, config: { number }, summary: null, restores: null, confirmBy, settled: null });
+    const settled = async () => (await store.listRevisions(10)).map((row) => [row.number, row.confirmBy, row.settled]);
+    await store.addRevision(revision(1, null), rows.audit('config.changed'));
+    await rejectsWith(store.confirmRevision(1, rows.audit('config.confirmed')), 'conflict');
+    await store.addRevision(revision(2, at + 5), rows.audit('config.changed'));
+    await rejectsWith(store.confirmRevision(1, rows.audit('config.confirmed')), 'conflict');
+    assert.equal((await store.latestRevision())?.confirmBy, at + 5);
+    await store.confirmRevision(2, rows.audit('config.confirmed'));
+    await rejectsWith(store.confirmRevision(2, rows.audit('config.confirmed')), 'conflict');
+    await store.addRevision(revision(3, at + 9), rows.audit('config.changed'));
+    await store.addRevision({ ...revision(4, null), restores: 2 }, rows.audit('config.rolled-back'));
+    assert.deepEqual(await settled(), [[4, null, null], [3, at + 9, 'rolled-back'], [2, at + 5, 'confirmed'], [1, null, null]]);
+    assert.equal((await store.readRevision(4))?.restores, 2);
+    assert.equal((await store.auditHead()).seq, 5);
+  });
+
   contract('revisions count up by one, and one of two at the same time wins', async (store, rows) => {
-    const revision = (number: number, config: unknown = { number }) => ({ number, at, actor: anna, config });
+    const marks = { summary: 'a line', restores: null, confirmBy: null, settled: null };
+    const revision = (number: number, config: unknown = { number }) => ({ number, at, actor: anna, config, ...marks });
     await rejectsWith(store.addRevision(revision(2), rows.audit('config.changed')), 'conflict');
     const config = { routes: [{ host: 'ö.example.test', n: 1.5, deep: [null, true, { ['__proto__']: 1 }] }] };
     await store.addRevision(revision(1, config), rows.audit('config.changed'));
@@ -358,7 +408,10 @@ function recordContract(contract: Contract): void {
     assert.deepEqual(outcomes.map((outcome) => outcome.status), ['fulfilled', 'rejected', 'rejected']);
     assert.deepEqual(await store.latestRevision(), revision(2, 1));
     await rejectsWith(store.addRevision(revision(1), rows.audit('config.changed')), 'conflict', /at revision 2/);
-    assert.deepEqual(await store.listRevisions(10), [2, 1].map((number) => ({ number, at, actor: anna })));
+    assert.deepEqual(await store.listRevisions(10), [2, 1].map((number) => ({ number, at, actor: anna, ...marks })));
+    assert.deepEqual((await store.listRevisions(10, 2)).map((row) => row.number), [1]);
+    assert.deepEqual(await store.readRevision(1), revision(1, config));
+    assert.equal(await store.readRevision(3), null);
     assert.deepEqual((await store.listRevisions(1)).map((row) => row.number), [2]);
     assert.equal((await store.auditHead()).seq, 2);
   });
