@@ -4,10 +4,16 @@ export const limits = {
   // looking at first bytes
   sniffBytesMax: 16 * 1024,
   sniffTimeoutMs: 5_000,
+  proxyHeaderBytesMax: 4 * 1024,
   tlsHandshakeTimeoutMs: 10_000,
   tlsHandshakesMax: 200,
   tlsHandshakesWaitingMax: 10_000,
   tlsHandshakeSlotMs: 250,
+
+  // LDAP
+  ldapMessageBytesMax: 1024 * 1024,
+  ldapNameBytesMax: 1024,
+  ldapLayerBytesMax: 16 * 1024 * 1024 - 1,
 
   // connections
   connsMax: 60_000,
@@ -97,6 +103,9 @@ export const limits = {
   storeQueueMax: 4_096,
   storeBatchMax: 128,
   revisionsKeptMax: 1_000,
+  confirmWithinMinMs: 10_000,
+  confirmWithinMaxMs: 3_600_000,
+  configDifferencesMax: 500,
 } as const;
 
 export type Limits = { readonly [Name in keyof typeof limits]: number };
