@@ -13,8 +13,9 @@ test('what is left out has its default, names are lower case', () => {
   const parsed = parseConfig(document({ domains: [{ name: 'GW.Example.Test' }], routes: [{ name: 'r', host: '*.Example.NET', target: { kind: 'respond' } }] }));
   assert.ok('config' in parsed, JSON.stringify(parsed));
   assert.deepEqual(parsed.config, {
-    version: 1, domains: [{ name: 'gw.example.test' }], deviceDomain: null, listeners: [{ name: 'https', address: '::', port: 443, tls: true }],
-    routes: [{ name: 'r', host: '*.example.net', path: '/', target: { kind: 'respond', status: 200, body: '', contentType: 'text/plain; charset=utf-8' }, largeHeads: false }],
+    version: 1, domains: [{ name: 'gw.example.test' }], deviceDomain: null, publicAddress: null, listeners: [{ name: 'https', address: '::', port: 443, tls: true, protocols: ['http'], plain: [], proxyProtocolFrom: [], serverFirst: false }],
+    tlsPolicies: [], trustedProxies: [],
+    routes: [{ name: 'r', protocol: 'http', host: '*.example.net', path: '/', ignoreCase: false, classes: [], onlyClasses: false, target: { kind: 'respond', status: 200, body: '', contentType: 'text/plain; charset=utf-8' }, largeHeads: false }],
   });
 });
 

@@ -7,7 +7,7 @@ import { comparablePath, compile } from './snapshot.ts';
 const built = compile(firstConfig({ domain: 'gw.example.test', httpPort: 80, httpsPort: 443 }), 1);
 assert.ok('snapshot' in built);
 const { snapshot } = built;
-const plain = { listener: 'http', secure: false, link: false, loopback: false, serverName: null };
+const plain = { listener: 'http', secure: false, link: false, loopback: false, serverName: null, policy: null, certificate: null };
 const secure = { ...plain, listener: 'https', secure: true };
 
 test('over plain HTTP the way to /ca leads to nothing else of the console', () => {
@@ -24,7 +24,7 @@ test('dots in a query are no path', () => {
 
 test('a route by path is met however its path is written; what is our own, only as it stands', () => {
   const target = { kind: 'tcp', host: '192.0.2.9', port: 80 } as const;
-  const route = (name: string, path: string) => ({ name, host: 'app.example.test', path, target, largeHeads: false });
+  const route = (name: string, path: string) => ({ name, host: 'app.example.test', path, target, largeHeads: false, protocol: 'http' as const, ignoreCase: false, classes: [], onlyClasses: false });
   const made = compile({ ...firstConfig({ domain: 'gw.example.test', httpPort: 80, httpsPort: 443 }), routes: [route('all', '/'), route('admin', '/admin'), route('deep', '/a//b/%7euser/%2f')] }, 1);
   assert.ok('snapshot' in made);
   const nameOf = (path: string) => {

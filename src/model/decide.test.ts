@@ -16,7 +16,7 @@ function snapshotOf(routes: readonly object[], more: Partial<Config> = {}): Snap
   return compiled.snapshot;
 }
 
-const tls: ConnFacts = { listener: 'https', secure: true, link: false, loopback: false, serverName: null };
+const tls: ConnFacts = { listener: 'https', secure: true, link: false, loopback: false, serverName: null, policy: null, certificate: null };
 const plain: ConnFacts = { ...tls, listener: 'http', secure: false };
 
 /** The name of the route that wins, or what is done instead. */

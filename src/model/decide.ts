@@ -3,6 +3,15 @@
 import { hostNameOf } from '#wire/http1.ts';
 import { comparablePath } from './snapshot.ts';
 import type { HostRoutes, Route, Snapshot } from './snapshot.ts';
+import { tlsPolicyOf, type TlsPolicy } from './tls-policy.ts';
+
+/** A client certificate as the TLS policy judged it. */
+export interface ClientCertificate {
+  /** Common name; null without. */
+  readonly subject: string | null;
+  /** Its chain leads to the CA that the policy names. */
+  readonly verified: boolean;
+}
 
 /** What is known of the connection an exchange came on. */
 export interface ConnFacts {
@@ -14,16 +23,21 @@ export interface ConnFacts {
   readonly loopback: boolean;
   /** SNI, canonical; null without. */
   readonly serverName: string | null;
+  /** What the handshake was done under; null without TLS, and on the link endpoint. */
+  readonly policy: TlsPolicy | null;
+  /** Null when none was asked for or shown. */
+  readonly certificate: ClientCertificate | null;
 }
 
 export type Verdict =
-  | { readonly step: 'refuse'; readonly status: 400 | 404 | 421; readonly why: string; readonly rule: string }
+  | { readonly step: 'refuse'; readonly status: 400 | 403 | 404 | 421; readonly why: string; readonly rule: string }
   | { readonly step: 'secure'; readonly rule: string }
-  | { readonly step: 'route'; readonly route: Route; readonly host: string }
+  /** `cls`: the class of the route that the request is in. */
+  | { readonly step: 'route'; readonly route: Route; readonly host: string; readonly cls: string | null }
   | { readonly step: 'device'; readonly route: Route; readonly host: string; readonly domain: string; readonly label: string }
   | { readonly step: 'link' };
 
-const refuse = (status: 400 | 404 | 421, why: string, rule: string): Verdict => ({ step: 'refuse', status, why, rule });
+const refuse = (status: 400 | 403 | 404 | 421, why: string, rule: string): Verdict => ({ step: 'refuse', status, why, rule });
 const NO_ROUTE = refuse(404, 'no route leads anywhere for this path', 'default deny');
 const LOOPBACK_NAMES = new Set(['localhost', '127.0.0.1', '[::1]']);
 // A dot segment, also percent-encoded: a server behind us may resolve it and land elsewhere than we judged.
@@ -38,16 +52,46 @@ function pathMatches(prefix: string, target: string): boolean {
   return next === 47 || next === 63;
 }
 
-function choose(entry: HostRoutes, facts: ConnFacts, target: string, local: boolean): Route | 'elsewhere' | undefined {
+/** Does the client's certificate satisfy what the route asks for? */
+export function holdsCertificate(route: Route, facts: ConnFacts): boolean {
+  const { certificate } = route;
+  if (certificate === null) return true;
+  return facts.certificate !== null && facts.certificate.verified && (certificate.subject === null || facts.certificate.subject?.toLowerCase() === certificate.subject);
+}
+
+function choose(entry: HostRoutes, facts: ConnFacts, target: string, local: boolean): Route | 'elsewhere' | 'certificate' | undefined {
   let elsewhere = false;
+  /** A route that asks for a certificate: one with a shorter path, or of a broader name, is no way around it. */
+  let wanting: Route | null = null;
   const comparable = entry.byPath ? comparablePath(target) : target;
   for (const route of entry.routes) {
+    if (wanting !== null && route.path.length < wanting.path.length) break;
     // Our own are compared as they came: "//ca/api" is no way to "/ca", behind which a URL parser would take "ca" for a host.
-    if (!pathMatches(route.path, route.builtIn ? target : comparable)) continue;
-    if (route.listeners === null ? facts.secure || local || route.plainToo || (facts.loopback && route.builtIn) : route.listeners.has(facts.listener)) return route;
+    if (!pathMatches(route.path, route.builtIn ? target : route.ignoreCase ? comparable.toLowerCase() : comparable)) continue;
+    if (route.listeners === null ? facts.secure || local || route.plainToo || (facts.loopback && route.builtIn) : route.listeners.has(facts.listener)) {
+      if (route.certificate === null || holdsCertificate(route, facts)) return route;
+      wanting = route;
+      continue;
+    }
     elsewhere ||= route.listeners === null;
   }
-  return elsewhere ? 'elsewhere' : undefined;
+  return wanting !== null ? 'certificate' : elsewhere ? 'elsewhere' : undefined;
+}
+
+/** The class of the route that a request is in: the one with the longest path of those that match. */
+function classOf(route: Route, method: string, target: string): string | null {
+  const comparable = route.ignoreCase ? comparablePath(target).toLowerCase() : comparablePath(target);
+  let best: string | null = null;
+  let length = 0;
+  for (const each of route.classes) {
+    if (each.methods !== null && !each.methods.has(method)) continue;
+    for (const path of each.paths) {
+      if (path.length <= length || !pathMatches(path, comparable)) continue;
+      best = each.name;
+      length = path.length;
+    }
+  }
+  return best;
 }
 
 /** The routes that may hold for a host name, most specific first. */
@@ -92,12 +136,16 @@ function lookUp(snapshot: Snapshot, authority: string, loopback: boolean): HostL
  * Judges one exchange by where it came in, what it calls itself for, and its path. `authority` is Host (or the
  * absolute-form's), '' when an HTTP/1.0 client sent none; `target` is in origin-form or `*`.
  */
-export function decideExchange(snapshot: Snapshot, facts: ConnFacts, authority: string, target: string): Verdict {
+export function decideExchange(snapshot: Snapshot, facts: ConnFacts, authority: string, target: string, method = 'GET'): Verdict {
   if (facts.link) return { step: 'link' };
   const lookup = lookUp(snapshot, authority === '' ? '-' : authority, facts.loopback);
   if (lookup === undefined) return refuse(400, 'Host is not a host name', 'host syntax');
   const { host, entries } = lookup;
   if (entries.length === 0) return refuse(421, `"${host}" is not a name of this gateway`, 'unknown host');
+  // A name that asks other things of clients than the one in TLS did is a way around it (domain fronting, coalesced connections).
+  if (facts.policy !== null && !snapshot.tlsPolicies.isEmpty && tlsPolicyOf(snapshot.tlsPolicies, facts.listener, host).key !== facts.policy.key) {
+    return refuse(421, `"${host}" has another TLS policy than the name this connection was made for`, 'TLS policy');
+  }
   let elsewhere = false;
   for (const entry of entries) {
     if (entry.byPath && DOT_SEGMENT.test(target)) return refuse(400, 'the path has dot segments', 'path syntax');
@@ -107,13 +155,17 @@ export function decideExchange(snapshot: Snapshot, facts: ConnFacts, authority: 
       elsewhere = true;
       continue;
     }
+    if (route === 'certificate') return refuse(403, 'a client certificate is needed that was not shown, or names somebody else', 'client certificate');
     if (route.target.kind === 'devices') {
       const domain = entry.host!.slice(2);
       const label = host.slice(0, host.length - domain.length - 1);
       if (label.includes('.')) return refuse(421, `"${host}" is not a name of this gateway`, 'unknown host');
       return { step: 'device', route, host, domain, label };
     }
-    return { step: 'route', route, host };
+    if (route.classes.length === 0) return { step: 'route', route, host, cls: null };
+    const cls = classOf(route, method, target);
+    if (cls === null && route.onlyClasses) return refuse(403, 'this address, or this method for it, is not on the list of allowed ones', `${route.name}: allowed addresses`);
+    return { step: 'route', route, host, cls };
   }
   if (elsewhere) return facts.secure ? NO_ROUTE : { step: 'secure', rule: 'plain listener' };
   return NO_ROUTE;

@@ -6,6 +6,7 @@ import { hostNameOf } from '#wire/http1.ts';
 import { parseConfig, type ConfigProblem } from './config.ts';
 import { decideExchange } from './decide.ts';
 import { compile, isLinkName, type Snapshot } from './snapshot.ts';
+import { tlsPolicyOf } from './tls-policy.ts';
 
 export interface ExplainQuery {
   /** `https://name/path`, the port names the listener. */
@@ -13,6 +14,8 @@ export interface ExplainQuery {
   /** Where the request would come from; a loopback address when absent. */
   readonly from?: string;
   readonly method?: string;
+  /** Common name of the client certificate that it would show. */
+  readonly certificate?: string;
 }
 
 export interface Explanation {
@@ -65,7 +68,7 @@ export function explainWith(snapshot: Snapshot, query: ExplainQuery, describeDev
   }
   lines.push(`listener ${listener.name} (${listener.address} ${listener.port}${listener.tls ? ', TLS' : ''}) takes it`);
   const name = hostNameOf(url.hostname) ?? null;
-  const verdict = decideExchange(snapshot, { listener: listener.name, secure, link: secure && name !== null && isLinkName(snapshot, name), loopback: isLoopback(from), serverName: secure ? name : null }, url.host, `${url.pathname}${url.search}`);
+  const verdict = decideExchange(snapshot, { listener: listener.name, secure, link: secure && name !== null && isLinkName(snapshot, name), loopback: isLoopback(from), serverName: secure ? name : null, policy: secure ? tlsPolicyOf(snapshot.tlsPolicies, listener.name, name) : null, certificate: query.certificate === undefined ? null : { subject: query.certificate, verified: true } }, url.host, `${url.pathname}${url.search}`, query.method);
   switch (verdict.step) {
     case 'refuse':
       lines.push(`refused with ${verdict.status}: ${verdict.why}`);

@@ -4,7 +4,8 @@ import { firstConfig, type Config } from './config.ts';
 import { compile } from './snapshot.ts';
 
 const base = firstConfig({ domain: 'gw.example.test', httpPort: 80, httpsPort: 443 });
-const route = (name: string, more: Partial<Config['routes'][number]> = {}): Config['routes'][number] => ({ name, path: '/', target: { kind: 'tcp', host: '192.0.2.1', port: 80 }, largeHeads: false, ...more });
+const route = (name: string, more: Partial<Config['routes'][number]> = {}): Config['routes'][number] => ({ name, protocol: 'http', path: '/', ignoreCase: false, classes: [], onlyClasses: false, target: { kind: 'tcp', host: '192.0.2.1', port: 80 }, largeHeads: false, ...more });
+const listener = (name: string, port: number, tls: boolean): Config['listeners'][number] => ({ ...base.listeners[0]!, name, address: '::', port, tls });
 const problemsOf = (config: Config) => {
   const compiled = compile(config, 1);
   return 'problems' in compiled ? compiled.problems : [];
@@ -27,7 +28,7 @@ test('every problem is named with its place, not only the first', () => {
   const problems = problemsOf({
     ...base,
     domains: [{ name: 'gw.example.test' }, { name: 'gw.example.test' }],
-    listeners: [{ name: 'a', address: '::', port: 80, tls: false }, { name: 'a', address: '::', port: 81, tls: false }, { name: 'b', address: '::', port: 80, tls: true }],
+    listeners: [listener('a', 80, false), listener('a', 81, false), listener('b', 80, true)],
     routes: [route('x', { host: 'h.example.test' }), route('x', { host: 'i.example.test' }), route('y', { listeners: ['nowhere'] })],
   });
   const paths = problems.map((each) => each.path);
@@ -61,5 +62,5 @@ test('devices under a domain of their own, or under each of the gateway\'s', () 
 });
 
 test('a port that the system picks is nobody\'s twice', () => {
-  assert.deepEqual(problemsOf({ ...base, listeners: [{ name: 'a', address: '::', port: 0, tls: false }, { name: 'b', address: '::', port: 0, tls: true }] }), []);
+  assert.deepEqual(problemsOf({ ...base, listeners: [listener('a', 0, false), listener('b', 0, true)] }), []);
 });
