@@ -14,6 +14,8 @@ export const limits = {
   ldapMessageBytesMax: 1024 * 1024,
   ldapNameBytesMax: 1024,
   ldapLayerBytesMax: 16 * 1024 * 1024 - 1,
+  h323PduBytesMax: 8 * 1024,
+  sshBannerBytesMax: 255,
 
   // connections
   connsMax: 60_000,
@@ -66,6 +68,16 @@ export const limits = {
   turnRetriesMax: 3,
   refusedStreamMs: 5_000,
   linksPerAgentMax: 8,
+  flowsPerLinkMax: 256,
+  flowsMax: 4_096,
+  flowIdleMs: 60_000,
+  flowIdleFarMs: 90_000,
+  datagramAgeMaxMs: 500,
+  flowQueueDatagramsMax: 128,
+  flowQueueBytesMax: 128 * 1024,
+  flowEarlyDatagramsMax: 16,
+  flowRestMs: 1_000,
+  flowDropNoteMs: 60_000,
 
   // people
   passwordCharsMin: 10,
