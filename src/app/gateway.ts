@@ -218,7 +218,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     });
     const hostFacts = (headSoFar: string) => {
       const host = /\r\nhost:[ \t]*([^\r]*)/i.exec(headSoFar)?.[1]?.trim() ?? '';
-      return decideExchange(snapshot, { listener: '', secure: true, link: false, loopback: true, serverName: null }, host, '/');
+      return decideExchange(snapshot, { listener: '', secure: true, link: false, loopback: true, serverName: null, policy: null, certificate: null }, host, '/');
     };
     const door = buildFrontDoor({
       limits, sweep, journal, counts, newConnId, newRequestId,
@@ -246,13 +246,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     // configuration: a change that needs a port that cannot be opened changes nothing
     const first = { domain: 'localhost', httpPort: 8080, httpsPort: 8443, ...options.first };
     const control = await buildControl({
-      operations, inTurn, customerId,
-      nowMs: () => clock.nowMs(),
+      operations, inTurn, clock, log, customerId,
       first: () => firstConfig(first),
       adjust: options.adjust ?? ((config) => config),
-      prepare: async (next, before) => {
-        const prepared = await listeners.prepare(next, before);
+      prepare: async (next, before, keepWhatWorks) => {
+        const prepared = await listeners.prepare(next, before, keepWhatWorks);
         return {
+          missing: prepared.missing,
           cancel: prepared.cancel,
           commit() {
             prepared.commit();
@@ -261,6 +261,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         };
       },
     });
+    undo.push(() => control.close());
     undo.push(() => void listeners.close());
     await certificates.refresh();
     undo.push(control.watch(() => void certificates.refresh().catch((thrown: unknown) => log.error('certificates.not-refreshed', { why: reasonOf(thrown) }))));
@@ -294,7 +295,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       for (const agentId of [...removed, ...put.filter((agent) => agent.state !== 'active').map((agent) => agent.id)]) live.closeLink(agentId, 'the agent was locked, revoked or removed');
       for (const agentId of removed) hub.forget(agentId);
     });
-    const remarks = () => startRemarks(snapshot, ports());
+    const remarks = () => [...startRemarks(snapshot, ports()), ...control.missing().map((each) => `${each}; it is tried again every few seconds`)];
     const status = async () => ({
       version: options.version, runtime: process.version, startedAt, now: clock.nowMs(), revision: control.config().revision,
       listeners: listeners.all.map((each) => ({ address: each.address, port: each.port, secure: snapshot.config.listeners.some((one) => one.name === each.name && one.tls) })),

@@ -13,8 +13,8 @@ export interface Listeners {
   readonly all: readonly Listener[];
   /** As bound, by the configuration given. */
   ports(snapshot: Snapshot): Ports;
-  /** Opens what is new. Faults: those of `openListener`; then nothing has changed. */
-  prepare(next: Snapshot, before: Snapshot | null): Promise<{ commit(): void; cancel(): Promise<void> }>;
+  /** Opens what is new. Faults: those of `openListener`; then nothing has changed. `keepWhatWorks`: names what cannot be opened instead. */
+  prepare(next: Snapshot, before: Snapshot | null, keepWhatWorks: boolean): Promise<{ commit(): void; cancel(): Promise<void>; readonly missing: readonly string[] }>;
   /** Accepts nothing more; resolves when the last accepted connection has ended. */
   close(): Promise<void>;
 }
@@ -52,23 +52,36 @@ export function keepListeners(log: Log, accept: (socket: Socket, from: string, l
       };
       return { http: of(false), https: of(true) };
     },
-    async prepare(next, before) {
-      const kept = new Set(before?.config.listeners.map(placeOf));
+    async prepare(next, before, keepWhatWorks) {
+      // Of those that are wanted one may not be open: it is tried again with each change, and refuses it like a new one.
+      const isOpen = new Set(all.map((each) => each.name));
+      const standing = before?.config.listeners.filter((each) => isOpen.has(each.name)) ?? [];
+      const kept = new Set(standing.map(placeOf));
       const opened: Listener[] = [];
+      const missing: string[] = [];
       const cancel = async () => {
         for (const each of opened) await each.close();
       };
       try {
-        for (const each of next.config.listeners) if (!kept.has(placeOf(each))) opened.push(await open(each, before));
+        for (const each of next.config.listeners) {
+          if (kept.has(placeOf(each))) continue;
+          const listener = await open(each, before).catch((thrown: unknown) => {
+            if (!keepWhatWorks || !isFault(thrown)) throw thrown;
+            missing.push(`listener "${each.name}" is not open: ${thrown.message}`);
+            return null;
+          });
+          if (listener) opened.push(listener);
+        }
       } catch (thrown) {
         await cancel();
         throw thrown;
       }
       return {
         cancel,
+        missing,
         commit() {
           const wanted = new Set(next.config.listeners.map(placeOf));
-          const stays = new Set(before?.config.listeners.filter((each) => wanted.has(placeOf(each))).map((each) => each.name));
+          const stays = new Set(standing.filter((each) => wanted.has(placeOf(each))).map((each) => each.name));
           for (const each of all) if (!stays.has(each.name)) void each.close();
           all = [...all.filter((each) => stays.has(each.name)), ...opened];
         },

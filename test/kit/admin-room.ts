@@ -251,7 +251,7 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
   const site = [...tables.sites.values()][0]!;
   const inTurn = buildInTurn(100);
   const control = await buildControl({
-    operations, inTurn, nowMs: clock.nowMs, customerId: site.customerId,
+    operations, inTurn, clock, log: silentLog, customerId: site.customerId,
     first: () => firstConfig({ domain: 'gw.example.test', httpPort: 8080, httpsPort: 8443 }),
     adjust: (config) => config,
     prepare: async () => ({ commit() {}, async cancel() {} }),
@@ -314,6 +314,7 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
     },
     async close() {
       await admin.close();
+      control.close();
       server.closeAllConnections();
       server.close();
       await operations.close();
