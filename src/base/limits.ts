@@ -17,6 +17,15 @@ export const limits = {
   h323PduBytesMax: 8 * 1024,
   sshBannerBytesMax: 255,
 
+  // SIP
+  sipLeadingBytesMax: 64,
+  sipHeadBytesMax: 16 * 1024,
+  sipHeadFieldsMax: 100,
+  sipBodyBytesMax: 64 * 1024,
+  sipMessageTimeoutMs: 15_000,
+  sipRefusedPerConnMax: 10,
+  sipUnreadBytesMax: 256 * 1024,
+
   // connections
   connsMax: 60_000,
   connsPerAddressMax: 2_000,
