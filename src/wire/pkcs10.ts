@@ -1,28 +1,68 @@
-// A certification request (PKCS#10, RFC 2986) for an EC P-256 key, written without a library so that the agent stays small.
+// A certification request (PKCS#10, RFC 2986), written without a library so that the agent stays small.
 import { createPrivateKey, createPublicKey, sign } from 'node:crypto';
+import { parseAddress } from '#base/cidr.ts';
+import { bits, derNull, integer, octets, oid, sequence, setOf, tagged, tlv } from './der.ts';
 
-function tlv(tag: number, ...parts: readonly Buffer[]): Buffer {
-  const value = Buffer.concat(parts);
-  const { length } = value;
-  const head = length < 0x80 ? [tag, length] : length < 0x100 ? [tag, 0x81, length] : [tag, 0x82, length >> 8, length & 0xff];
-  return Buffer.concat([Buffer.from(head), value]);
+/** RFC 5280 appendix A: name in this order, OID, and the most characters it takes. */
+const subjectFields = {
+  country: ['2.5.4.6', 2],
+  state: ['2.5.4.8', 128],
+  locality: ['2.5.4.7', 128],
+  organization: ['2.5.4.10', 64],
+  organizationalUnit: ['2.5.4.11', 64],
+  commonName: ['2.5.4.3', 64],
+} as const;
+
+export type SubjectField = keyof typeof subjectFields;
+
+export interface RequestFields {
+  /** What is longer than its field takes is cut. */
+  readonly subject: { readonly [Field in SubjectField]?: string | null };
+  readonly dns: readonly string[];
+  /** Literals; anything else is left out. */
+  readonly ip: readonly string[];
 }
 
-const sequence = (...parts: readonly Buffer[]) => tlv(0x30, ...parts);
-/** ecdsa-with-SHA256, RFC 5758 §3.2. */
-const ecdsaWithSha256 = Buffer.from('06082a8648ce3d040302', 'hex');
-/** id-at-commonName, RFC 5280 appendix A. */
-const commonName = Buffer.from('0603550403', 'hex');
+function nameOf(subject: RequestFields['subject']): Buffer {
+  const parts = (Object.keys(subjectFields) as SubjectField[]).flatMap((field) => {
+    const text = subject[field];
+    if (!text) return [];
+    const [id, charsMax] = subjectFields[field];
+    // RFC 5280 §4.1.2.4: a country is a PrintableString, everything else UTF-8.
+    return [setOf(sequence(oid(id), tlv(field === 'country' ? 0x13 : 0x0c, Buffer.from(text.slice(0, charsMax)))))];
+  });
+  return sequence(...parts);
+}
 
-/** PEM. The subject is only for people who look at the request; the gateway ignores it. */
-export function encodeCertificateRequest(privateKeyPem: string, name: string): string {
+function bytesOf(literal: string): Buffer[] {
+  const address = parseAddress(literal);
+  if (!address) return [];
+  return [Buffer.from(address.value.toString(16).padStart(address.family === 4 ? 8 : 32, '0'), 'hex')];
+}
+
+/** The attribute extensionRequest (RFC 2985 §5.4.2) with the names; empty without any. */
+function attributesOf({ dns, ip }: Pick<RequestFields, 'dns' | 'ip'>): Buffer[] {
+  const names = [...dns.map((name) => tlv(0x82, Buffer.from(name, 'latin1'))), ...ip.flatMap(bytesOf).map((bytes) => tlv(0x87, bytes))];
+  if (names.length === 0) return [];
+  const alternativeNames = sequence(oid('2.5.29.17'), octets(sequence(...names)));
+  return [sequence(oid('1.2.840.113549.1.9.14'), setOf(sequence(alternativeNames)))];
+}
+
+/** Signed by an RSA or EC key. PEM. */
+export function encodeRequest(privateKeyPem: string, fields: RequestFields): string {
   const key = createPrivateKey(privateKeyPem);
   const spki = createPublicKey(key).export({ type: 'spki', format: 'der' });
-  const text = Buffer.from(name.slice(0, 64));
-  const subject = sequence(tlv(0x31, sequence(commonName, tlv(0x0c, text))));
-  const info = sequence(Buffer.from([0x02, 1, 0]), subject, spki, tlv(0xa0));
-  const signature = sign('sha256', info, { key, dsaEncoding: 'der' });
-  const der = sequence(info, sequence(ecdsaWithSha256), tlv(0x03, Buffer.from([0]), signature));
-  const lines = der.toString('base64').match(/.{1,64}/g) ?? [];
+  const info = sequence(integer(0), nameOf(fields.subject), spki, tagged(0, ...attributesOf(fields)));
+  const isRsa = key.asymmetricKeyType === 'rsa';
+  const isP384 = key.asymmetricKeyDetails?.namedCurve === 'secp384r1';
+  // RFC 4055 §5 wants the NULL, RFC 5758 §3.2 forbids it.
+  const algorithm = isRsa ? sequence(oid('1.2.840.113549.1.1.11'), derNull) : sequence(oid(isP384 ? '1.2.840.10045.4.3.3' : '1.2.840.10045.4.3.2'));
+  const signature = sign(isP384 ? 'sha384' : 'sha256', info, isRsa ? key : { key, dsaEncoding: 'der' });
+  const lines = sequence(info, algorithm, bits(signature)).toString('base64').match(/.{1,64}/g) ?? [];
   return `-----BEGIN CERTIFICATE REQUEST-----\n${lines.join('\n')}\n-----END CERTIFICATE REQUEST-----\n`;
+}
+
+/** An agent's: the subject is only for people who look at it; the gateway ignores it. */
+export function encodeCertificateRequest(privateKeyPem: string, name: string): string {
+  return encodeRequest(privateKeyPem, { subject: { commonName: name }, dns: [], ip: [] });
 }

@@ -1,0 +1,60 @@
+// Which names a certificate is good for, and which certificate answers to a name.
+import type { X509Certificate } from 'node:crypto';
+import { canonicalAddress } from '#base/cidr.ts';
+import type { Certificate, CertificateNames } from './rows.ts';
+
+/** Names of type DNS and IP address, canonical; others (e-mail, URI) are nobody's here. */
+export function namesOfCertificate(certificate: X509Certificate): CertificateNames {
+  const dns = new Set<string>();
+  const ip = new Set<string>();
+  for (const [, kind, text] of alternativeNamesOf(certificate.subjectAltName ?? '')) {
+    if (kind === 'DNS') dns.add(text.toLowerCase().replace(/\.$/, ''));
+    else if (kind === 'IP Address') ip.add(canonicalAddress(text) ?? text);
+  }
+  return { dns: [...dns], ip: [...ip] };
+}
+
+/** Node writes `DNS:a, DNS:"b, c"`: what could be misread is a JSON string (CVE-2021-44532). */
+function* alternativeNamesOf(text: string): Generator<readonly [string, string, string]> {
+  for (const match of text.matchAll(/(?:^|, )([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^,]*)/g)) {
+    const [whole, kind = '', value = ''] = match;
+    if (!value.startsWith('"')) yield [whole, kind, value];
+    else {
+      try {
+        yield [whole, kind, String(JSON.parse(value))];
+      } catch {
+        // A name that cannot be written down is no name of ours.
+      }
+    }
+  }
+}
+
+/** RFC 9525 §6.3: a wildcard is the whole leftmost label and stands for exactly one. `name`: canonical, a host name or an address literal. */
+export function coverageOf(names: CertificateNames, name: string): 'exact' | 'wildcard' | null {
+  if (names.dns.includes(name) || names.ip.includes(name)) return 'exact';
+  const dot = name.indexOf('.');
+  return dot > 0 && !name.startsWith('*') && canonicalAddress(name) === null && names.dns.includes(`*${name.slice(dot)}`) ? 'wildcard' : null;
+}
+
+/**
+ * The certificate that answers to a server name: enabled, ready, and naming it. Among several the exact name comes before the wildcard, then one that
+ * is valid now, then the one that is valid longest, then the older row. None: the private CA answers.
+ */
+export function certificateFor(certificates: Iterable<Certificate>, name: string, now: number): Certificate | null {
+  let best: Certificate | null = null;
+  let bestRank: readonly number[] = [];
+  for (const each of certificates) {
+    if (!each.enabled || each.state !== 'ready' || each.notAfter === null) continue;
+    const coverage = coverageOf(each.names, name);
+    if (coverage === null) continue;
+    const isValid = now >= (each.notBefore ?? 0) && now < each.notAfter;
+    const rank = [coverage === 'exact' ? 1 : 0, isValid ? 1 : 0, each.notAfter, -each.createdAt];
+    if (best === null || isAbove(rank, bestRank)) [best, bestRank] = [each, rank];
+  }
+  return best;
+}
+
+function isAbove(a: readonly number[], b: readonly number[]): boolean {
+  for (const [index, value] of a.entries()) if (value !== b[index]) return value > b[index]!;
+  return false;
+}
