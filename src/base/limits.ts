@@ -119,6 +119,10 @@ export const limits = {
   apiBodyBytesMax: 1024 * 1024,
   apiStrangerBodyBytesMax: 16 * 1024,
   oldLabelMs: 30 * 24 * 3_600_000,
+  certificatesMax: 1_000,
+  certificateNamesMax: 100,
+  certificateUploadBytesMax: 256 * 1024,
+  certificateUploadPartsMax: 50,
 
   // store
   storeQueueMax: 4_096,
