@@ -238,7 +238,7 @@ function readTls(value: Buffer): ProxiedTls | null {
 
 export interface ProxyHeaderToSend {
   readonly version: 1 | 2;
-  /** Literals as sockets give them, mapped ones and zones included. Either one null: no addresses are sent. */
+  /** Literals as sockets give them, mapped ones and zones included. Either one null: neither addresses nor fields are sent. */
   readonly source: Endpoint | null;
   readonly destination: Endpoint | null;
   /** Version 2 alone. */
@@ -272,19 +272,18 @@ export function encodeProxyHeader(header: ProxyHeaderToSend): Buffer {
     if (header.datagram) throw new Fault('unsupported', 'PROXY version 1 cannot speak of datagrams', { remedy: 'Use version 2 for this upstream.' });
     return Buffer.from(encodeLine(ends), 'latin1');
   }
-  const fields = encodeFields(header);
-  const transport = header.datagram ? 2 : 1;
-  const isIpv4 = ends !== null && ends[0].address.family === 4 && ends[1].address.family === 4;
-  const parts = ends ? [...ends.map(({ address }) => bytesOf(address, isIpv4 ? 4 : 16)), ...ends.map(({ port }) => uint16(port))] : [];
-  const body = Buffer.concat([...parts, ...fields]);
-  const isLocal = ends === null && fields.length === 0;
-  const family = ends === null ? 0 : ((isIpv4 ? 1 : 2) << 4) | transport;
-  const whole = Buffer.concat([signature, Buffer.from([isLocal ? 0x20 : 0x21, family]), uint16(body.length), body]);
+  // PROXY with the family "unspecified" would say the same and could carry fields; HAProxy 2.6 closes such connections.
+  if (!ends) return Buffer.concat([signature, Buffer.from([0x20, 0x00, 0, 0])]);
+  const isIpv4 = ends.every(({ address }) => address.family === 4);
+  const addresses = ends.map(({ address }) => bytesOf(address, isIpv4 ? 4 : 16));
+  const body = Buffer.concat([...addresses, ...ends.map(({ port }) => uint16(port)), ...encodeFields(header)]);
+  const family = ((isIpv4 ? 1 : 2) << 4) | (header.datagram ? 2 : 1);
+  const whole = Buffer.concat([signature, Buffer.from([0x21, family]), uint16(body.length), body]);
   if (whole.length > limits.proxyHeaderBytesMax) {
     throw new Fault('too-large', `a PROXY header of ${whole.length} bytes, more than ${limits.proxyHeaderBytesMax}`, { remedy: 'Leave the client certificate out of it.' });
   }
   // The checksum is the last field, written as zeros so far (§2.2.3).
-  if (header.crc32c && !isLocal) whole.writeUInt32BE(crc32c(whole), whole.length - 4);
+  if (header.crc32c) whole.writeUInt32BE(crc32c(whole), whole.length - 4);
   return whole;
 }
 
@@ -325,14 +324,14 @@ function fieldOf(type: number, value: Buffer): Buffer {
   return Buffer.concat([Buffer.from([type]), uint16(value.length), value]);
 }
 
-function encodeFields({ alpn, authority, uniqueId, tls, crc32c: isSummed, source, destination }: ProxyHeaderToSend): Buffer[] {
+function encodeFields({ alpn, authority, uniqueId, tls, crc32c: isSummed }: ProxyHeaderToSend): Buffer[] {
   if (uniqueId && uniqueId.length > uniqueIdBytesMax) throw new Fault('bad-input', `a unique id in a PROXY header has at most ${uniqueIdBytesMax} bytes`);
   const fields: Buffer[] = [];
   if (alpn !== undefined) fields.push(fieldOf(field.alpn, Buffer.from(alpn, 'latin1')));
   if (authority !== undefined) fields.push(fieldOf(field.authority, Buffer.from(authority)));
   if (uniqueId) fields.push(fieldOf(field.uniqueId, uniqueId));
   if (tls) fields.push(encodeTls(tls));
-  if (isSummed && (fields.length > 0 || (source && destination))) fields.push(fieldOf(field.crc32c, Buffer.alloc(4)));
+  if (isSummed) fields.push(fieldOf(field.crc32c, Buffer.alloc(4)));
   return fields;
 }
 

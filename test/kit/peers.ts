@@ -21,6 +21,7 @@ const kinds = {
   scp: { package: 'openssh-client' },
   'ssh-keygen': { package: 'openssh-client' },
   nginx: { package: 'nginx-light', folders: system },
+  haproxy: { package: 'haproxy', folders: system },
   curl: { package: 'curl' },
   openssl: { package: 'openssl' },
   go: { package: 'golang-go', folders: ['/usr/local/go/bin', '/usr/lib/go/bin'] },
