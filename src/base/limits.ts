@@ -53,6 +53,20 @@ export const limits = {
   deviceDialTimeoutMs: 10_000,
   retryBodyBytesMax: 64 * 1024,
 
+  // HTTP/2
+  http2StreamsMax: 100,
+  http2HeadListBytesMax: 256 * 1024,
+  http2HeadPairsMax: 1_000,
+  http2StreamWindowBytes: 128 * 1024,
+  http2ConnWindowBytes: 1024 * 1024,
+  http2ConnMemoryMegabytes: 10,
+  http2RefusedStreamsMax: 100,
+  http2InvalidFramesMax: 100,
+  http2SettingsValuesMax: 32,
+  http2ResetsPerMinuteMax: 500,
+  http2PingsPerMinuteMax: 6_000,
+  http2SettingsPerMinuteMax: 100,
+
   // tunnel
   frameBytesMax: 16 * 1024,
   windowStartBytes: 256 * 1024,
