@@ -14,6 +14,7 @@ import { buildAgentActs, buildJoinActs } from './agents.ts';
 import { checkNeeds, checkOrigin, findKnown, isGuarded, rightsOf, type Acts, type Asked, type Known, type Reply } from './asked.ts';
 import { buildAssets } from './assets.ts';
 import type { AdminDeps, Asker } from './deps.ts';
+import { buildConfigActs } from './config.ts';
 import { buildDeviceActs } from './devices.ts';
 import { keepEvents } from './events.ts';
 import { buildGatewayActs, buildPlaceActs } from './gateway.ts';
@@ -47,6 +48,7 @@ function buildActs(room: Room): Acts<PlainRoute> {
     ...buildJoinActs(room),
     ...buildVisitActs(room),
     ...buildRecordActs(room),
+    ...buildConfigActs(room),
     ...buildGatewayActs(room),
   };
 }

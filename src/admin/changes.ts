@@ -17,9 +17,11 @@ export interface Changes {
   readonly visits: readonly Visit[];
   readonly links: boolean;
   readonly people: boolean;
+  /** Revision, or whether it waits to be confirmed. */
+  readonly config: boolean;
 }
 
-const noChanges = () => ({ devices: new Set<Id>(), joins: new Map<Id, JoinToken>(), agents: new Set<Id>(), visits: [] as Visit[], links: false, people: false });
+const noChanges = () => ({ devices: new Set<Id>(), joins: new Map<Id, JoinToken>(), agents: new Set<Id>(), visits: [] as Visit[], links: false, people: false, config: false });
 
 /** What runs, compared with the last time. */
 function buildComparison({ live }: Pick<Room, 'live'>) {
@@ -64,7 +66,7 @@ export interface Gathering {
 }
 
 export function gatherChanges(room: Room, tell: (changes: Changes) => void, onPeopleLeft: () => void): Gathering {
-  const { tables, live, clock } = room;
+  const { tables, live, clock, control } = room;
   const comparison = buildComparison(room);
   const announcements = buildAnnouncements(room);
   let changes = noChanges();
@@ -112,6 +114,7 @@ export function gatherChanges(room: Room, tell: (changes: Changes) => void, onPe
     // Batches of "last used" are puts, too: they are no news.
     tables.signIns.watch(({ removed }) => removed.length > 0 && left()),
     tables.tokens.watch(({ removed }) => removed.length > 0 && left()),
+    control.watchState(() => note(() => (changes.config = true))),
     live.watch((topic) => {
       if (topic === 'visits') return note(() => (visitsMoved = true));
       note(() => (changes.links = true));

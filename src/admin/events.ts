@@ -52,9 +52,10 @@ function eventsFor(room: Room, known: Known, changes: Changes): string {
   }
   if (changes.visits.some((visit) => maySeeVisit(room, asked, visit))) text += encode('visits', {});
   if (changes.people) text += encode('people', {});
-  const audited = changes.devices.size > 0 || changes.joins.size > 0 || changes.visits.length > 0 || changes.people || changes.links;
+  const audited = changes.devices.size > 0 || changes.joins.size > 0 || changes.visits.length > 0 || changes.people || changes.links || changes.config;
   if (audited && mayAnywhere(rights, 'administer')) text += encode('audit', {});
-  if (changes.links && may(asked, 'see', 'gateway')) text += encode('status', {});
+  if ((changes.links || changes.config) && may(asked, 'see', 'gateway')) text += encode('status', {});
+  if (changes.config && may(asked, 'administer', 'gateway')) text += encode('config', {});
   return text;
 }
 

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { paths, type ParamsOf, type RouteName } from './paths.ts';
 import {
-  action, agentView, auditLineView, customerView, deviceView, explainView, findingView, fingerprint, grants, hostText, id, inviteView, joinTokenView, journalLineView, label, login, meView, name, page,
+  action, agentView, auditLineView, configDiffView, configStateView, confirmWithinMs, customerView, deviceView, explainView, findingView, fingerprint, grants, hostText, id, inviteView, joinTokenView, journalLineView, label, login, meView, name, page,
   pageQuery, personView, portNumber, portsInput, revisionView, serial, signInView, siteView, statusView, time, tokenView, visitView,
 } from './shapes.ts';
 
@@ -120,11 +120,34 @@ const shapes = {
   getConfig: { summary: 'The configuration; ETag is the revision', answer: z.object({ revision: z.int(), config: z.unknown() }) },
   putConfig: {
     summary: 'Replace the configuration; If-Match names the revision it was made against',
-    query: query({ dryRun: z.enum(['true', 'false']).default('false') }),
+    query: query({
+      dryRun: z.enum(['true', 'false']).default('false'),
+      confirmWithinMs: z.coerce.number<number>().pipe(confirmWithinMs).optional().meta({ description: 'in force at once, and rolled back by itself unless it is confirmed within so many milliseconds' }),
+      diff: z.enum(['true', 'false']).default('false').meta({ description: 'answer what differs, too' }),
+    }),
     body: z.record(z.string(), z.unknown()),
-    answer: z.object({ revision: z.int(), dryRun: z.boolean(), changed: z.boolean().meta({ description: 'false: it is the present configuration, and no revision was made' }) }),
+    answer: z.object({
+      revision: z.int(),
+      dryRun: z.boolean(),
+      changed: z.boolean().meta({ description: 'false: it is the present configuration, and no revision was made' }),
+      confirmBy: time.optional().meta({ description: 'when it is rolled back unless confirmed' }),
+      diff: configDiffView.optional(),
+    }),
   },
-  listRevisions: { summary: 'Revisions, the newest first', query: query({ limit: pageQuery.limit }), answer: z.object({ items: z.array(revisionView) }) },
+  getConfigState: { summary: 'Which revision is in force, and whether it waits to be confirmed', answer: configStateView },
+  confirmConfig: { summary: 'Confirm the provisional revision: it stays', body: body({ revision: z.int().min(1) }), answer: z.object({ revision: z.int() }) },
+  rollBackConfig: {
+    summary: 'Bring the document of an earlier revision back, as a new revision',
+    body: body({
+      to: z.int().min(1).nullable().default(null).meta({ description: 'null: take the provisional revision back' }),
+      against: z.int().min(1).nullable().default(null).meta({ description: 'the revision in force as the caller knows it; null: whatever is in force' }),
+      confirmWithinMs: confirmWithinMs.nullable().default(null),
+    }),
+    answer: z.object({ revision: z.int(), changed: z.boolean(), confirmBy: time.nullable(), missing: z.array(z.string()) }),
+  },
+  listRevisions: { summary: 'Revisions, the newest first', query: query(list), answer: page(revisionView) },
+  getRevision: { summary: 'A revision with its document', answer: revisionView.extend({ config: z.unknown() }) },
+  diffRevisions: { summary: 'What differs from one revision to another, by the names of listeners, routes and domains', answer: configDiffView.extend({ from: z.int(), to: z.int() }) },
   explain: {
     summary: 'Which rule decides what happens to a request',
     body: body({ url: z.string().min(1).max(4_096), from: z.string().max(100).default('127.0.0.1'), method: z.string().regex(/^[A-Z]{1,20}$/).default('GET') }),

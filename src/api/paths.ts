@@ -80,7 +80,12 @@ export const paths = {
   // the gateway itself
   getConfig: { method: 'GET', path: '/config', needs: 'sign-in' },
   putConfig: { method: 'PUT', path: '/config', needs: 'sign-in' },
+  getConfigState: { method: 'GET', path: '/config/state', needs: 'sign-in' },
+  confirmConfig: { method: 'POST', path: '/config/confirm', needs: 'sign-in' },
+  rollBackConfig: { method: 'POST', path: '/config/rollback', needs: 'sign-in' },
   listRevisions: { method: 'GET', path: '/config/revisions', needs: 'sign-in' },
+  getRevision: { method: 'GET', path: '/config/revisions/{number}', needs: 'sign-in' },
+  diffRevisions: { method: 'GET', path: '/config/revisions/{number}/diff/{other}', needs: 'sign-in' },
   explain: { method: 'POST', path: '/explain', needs: 'sign-in' },
   getStatus: { method: 'GET', path: '/status', needs: 'sign-in' },
   runDoctor: { method: 'POST', path: '/doctor', needs: 'sign-in' },

@@ -174,8 +174,38 @@ export type AuditLineView = z.infer<typeof auditLineView>;
 export const journalLineView = z.object({ seq: count, at: time, event: z.string(), fields: flatFacts });
 export type JournalLineView = z.infer<typeof journalLineView>;
 
-export const revisionView = z.object({ number: count, at: time, actor: actorView });
+export const confirmWithinMs = z.int().min(limits.confirmWithinMinMs).max(limits.confirmWithinMaxMs);
+export const revisionView = z.object({
+  number: count,
+  at: time,
+  actor: actorView,
+  summary: z.string().nullable().meta({ description: 'what differs from the one before, in a line; null for one that an older version wrote' }),
+  restores: count.nullable().meta({ description: 'the revision whose document this one brought back' }),
+  confirmBy: time.nullable().meta({ description: 'it was provisional until then' }),
+  state: z.enum(['in-force', 'provisional', 'rolled-back', 'past']).meta({ description: 'provisional: in force, and taken back unless it is confirmed; rolled-back: it was taken back' }),
+});
 export type RevisionView = z.infer<typeof revisionView>;
+
+export const configDiffView = z.object({
+  differences: z.array(
+    z.object({
+      section: z.string().meta({ description: 'routes, listeners, deviceDomain …' }),
+      name: z.string().nullable().meta({ description: 'of the route, listener …; null for what stands in the document itself' }),
+      kind: z.enum(['added', 'removed', 'changed']),
+      fields: z.array(z.object({ path: z.string(), before: z.unknown().optional(), after: z.unknown().optional() })).meta({ description: 'before or after is absent where the field was' }),
+    }),
+  ),
+  omitted: count.meta({ description: 'differences beyond those listed' }),
+});
+export type ConfigDiffView = z.infer<typeof configDiffView>;
+
+export const configStateView = z.object({
+  now: time,
+  revision: count,
+  provisional: z.object({ revision: count, restores: count.meta({ description: 'what comes back unless it is confirmed' }), actor: actorView, since: time, confirmBy: time, summary: z.string().nullable() }).nullable(),
+  missing: z.array(z.string()).meta({ description: 'listeners that could not be opened when it was rolled back; tried again by itself' }),
+});
+export type ConfigStateView = z.infer<typeof configStateView>;
 
 export const explainView = z.object({
   verdict: z.string().meta({ description: 'forward, device, console, redirect, respond, refuse' }),
@@ -236,6 +266,7 @@ export const eventShapes = {
   people: z.object({}),
   audit: z.object({}),
   status: z.object({}),
+  config: z.object({}),
   join: z.object({ id, state: z.enum(['waiting', 'used', 'expired']), deviceId: id.nullable() }),
   /** The sign-in ended: the stream closes behind it. */
   bye: z.object({ why: z.string() }),

@@ -16,7 +16,8 @@ const diff = (before: unknown, after: unknown, max = 100) => diffConfig(before, 
 const changed = (part: object) => diff(base, { ...base, ...part }).differences;
 
 test('the same in another order of keys is no difference', () => {
-  const turned = JSON.parse(JSON.stringify({ routes: base.routes.map((route) => Object.fromEntries(Object.entries(route).reverse())), ...base })) as object;
+  const turn = (fields: object) => Object.fromEntries(Object.entries(fields).reverse());
+  const turned = turn({ ...base, routes: base.routes.map(turn) });
   assert.deepEqual(diff(base, turned), { differences: [], omitted: 0 });
   assert.equal(summaryOf(diff(base, base)), 'nothing differs');
 });

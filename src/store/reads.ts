@@ -22,7 +22,9 @@ export interface AuditWalk {
 
 const bounded = (limit: number) => Math.max(0, Math.min(limit, rowsMax));
 
-function loadRevision({ customerId: _, actor, config, ...row }: Schema['revision']): Revision {
+const revisionColumns = ['number', 'at', 'actor', 'summary', 'restores', 'confirmBy', 'settled'] as const;
+
+function loadRevision({ actor, config, ...row }: Omit<Schema['revision'], 'customerId'>): Revision {
   return { ...row, actor: JSON.parse(actor) as Revision['actor'], config: JSON.parse(config) as unknown };
 }
 
@@ -49,18 +51,18 @@ export const reads = {
   },
 
   async latestRevision(db: Kysely<Schema>): Promise<Revision | null> {
-    const row = await db.selectFrom('revision').selectAll().orderBy('number', 'desc').limit(1).executeTakeFirst();
+    const row = await db.selectFrom('revision').select([...revisionColumns, 'config']).orderBy('number', 'desc').limit(1).executeTakeFirst();
     return row ? loadRevision(row) : null;
   },
 
   async readRevision(db: Kysely<Schema>, number: number): Promise<Revision | null> {
-    const row = await db.selectFrom('revision').selectAll().where('number', '=', number).executeTakeFirst();
+    const row = await db.selectFrom('revision').select([...revisionColumns, 'config']).where('number', '=', number).executeTakeFirst();
     return row ? loadRevision(row) : null;
   },
 
   /** Newest first. */
   async listRevisions(db: Kysely<Schema>, limit: number, before?: number): Promise<Omit<Revision, 'config'>[]> {
-    let rows = db.selectFrom('revision').select(['number', 'at', 'actor', 'summary', 'restores', 'confirmBy', 'settled']).orderBy('number', 'desc').limit(bounded(limit));
+    let rows = db.selectFrom('revision').select(revisionColumns).orderBy('number', 'desc').limit(bounded(limit));
     if (before !== undefined) rows = rows.where('number', '<', before);
     return (await rows.execute()).map(({ actor, ...row }) => ({ ...row, actor: JSON.parse(actor) as Revision['actor'] }));
   },
