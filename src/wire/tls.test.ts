@@ -6,13 +6,27 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { connect } from 'node:tls';
+import { ja4Of } from './ja4.ts';
 import { sniffClientHello } from './tls.ts';
-import type { TlsSniff } from './tls.ts';
+import type { ClientHello, TlsSniff } from './tls.ts';
+
+type Facts = Pick<ClientHello, 'kind' | 'serverName' | 'alpn' | 'versions'>;
 
 interface Sample {
   readonly title: string;
   readonly bytes: Buffer;
-  readonly expected: TlsSniff;
+  readonly expected: Facts;
+  readonly ja4: string;
+}
+
+function expectedOf({ serverName, alpn, versions, ja4 }: Facts & { ja4: string }): Pick<Sample, 'expected' | 'ja4'> {
+  return { expected: { kind: 'hello', serverName, alpn, versions }, ja4 };
+}
+
+/** What was read without the views of the hello. */
+function factsOf(bytes: Buffer): Facts | Exclude<TlsSniff, ClientHello> {
+  const sniffed = sniffClientHello(bytes);
+  return sniffed.kind === 'hello' ? { kind: 'hello', serverName: sniffed.serverName, alpn: sniffed.alpn, versions: sniffed.versions } : sniffed;
 }
 
 function readCorpus(): Sample[] {
@@ -22,7 +36,7 @@ function readCorpus(): Sample[] {
     .slice(1)
     .map((section) => ({
       title: section.slice(0, section.indexOf('\n')),
-      expected: { kind: 'hello', ...JSON.parse(/```json\n(.*?)```/s.exec(section)![1]!) },
+      ...expectedOf(JSON.parse(/```json\n(.*?)```/s.exec(section)![1]!)),
       bytes: Buffer.from(/```hex\n(.*?)```/s.exec(section)![1]!.replace(/\s/g, ''), 'hex'),
     }));
 }
@@ -81,17 +95,54 @@ function whyOf(bytes: Buffer): string {
   return sniffed.kind === 'malformed' ? sniffed.why : '';
 }
 
+/** One message in two records, or in as many as there are places. */
+function cutAt(message: Buffer, places: readonly number[]): Buffer {
+  const edges = [0, ...places, message.length];
+  return Buffer.concat(edges.slice(1).map((end, i) => record(message.subarray(edges[i], end))));
+}
+
 for (const sample of readCorpus()) {
+  /** JA4, too: what is read later is read from the same joined bytes. */
+  const isRead = (bytes: Buffer, how: string) => {
+    const read = sniffClientHello(bytes);
+    assert.deepEqual(factsOf(bytes), sample.expected, how);
+    assert.equal(read.kind === 'hello' && ja4Of(read), sample.ja4, how);
+  };
+  const message = sample.bytes.subarray(5);
+
   test(`recorded: ${sample.title}`, () => {
-    assert.deepEqual(sniffClientHello(sample.bytes), sample.expected);
-    for (let end = 0; end < sample.bytes.length; end++) {
-      assert.deepEqual(sniffClientHello(sample.bytes.subarray(0, end)), { kind: 'more' }, `the first ${end} bytes`);
+    isRead(sample.bytes, 'as it came');
+    const found = message.toString('latin1').toLowerCase().indexOf(sample.expected.serverName ?? 'none');
+    const name = found < 0 ? 40 : found;
+    for (const places of [[], [1], [5], [6], [name + 3], [1, 2, 3, 4, 5, 6, name, name + 1, name + 2, name + 7]]) {
+      const bytes = cutAt(message, places);
+      for (let end = 0; end < bytes.length; end++) assert.equal(sniffClientHello(bytes.subarray(0, end)).kind, 'more', `records of ${places}, the first ${end} bytes`);
+      isRead(bytes, `records cut at ${places}`);
     }
-    const message = sample.bytes.subarray(5);
+  });
+
+  test(`recorded, in two records at every place: ${sample.title}`, () => {
     for (let first = 1; first < message.length; first++) {
-      const cut = Buffer.concat([record(message.subarray(0, first)), record(message.subarray(first))]);
-      assert.deepEqual(sniffClientHello(cut), sample.expected, `a record of ${first} bytes, then the rest`);
+      const bytes = cutAt(message, [first]);
+      isRead(bytes, `a record of ${first} bytes, then the rest`);
+      // Segments that end about the second record's header; elsewhere every place in small hellos, some in others.
+      const isNear = (end: number) => end >= first + 4 && end < first + 12;
+      const step = bytes.length < 300 ? 1 : 29;
+      for (let end = first % step; end < bytes.length; end++) {
+        if (isNear(end) || end % step === 0) assert.equal(sniffClientHello(bytes.subarray(0, end)).kind, 'more', `a record of ${first} bytes, a segment of ${end}`);
+      }
     }
+  });
+
+  test(`recorded, a record for every byte: ${sample.title}`, () => {
+    const bytes = records(message, 1);
+    // More records than anybody sends: refused, at the same place however it comes, and never read as a hello without a name.
+    for (let end = 0; end < bytes.length; end++) {
+      const sniffed = sniffClientHello(bytes.subarray(0, end));
+      assert.equal(sniffed.kind, end <= 20 * 6 ? 'more' : 'malformed', `the first ${end} bytes`);
+    }
+    assert.match(whyOf(bytes), /more than 20 TLS records/);
+    isRead(records(message, Math.ceil(message.length / 20)), 'the most records that are taken');
   });
 }
 
@@ -101,10 +152,10 @@ test('a hello in many records, at every split point of those', () => {
   for (const size of [4, 5, 7, 40]) {
     const bytes = records(message, Math.max(size, Math.ceil(message.length / 20)));
     for (let end = 0; end < bytes.length; end++) assert.equal(sniffClientHello(bytes.subarray(0, end)).kind, 'more');
-    assert.deepEqual(sniffClientHello(bytes), expected);
+    assert.deepEqual(factsOf(bytes), expected);
   }
   const tiny = Buffer.concat([record(message.subarray(0, 1)), record(message.subarray(1, 2)), record(message.subarray(2, 3)), record(message.subarray(3))]);
-  assert.deepEqual(sniffClientHello(tiny), expected);
+  assert.deepEqual(factsOf(tiny), expected);
   assert.match(whyOf(records(message, 3)), /more than 20 TLS records/);
   assert.match(whyOf(Buffer.concat([record(message.subarray(0, 50)), record(Buffer.alloc(0)), record(message.subarray(50))])), /empty TLS record/);
   assert.match(whyOf(Buffer.concat([record(message.subarray(0, 50)), record(Buffer.from([1, 0]), 0x15)])), /type 21 inside/);
@@ -129,13 +180,13 @@ test('a hello ends within 16 KiB', () => {
 
 test('what is not TLS', () => {
   for (const text of ['GET / HTTP/1.1\r\n', 'SSH-2.0-x', '\r\n\r\n\0\r\nQUIT\n', 'PROXY TCP4', '0\x0c\x02\x01', '\x03\x00\x00', '\x16\x02', '\x16\x03\x05', '\x15\x01', '\x80\x2e\x02', '\x80\x2e\x01\x05', '\x80\x2e\x01\x00\x03', '\x80\x2e\x01\x03\x09', '\x00']) {
-    assert.deepEqual(sniffClientHello(Buffer.from(text, 'latin1')), { kind: 'no' }, JSON.stringify(text));
+    assert.deepEqual(factsOf(Buffer.from(text, 'latin1')), { kind: 'no' }, JSON.stringify(text));
   }
 });
 
 test('what cannot be told yet', () => {
   for (const hex of ['', '16', '1603', '160301', '1603010040', '15', '1703', '80', '802e', '802e01', '802e0100', '80550103']) {
-    assert.deepEqual(sniffClientHello(Buffer.from(hex, 'hex')), { kind: 'more' }, hex);
+    assert.deepEqual(factsOf(Buffer.from(hex, 'hex')), { kind: 'more' }, hex);
   }
 });
 
@@ -148,7 +199,7 @@ test('other records first, and SSLv2', () => {
 });
 
 test('names are canonical or refused', () => {
-  const named = (name: string) => sniffClientHello(hello({ extensions: [sni(name)] }));
+  const named = (name: string) => factsOf(hello({ extensions: [sni(name)] }));
   for (const [sent, read] of [
     ['A.Example.TEST', 'a.example.test'],
     ['a.example.test.', 'a.example.test'],
@@ -188,12 +239,12 @@ test('names are canonical or refused', () => {
 
 test('GREASE is skipped, in protocols and versions alike', () => {
   const bytes = hello({ extensions: [extension(0x3a3a, Buffer.alloc(0)), alpn('\x5a\x5a', 'h2', '\x0a\x1a'), versions(0xfafa, 0x0304, 0x0a1a)] });
-  assert.deepEqual(sniffClientHello(bytes), { kind: 'hello', serverName: null, alpn: ['h2', '\x0a\x1a'], versions: [0x0304, 0x0a1a] });
+  assert.deepEqual(factsOf(bytes), { kind: 'hello', serverName: null, alpn: ['h2', '\x0a\x1a'], versions: [0x0304, 0x0a1a] });
 });
 
 test('old clients send no extensions at all', () => {
-  assert.deepEqual(sniffClientHello(hello({ version: 0x0300, extensions: null })), { kind: 'hello', serverName: null, alpn: [], versions: [0x0300] });
-  assert.deepEqual(sniffClientHello(hello({ version: 0x0301, extensions: [] })), { kind: 'hello', serverName: null, alpn: [], versions: [0x0301] });
+  assert.deepEqual(factsOf(hello({ version: 0x0300, extensions: null })), { kind: 'hello', serverName: null, alpn: [], versions: [0x0300] });
+  assert.deepEqual(factsOf(hello({ version: 0x0301, extensions: [] })), { kind: 'hello', serverName: null, alpn: [], versions: [0x0301] });
 });
 
 test('every structure must fill what encloses it', () => {
@@ -215,6 +266,9 @@ test('every structure must fill what encloses it', () => {
     ['no protocol', { extensions: [alpn()] }, /empty list of protocols/],
     ['empty protocol', { extensions: [alpn('h2', '')] }, /empty name/],
     ['half a version', { extensions: [extension(43, vector8(Buffer.from([3])))] }, /cut short/],
+    ['no group', { extensions: [extension(10, vector16())] }, /groups is not a list/],
+    ['half a signature algorithm', { extensions: [extension(13, vector16(Buffer.alloc(3)))] }, /signature algorithms is not a list/],
+    ['bytes behind the groups', { extensions: [extension(10, Buffer.alloc(4))] }, /2 bytes too many/],
     ['only GREASE versions', { extensions: [versions(0x1a1a)] }, /empty list of versions/],
   ];
   for (const [title, parts, why] of cases) assert.match(whyOf(hello(parts)), why, title);
@@ -255,7 +309,7 @@ test("Node's own client", async () => {
     client.on('error', () => {});
     return () => client.destroy();
   });
-  assert.deepEqual(sniffClientHello(bytes), { kind: 'hello', serverName: 'node.example.test', alpn: ['http/1.1'], versions: [0x0304, 0x0303] });
+  assert.deepEqual(factsOf(bytes), { kind: 'hello', serverName: 'node.example.test', alpn: ['http/1.1'], versions: [0x0304, 0x0303] });
 });
 
 test('openssl s_client', { skip: spawnSync('openssl', ['version']).status === 0 ? false : 'openssl is not installed' }, async () => {
@@ -263,5 +317,5 @@ test('openssl s_client', { skip: spawnSync('openssl', ['version']).status === 0 
     const client = spawn('openssl', ['s_client', '-connect', `127.0.0.1:${port}`, '-servername', 'ossl.example.test', '-alpn', 'postern-link/1', '-tls1_3'], { stdio: 'ignore' });
     return () => client.kill();
   });
-  assert.deepEqual(sniffClientHello(bytes), { kind: 'hello', serverName: 'ossl.example.test', alpn: ['postern-link/1'], versions: [0x0304] });
+  assert.deepEqual(factsOf(bytes), { kind: 'hello', serverName: 'ossl.example.test', alpn: ['postern-link/1'], versions: [0x0304] });
 });

@@ -1,8 +1,10 @@
 // The TLS ClientHello as a stranger reads it: which name, which protocols, which versions are asked for, before a byte
 // is consumed. A hello may be cut anywhere, by TCP segments and by TLS records (RFC 8446 §5.1); both are joined here,
 // because a name that is missed would let a route with weaker policy answer (GHSA-wvvq-wgcr-9q48, CVE-2026-32305).
+import { noBytes } from '#base/bytes.ts';
 import { Fault } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
+import { more, no, type Unsettled } from './sniff.ts';
 
 /** ALPN of the endpoint for links (docs/wire/tunnel.md §1). */
 export const linkAlpn = 'postern-link/1';
@@ -15,25 +17,23 @@ export interface ClientHello {
   readonly alpn: readonly string[];
   /** As offered in supported_versions, else the one legacy_version (0x0303 is TLS 1.2); GREASE left out. */
   readonly versions: readonly number[];
+  /** Cipher suites as sent: pairs of bytes, GREASE included. Like `extensions` a view of the hello, read only by those who ask (`helloCodes`). */
+  readonly suites: Buffer;
+  /** Bodies by type, in the order sent, GREASE included. A hello has up to 16 KiB: take from it what is needed, keep it no longer than the decision. */
+  readonly extensions: ReadonlyMap<number, Buffer>;
 }
 
-export type TlsSniff =
-  | { readonly kind: 'no' }
-  | { readonly kind: 'more' }
-  /** It is TLS, or claims to be, and nobody may guess what it meant. */
-  | { readonly kind: 'malformed'; readonly why: string }
-  | ClientHello;
+export type TlsSniff = Unsettled | ClientHello;
 
 const helloRecordsMax = 20;
 
 const contentHandshake = 0x16;
 const typeClientHello = 1;
 const extensionServerName = 0;
+const extensionSupportedGroups = 10;
+const extensionSignatureAlgorithms = 13;
 const extensionAlpn = 16;
 const extensionSupportedVersions = 43;
-
-const no = { kind: 'no' } as const;
-const more = { kind: 'more' } as const;
 
 /** Ends the reading from any depth; never leaves this file. */
 function wrong(why: string): never {
@@ -172,20 +172,61 @@ function parseClientHello(body: Buffer): ClientHello {
   if (legacyVersion >> 8 !== 3) wrong(`ClientHello of version 0x${legacyVersion.toString(16).padStart(4, '0')}`);
   take(hello, 32); // random
   if (takeVector(hello, 1).length > 32) wrong('session id of more than 32 bytes');
-  const ciphers = takeVector(hello, 2).length;
-  if (ciphers === 0 || ciphers % 2 !== 0) wrong('cipher suites are not a list of pairs of bytes');
+  const suites = takeVector(hello, 2);
+  if (suites.length === 0 || suites.length % 2 !== 0) wrong('cipher suites are not a list of pairs of bytes');
   if (takeVector(hello, 1).length === 0) wrong('no compression method, not even null');
   const extensions = isAtEnd(hello) ? new Map<number, Buffer>() : readExtensions(takeVector(hello, 2));
   endOf(hello);
   const names = extensions.get(extensionServerName);
   const protocols = extensions.get(extensionAlpn);
   const versions = extensions.get(extensionSupportedVersions);
+  checkCodes(extensions.get(extensionSupportedGroups), 'the list of groups');
+  checkCodes(extensions.get(extensionSignatureAlgorithms), 'the list of signature algorithms');
   return {
     kind: 'hello',
     serverName: names ? readServerName(names) : null,
     alpn: protocols ? readAlpn(protocols) : [],
     versions: versions ? readVersions(versions) : [legacyVersion],
+    suites,
+    extensions,
   };
+}
+
+/** RFC 8446 §4.2.3, §4.2.7: pairs of bytes, at least one. Only the lengths are looked at here. */
+function checkCodes(bytes: Buffer | undefined, what: string): void {
+  if (!bytes) return;
+  const length = onlyVector(bytes, 2, what).bytes.length;
+  if (length === 0 || length % 2 !== 0) wrong(`${what} is not a list of pairs of bytes`);
+}
+
+/** Numbers of the IANA registries, in the order sent, GREASE left out. */
+export interface HelloCodes {
+  readonly suites: readonly number[];
+  readonly extensions: readonly number[];
+  /** Empty without the extension. */
+  readonly signatureAlgorithms: readonly number[];
+  /** Null without the extension: then the server may take any (RFC 8422 §4). */
+  readonly groups: readonly number[] | null;
+}
+
+/** What most connections never need, and so is not read while sniffing. */
+export function helloCodes(hello: ClientHello): HelloCodes {
+  const groups = hello.extensions.get(extensionSupportedGroups);
+  return {
+    suites: codesOf(hello.suites, 0),
+    extensions: [...hello.extensions.keys()].filter((type) => !isGrease(type)),
+    signatureAlgorithms: codesOf(hello.extensions.get(extensionSignatureAlgorithms) ?? noBytes, 2),
+    groups: groups ? codesOf(groups, 2) : null,
+  };
+}
+
+function codesOf(bytes: Buffer, from: number): number[] {
+  const codes: number[] = [];
+  for (let at = from; at < bytes.length; at += 2) {
+    const code = bytes.readUInt16BE(at);
+    if (!isGrease(code)) codes.push(code);
+  }
+  return codes;
 }
 
 function readExtensions(bytes: Buffer): Map<number, Buffer> {

@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { ja4Of } from '#wire/ja4.ts';
+import { capabilityOf } from '#wire/tls-capability.ts';
 import { sniffClientHello } from '#wire/tls.ts';
 
 /** mulberry32: small, and the same everywhere for one seed. */
@@ -47,6 +49,10 @@ test(`bent hellos, seed ${seed}`, () => {
     if (whole.kind === 'hello') {
       assert.match(whole.serverName ?? 'none', /^[a-z0-9.-]{1,253}$/);
       assert.ok(whole.versions.length > 0);
+      assert.match(ja4Of(whole), /^t(1[0-3]|s3|00)[di]\d{4}[0-9A-Za-z]{2}_[0-9a-f]{12}_[0-9a-f]{12}$/);
+      const { needsLegacy, modernCiphers, isFallback } = capabilityOf(whole);
+      assert.ok(!needsLegacy || !isFallback);
+      assert.ok(needsLegacy || modernCiphers || isFallback);
     }
   }
   // The fuzz is worth nothing when it reaches one verdict only.
