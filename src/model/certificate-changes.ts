@@ -1,9 +1,21 @@
 // What people, ACME and the clock do to certificates: key file first, then row and audit line in one transaction, then the table.
+import type { Clock } from '#base/clock.ts';
+import { Fault, reasonOf } from '#base/fault.ts';
 import type { Id } from '#base/ids.ts';
-import type { KeyKind } from './certificate-key.ts';
-import type { AcmeSettings, Actor, Certificate, CertificateNames } from './rows.ts';
+import type { InTurn } from '#base/in-turn.ts';
+import { limits } from '#base/limits.ts';
+import type { Log } from '#base/log.ts';
+import type { SecretFiles } from '#base/secret-files.ts';
+import { encodeRequest } from '#wire/pkcs10.ts';
+import type { IssuedCertificate } from './certificate.ts';
+import { factsOf, lineOf, pemOf, readChain } from './certificate-facts.ts';
+import { keyFileOf, makeKey, readPrivateKey, type KeyKind, type MadeKey } from './certificate-key.ts';
+import { nameRefusal } from './certificate-names.ts';
+import type { Operations } from './operations.ts';
+import type { AcmeSettings, Actor, AuditEntry, Certificate, CertificateNames } from './rows.ts';
+import type { Tables } from './tables.ts';
 
-/** What a request asks to be named. */
+/** What a request asks to be named. Fields that are empty are left out. */
 export interface SubjectFields {
   readonly commonName: string | null;
   readonly organization?: string;
@@ -18,37 +30,280 @@ export interface SubjectFields {
 export interface CertificateMaterial {
   /** Leaf first, in order. */
   readonly chainPem: string;
-  /** Not encrypted. Null: the certificate's pending key, or the one in use. */
+  /** Not encrypted. Null: that of the request whose answer this is, or the one in use. */
   readonly keyPem: string | null;
 }
 
+export interface NewCertificate {
+  readonly name: string;
+  readonly customerId: Id;
+}
+
+export interface Wish {
+  readonly keyKind: KeyKind;
+  readonly names: CertificateNames;
+}
+
 /**
- * Every change: Fault `not-found` (no such certificate), `conflict` (the name is taken; a key that fits is missing), `bad-input` (an error of
- * `judgeUpload`), `busy`. Resolves when the change is durable and new handshakes show it; standing connections stay.
+ * Every change: Fault `not-found` (no such certificate), `conflict` (the name is taken; the key that fits is missing), `bad-input`, `too-many`, `busy`.
+ * Resolves when the change is durable and new handshakes show it; standing connections stay.
  */
 export interface CertificateChanges {
-  /** An own one, put in place. */
-  upload(order: { readonly name: string; readonly material: CertificateMaterial; readonly customerId: Id }, actor: Actor): Promise<Certificate>;
+  /** One's own, put in place. */
+  upload(order: NewCertificate & { readonly material: CertificateMaterial }, actor: Actor): Promise<Certificate>;
   /** Makes a key and a request (`csrPem` of the row). State waiting, until `replace` brings the answer. */
-  request(order: { readonly name: string; readonly keyKind: KeyKind; readonly subject: SubjectFields; readonly names: CertificateNames; readonly customerId: Id }, actor: Actor): Promise<Certificate>;
+  request(order: NewCertificate & Wish & { readonly subject: SubjectFields }, actor: Actor): Promise<Certificate>;
   /** A new key and request for one that there is; what is in use stays until the answer comes. */
-  requestAgain(id: Id, order: { readonly keyKind: KeyKind; readonly subject: SubjectFields; readonly names: CertificateNames }, actor: Actor): Promise<Certificate>;
-  /** Issued by the private CA at once; renewed by `renewPrivate`. */
-  issue(order: { readonly name: string; readonly keyKind: KeyKind; readonly names: CertificateNames; readonly customerId: Id }, actor: Actor): Promise<Certificate>;
+  requestAgain(id: Id, order: Wish & { readonly subject: SubjectFields }, actor: Actor): Promise<Certificate>;
+  /** By the private CA, at once. */
+  issue(order: NewCertificate & Wish, actor: Actor): Promise<Certificate>;
+  /** The same with other names or another kind of key; always a new key. Fault `conflict`: it is not of the private CA. */
+  issueAgain(id: Id, order: Wish, actor: Actor): Promise<Certificate>;
   /** One that ACME will bring: waiting, until `replace`. */
-  order(order: { readonly name: string; readonly keyKind: KeyKind; readonly names: CertificateNames; readonly acme: AcmeSettings; readonly customerId: Id }, actor: Actor): Promise<Certificate>;
-  /** The answer to a request, a renewal, or another chain: takes effect at once, and what was in use is kept once as the previous. Clears `lastError`. */
+  order(order: NewCertificate & { readonly acme: AcmeSettings }, actor: Actor): Promise<Certificate>;
+  /** The answer to a request, a renewal, or another chain. Takes effect at once; what was in use is kept once, as the previous. Clears `lastError`. */
   replace(id: Id, material: CertificateMaterial, actor: Actor): Promise<Certificate>;
   /** Swaps what is in use with the previous. Fault `conflict`: there is none. */
   goBack(id: Id, actor: Actor): Promise<Certificate>;
-  /** `names`, `keyKind` and `acme` of a certificate that ACME brings count from its next renewal on. */
-  change(id: Id, change: { readonly name?: string; readonly enabled?: boolean; readonly names?: CertificateNames; readonly keyKind?: KeyKind; readonly acme?: AcmeSettings }, actor: Actor): Promise<Certificate>;
+  change(id: Id, change: { readonly name?: string; readonly enabled?: boolean; readonly acme?: AcmeSettings }, actor: Actor): Promise<Certificate>;
   /** With its keys. */
   remove(id: Id, actor: Actor): Promise<void>;
   /** A renewal was tried and failed. `why` is for people and never holds a secret. */
   failed(id: Id, why: string): Promise<void>;
-  /** For those who may export it, and for whoever builds a request with the key in use. PKCS#8; null: there is none. */
+  /** The key in use, PKCS#8, for those who may export it; null: there is none. */
   keyPemOf(id: Id): Promise<string | null>;
-  /** Those of the private CA that end soon, anew; resolves how many. */
+  /** Those of the private CA that end within 30 days, anew, each day or oftener; resolves how many. What fails is noted at its certificate. */
   renewPrivate(): Promise<number>;
+}
+
+export interface CertificateChangesOptions {
+  readonly tables: Pick<Tables, 'certificates' | 'certificateByName'>;
+  readonly operations: Pick<Operations, 'addCertificate' | 'changeCertificate' | 'removeCertificate' | 'noteCertificateAttempt'>;
+  readonly files: SecretFiles;
+  readonly inTurn: InTurn;
+  readonly clock: Pick<Clock, 'nowMs'>;
+  readonly log: Log;
+  readonly newId: () => Id;
+  /** By the private CA, for a public key (SPKI DER). */
+  issueLeaf(names: CertificateNames, spki: Buffer): Promise<IssuedCertificate>;
+  /** Resolves once handshakes show what the table says. */
+  applied(): Promise<void>;
+}
+
+const renewBeforeMs = 30 * 24 * 3_600_000;
+const whyCharsMax = 500;
+const nameForm = /^[a-z0-9]([a-z0-9._-]{0,98}[a-z0-9])?$/i;
+const gateway: Actor = { kind: 'gateway', id: null, name: 'postern', from: '' };
+
+/** One change at a time reads the row, writes key and row, and publishes; keys are made before, because an RSA key takes its time. */
+export function buildCertificateChanges(options: CertificateChangesOptions): CertificateChanges {
+  const { tables, operations, inTurn, clock } = options;
+  const keys = buildKeyFiles(options);
+
+  const find = (id: Id): Certificate => {
+    const row = tables.certificates.get(id);
+    if (!row) throw new Fault('not-found', `certificate ${id} does not exist, or not any more`);
+    return row;
+  };
+
+  const publish = async (row: Certificate, before: Certificate | null) => {
+    tables.certificates.publish({ put: [row] });
+    await options.applied();
+    if (before) await keys.drop(before, row);
+    return row;
+  };
+
+  const add = async (order: NewCertificate, made: Partial<Certificate> & Pick<Certificate, 'source'>, key: MadeKey | null, actor: Actor): Promise<Certificate> => {
+    if (!nameForm.test(order.name)) throw new Fault('bad-input', `"${order.name.slice(0, 100)}" is no name for a certificate`, { remedy: 'Use 1–100 letters, digits, dots, hyphens and underscores.' });
+    return inTurn(async () => {
+      if (tables.certificateByName(order.name)) throw new Fault('conflict', `another certificate has the name ${order.name} already`, { remedy: 'choose another one' });
+      if (tables.certificates.size >= limits.certificatesMax) throw new Fault('too-many', `there are ${limits.certificatesMax} certificates already`, { remedy: 'Remove those that nobody needs.' });
+      const row: Certificate = { ...emptyRow, ...made, id: options.newId(), customerId: order.customerId, name: order.name, createdAt: clock.nowMs() };
+      if (key) await keys.write(row.id, key);
+      try {
+        await operations.addCertificate(row, auditOf(row, 'certificate.added', actor, clock.nowMs()));
+      } catch (thrown) {
+        await keys.drop(row, null);
+        throw thrown;
+      }
+      return publish(row, null);
+    });
+  };
+
+  const edit = (id: Id, what: string, actor: Actor, next: (row: Certificate) => Promise<{ row: Certificate; key: MadeKey | null }>): Promise<Certificate> =>
+    inTurn(async () => {
+      const before = find(id);
+      const { row, key } = await next(before);
+      if (key) await keys.write(id, key);
+      try {
+        await operations.changeCertificate(row, auditOf(row, what, actor, clock.nowMs()));
+      } catch (thrown) {
+        await keys.drop(row, before);
+        throw thrown;
+      }
+      return publish(row, before);
+    });
+
+  const replaced = async (before: Certificate, material: CertificateMaterial): Promise<{ row: Certificate; key: MadeKey | null }> => {
+    const { chainPem, facts } = readMaterial(material);
+    const key = material.keyPem === null ? null : readPrivateKey(material.keyPem);
+    const held = key?.fingerprint ?? [before.csrKeyFingerprint, before.keyFingerprint, before.previousKeyFingerprint].find((each) => each === facts.keyFingerprint);
+    if (held === undefined) throw new Fault('conflict', `the key of this certificate is not here: it answers neither the request of ${before.name} nor has it the key in use`, { remedy: 'Upload the key with it.' });
+    if (held !== facts.keyFingerprint) throw new Fault('bad-input', 'key and certificate do not belong together');
+    const isAnswer = before.csrKeyFingerprint === facts.keyFingerprint;
+    const isSame = before.certificateFingerprint === facts.certificateFingerprint;
+    const row: Certificate = {
+      ...before, ...facts, chainPem, state: 'ready',
+      ...(isAnswer ? { csrPem: null, csrKeyFingerprint: null } : {}),
+      // The same leaf with a better chain is no renewal to go back from.
+      ...(isSame ? {} : { previousChainPem: before.chainPem, previousKeyFingerprint: before.keyFingerprint }),
+      renewedAt: clock.nowMs(), lastTriedAt: clock.nowMs(), lastError: null,
+    };
+    return { row, key };
+  };
+
+  const issueFor = async ({ keyKind, names }: Wish): Promise<CertificateMaterial & { keyPem: string }> => {
+    refuseNames(names);
+    const key = await makeKey(keyKind);
+    return { chainPem: (await options.issueLeaf(names, key.spki)).pem, keyPem: key.pem };
+  };
+
+  const failed = async (id: Id, why: string): Promise<void> =>
+    inTurn(async () => {
+      const row = tables.certificates.get(id);
+      if (!row) return;
+      const noted = { id, lastTriedAt: clock.nowMs(), lastError: why.slice(0, whyCharsMax) };
+      await operations.noteCertificateAttempt(noted);
+      tables.certificates.publish({ put: [{ ...row, ...noted }] });
+      options.log.warn('certificate.renewal-failed', { certificate: row.name, why: noted.lastError });
+    });
+
+  const issueAgain: CertificateChanges['issueAgain'] = async (id, order, actor) => {
+    if (find(id).source !== 'private-ca') throw new Fault('conflict', 'this certificate is not of the private CA');
+    const material = await issueFor(order);
+    return edit(id, 'certificate.renewed', actor, (row) => replaced(row, material));
+  };
+
+  return {
+    failed,
+    issueAgain,
+    upload: async (order, actor) => {
+      const { material } = order;
+      if (material.keyPem === null) throw new Fault('bad-input', 'the private key of the certificate is missing');
+      const key = readPrivateKey(material.keyPem);
+      const { chainPem, facts } = readMaterial(material);
+      if (key.fingerprint !== facts.keyFingerprint) throw new Fault('bad-input', 'key and certificate do not belong together');
+      return add(order, { ...facts, chainPem, source: 'uploaded', state: 'ready' }, key, actor);
+    },
+    request: async (order, actor) => {
+      const made = await makeRequest(order);
+      return add(order, { source: 'request', keyKind: order.keyKind, names: order.names, subject: made.subject, csrPem: made.csrPem, csrKeyFingerprint: made.key.fingerprint }, made.key, actor);
+    },
+    requestAgain: async (id, order, actor) => {
+      find(id);
+      const made = await makeRequest(order);
+      return edit(id, 'certificate.requested', actor, async (row) => ({
+        row: { ...row, csrPem: made.csrPem, csrKeyFingerprint: made.key.fingerprint, ...(row.state === 'waiting' ? { keyKind: order.keyKind, names: order.names, subject: made.subject } : {}) },
+        key: made.key,
+      }));
+    },
+    issue: async (order, actor) => {
+      const material = await issueFor(order);
+      const { chainPem, facts } = readMaterial(material);
+      return add(order, { ...facts, chainPem, source: 'private-ca', state: 'ready' }, readPrivateKey(material.keyPem), actor);
+    },
+    order: (order, actor) => {
+      refuseNames(order.acme.names);
+      return add(order, { source: 'acme', keyKind: order.acme.keyKind, names: order.acme.names, acme: order.acme, subject: '' }, null, actor);
+    },
+    replace: (id, material, actor) => edit(id, 'certificate.replaced', actor, (row) => replaced(row, material)),
+    goBack: (id, actor) =>
+      edit(id, 'certificate.went-back', actor, async (row) => {
+        if (row.previousChainPem === null) throw new Fault('conflict', `certificate ${row.name} has nothing to go back to`);
+        const { chainPem, facts } = readMaterial({ chainPem: row.previousChainPem });
+        return { row: { ...row, ...facts, chainPem, previousChainPem: row.chainPem, previousKeyFingerprint: row.keyFingerprint }, key: null };
+      }),
+    change: async (id, { name, enabled, acme }, actor) => {
+      if (name !== undefined && !nameForm.test(name)) throw new Fault('bad-input', `"${name.slice(0, 100)}" is no name for a certificate`);
+      if (acme) refuseNames(acme.names);
+      return edit(id, 'certificate.changed', actor, async (row) => {
+        if (acme && row.source !== 'acme') throw new Fault('conflict', 'this certificate does not come by ACME');
+        const asked = acme && row.state === 'waiting' ? { names: acme.names, keyKind: acme.keyKind } : {};
+        return { row: { ...row, ...asked, ...(name === undefined ? {} : { name }), ...(enabled === undefined ? {} : { enabled }), ...(acme ? { acme } : {}) }, key: null };
+      });
+    },
+    remove: (id, actor) =>
+      inTurn(async () => {
+        const row = find(id);
+        await operations.removeCertificate(id, auditOf(row, 'certificate.removed', actor, clock.nowMs()));
+        tables.certificates.publish({ removed: [id] });
+        await options.applied();
+        await keys.drop(row, null);
+      }),
+    async keyPemOf(id) {
+      const { keyFingerprint } = find(id);
+      return keyFingerprint === null ? null : ((await options.files.read(keyFileOf(id, keyFingerprint)))?.toString() ?? null);
+    },
+    async renewPrivate() {
+      const due = Array.from(tables.certificates.values()).filter((row) => row.source === 'private-ca' && (row.notAfter ?? Infinity) - clock.nowMs() < renewBeforeMs);
+      let renewed = 0;
+      for (const { id, names, keyKind } of due) {
+        try {
+          await issueAgain(id, { names, keyKind: keyKind as KeyKind }, gateway);
+          renewed += 1;
+        } catch (thrown) {
+          await failed(id, reasonOf(thrown)).catch((error: unknown) => options.log.error('certificate.not-noted', { why: reasonOf(error) }));
+        }
+      }
+      return renewed;
+    },
+  };
+}
+
+const emptyRow: Omit<Certificate, 'id' | 'customerId' | 'name' | 'source' | 'createdAt'> = {
+  state: 'waiting', enabled: true, names: { dns: [], ip: [] }, keyKind: 'ec-p256', keyFingerprint: null, chainPem: null, certificateFingerprint: null, subject: '', issuer: null,
+  notBefore: null, notAfter: null, csrPem: null, csrKeyFingerprint: null, previousChainPem: null, previousKeyFingerprint: null, acme: null, renewedAt: null, lastTriedAt: null, lastError: null,
+};
+
+function readMaterial({ chainPem }: Pick<CertificateMaterial, 'chainPem'>) {
+  const chain = readChain(chainPem);
+  return { chainPem: pemOf(chain), facts: factsOf(chain[0]!) };
+}
+
+function refuseNames({ dns, ip }: CertificateNames): void {
+  const all = [...dns, ...ip];
+  if (all.length === 0) throw new Fault('bad-input', 'a certificate needs at least one name or address');
+  if (all.length > limits.certificateNamesMax) throw new Fault('too-many', `a certificate takes at most ${limits.certificateNamesMax} names`);
+  const refusal = all.map(nameRefusal).find((each) => each !== null);
+  if (refusal) throw new Fault('bad-input', refusal);
+}
+
+async function makeRequest({ keyKind, subject, names }: Wish & { subject: SubjectFields }): Promise<{ key: MadeKey; csrPem: string; subject: string }> {
+  // A request for a client's certificate has a subject and perhaps no name.
+  if (!subject.commonName || names.dns.length + names.ip.length > 0) refuseNames(names);
+  const key = await makeKey(keyKind);
+  const line = lineOf([['C', subject.country], ['ST', subject.state], ['L', subject.locality], ['O', subject.organization], ['OU', subject.organizationalUnit], ['CN', subject.commonName]].flatMap(([field, text]) => (text ? [`${field}=${text}`] : [])).join('\n'));
+  return { key, csrPem: encodeRequest(key.pem, { subject, ...names }), subject: line };
+}
+
+function auditOf(row: Certificate, what: string, actor: Actor, at: number): AuditEntry {
+  const { source, state, enabled, keyKind, subject, issuer, notAfter, certificateFingerprint, keyFingerprint } = row;
+  const names = [...row.names.dns, ...row.names.ip].join(' ').slice(0, whyCharsMax);
+  return { at, customerId: row.customerId, actor, what, subjectKind: 'certificate', subjectId: row.id, subjectName: row.name, detail: { source, state, enabled, names, keyKind, subject, issuer, notAfter, certificateFingerprint, keyFingerprint } };
+}
+
+/** Key files that a row names. */
+const keysOf = (row: Certificate | null): string[] => (row ? [row.keyFingerprint, row.csrKeyFingerprint, row.previousKeyFingerprint].filter((each) => each !== null).map((each) => keyFileOf(row.id, each)) : []);
+
+function buildKeyFiles({ files, log }: Pick<CertificateChangesOptions, 'files' | 'log'>) {
+  return {
+    write: (id: Id, key: MadeKey) => files.write(keyFileOf(id, key.fingerprint), Buffer.from(key.pem)),
+    /** Removes the keys that `before` names and `after` does not. One that stays is a file too many, no failure. */
+    async drop(before: Certificate, after: Certificate | null): Promise<void> {
+      const kept = new Set(keysOf(after));
+      for (const file of new Set(keysOf(before))) {
+        if (!kept.has(file)) await files.remove(file).catch((error: unknown) => log.warn('certificate.key-not-removed', { file, why: reasonOf(error) }));
+      }
+    },
+  };
 }

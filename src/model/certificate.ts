@@ -9,6 +9,7 @@ import {
   KeyUsageFlags,
   KeyUsagesExtension,
   Pkcs10CertificateRequest,
+  PublicKey as SpkiKey,
   SubjectAlternativeNameExtension,
   SubjectKeyIdentifierExtension,
   X509Certificate,
@@ -16,9 +17,14 @@ import {
   cryptoProvider,
 } from '@peculiar/x509';
 import type { webcrypto } from 'node:crypto';
+import { canonicalAddress } from '#base/cidr.ts';
 import { Fault } from '#base/fault.ts';
+import { isId } from '#base/ids.ts';
 import type { Id, Random } from '#base/ids.ts';
+import { limits } from '#base/limits.ts';
+import { nameRefusal } from './certificate-names.ts';
 import { fingerprintOf, keyRefusal, spkiFingerprintOf } from './fingerprint.ts';
+import type { CertificateNames } from './rows.ts';
 
 cryptoProvider.set(globalThis.crypto);
 
@@ -92,15 +98,10 @@ export async function makeCa(options: { name: string; keys: KeyPair; now: number
   return issued(certificate);
 }
 
-export interface LeafNames {
-  /** Names and `*.name`. */
-  readonly dns: readonly string[];
-  /** Address literals. */
-  readonly ip: readonly string[];
-}
+export type LeafNames = CertificateNames;
 
-/** A server's certificate for names and addresses, at most 397 days and never longer than the CA. */
-export async function issueServerLeaf(options: { ca: Ca; names: LeafNames; publicKey: PublicKey; now: number; random: Random }): Promise<IssuedCertificate> {
+/** A server's certificate for names and addresses, at most 397 days and never longer than the CA. `publicKey`: as SPKI DER when it is bytes. */
+export async function issueServerLeaf(options: { ca: Ca; names: LeafNames; publicKey: PublicKey | Buffer; now: number; random: Random }): Promise<IssuedCertificate> {
   const { ca, names } = options;
   const commonName = [...names.dns, ...names.ip].find((name) => name.length <= commonNameCharsMax);
   if (names.dns.length + names.ip.length === 0) throw new Fault('bad-input', 'a certificate needs at least one name or address');
@@ -110,14 +111,78 @@ export async function issueServerLeaf(options: { ca: Ca; names: LeafNames; publi
     subject: commonName === undefined ? [] : [{ CN: [commonName] }],
     extensions: [
       new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
-      // RFC 5280 §4.2.1.6: critical when there is no subject.
-      new SubjectAlternativeNameExtension(
-        [...names.dns.map((value) => ({ type: 'dns' as const, value })), ...names.ip.map((value) => ({ type: 'ip' as const, value }))],
-        commonName === undefined,
-      ),
+      alternativeNames(names, commonName === undefined),
     ],
     ca,
+    publicKey: Buffer.isBuffer(options.publicKey) ? new SpkiKey(options.publicKey) : options.publicKey,
   });
+}
+
+/** RFC 5280 §4.2.1.6: critical when there is no subject. */
+function alternativeNames(names: LeafNames, isCritical: boolean): SubjectAlternativeNameExtension {
+  return new SubjectAlternativeNameExtension([...names.dns.map((value) => ({ type: 'dns' as const, value })), ...names.ip.map((value) => ({ type: 'ip' as const, value }))], isCritical);
+}
+
+export interface RequestToSign {
+  readonly ca: Ca;
+  /** PKCS#10 in PEM. */
+  readonly csrPem: string;
+  readonly kind: 'server' | 'client';
+  /** Instead of those that the request names. */
+  readonly names?: CertificateNames;
+  /** At most 396, which is the default: with the hour before `now` that stays below 397. */
+  readonly days?: number;
+  readonly now: number;
+  readonly random: Random;
+}
+
+/**
+ * Signs a request that somebody brings. Of the request count the key, the subject's usual fields and the names; everything else is ours. A server's
+ * certificate needs a name, and its common name has to be one of them. A client's may not be called like an agent: that is what agents are known by.
+ * Fault `bad-input`: as for agents' requests, and a name that is none.
+ */
+export async function signRequest(order: RequestToSign): Promise<IssuedCertificate> {
+  const request = await readRequest(order.csrPem);
+  const commonName = request.subjectName.getField('CN')[0]?.trim() ?? '';
+  const names = order.names ?? namesAskedIn(request, order.kind === 'server' ? commonName : '');
+  const all = [...names.dns, ...names.ip];
+  if (all.length > limits.certificateNamesMax) throw new Fault('bad-input', `the request names ${all.length} names; at most ${limits.certificateNamesMax} fit into a certificate of ours`);
+  const refusal = all.map(nameRefusal).find((each) => each !== null);
+  if (refusal) throw new Fault('bad-input', refusal);
+  const isClient = order.kind === 'client';
+  if (!isClient && all.length === 0) throw new Fault('bad-input', 'the request names no host and no address', { remedy: 'Make it with subject alternative names, or say the names here.' });
+  if (isClient && commonName === '') throw new Fault('bad-input', 'the request has no common name', { remedy: "A client's certificate is recognised by it: make the request with one." });
+  if (isId(commonName)) throw new Fault('bad-input', 'the common name has the form by which agents are known', { remedy: 'Make the request with another common name.' });
+  const shown = isClient ? commonName : all.includes(commonName.toLowerCase()) ? commonName : all.find((name) => name.length <= commonNameCharsMax);
+  const subject = [...organizationIn(request), ...(shown === undefined ? [] : [{ CN: [shown.slice(0, commonNameCharsMax)] }])];
+  return issue({
+    ca: order.ca,
+    publicKey: request.publicKey,
+    now: order.now,
+    random: order.random,
+    days: Math.max(1, Math.min(order.days ?? leafDays, leafDays)),
+    subject,
+    extensions: [new ExtendedKeyUsageExtension([isClient ? ExtendedKeyUsage.clientAuth : ExtendedKeyUsage.serverAuth]), ...(all.length > 0 ? [alternativeNames(names, subject.length === 0)] : [])],
+  });
+}
+
+const organizationFields = ['C', 'ST', 'L', 'O', 'OU'] as const;
+
+function organizationIn(request: Pkcs10CertificateRequest): Record<string, string[]>[] {
+  return organizationFields.flatMap((field) => {
+    const text = request.subjectName.getField(field)[0]?.trim();
+    return text ? [{ [field]: [text.slice(0, field === 'C' ? 2 : 64)] }] : [];
+  });
+}
+
+/** Without any: the common name, as requests were made before 2000 and still are. */
+function namesAskedIn(request: Pkcs10CertificateRequest, commonName: string): CertificateNames {
+  const asked = request.extensions.find((extension) => extension instanceof SubjectAlternativeNameExtension)?.names.items ?? [];
+  const dns = asked.filter((each) => each.type === 'dns').map((each) => each.value.toLowerCase());
+  const ip = asked.filter((each) => each.type === 'ip').map((each) => canonicalAddress(each.value) ?? each.value);
+  if (dns.length + ip.length > 0 || commonName === '') return { dns: [...new Set(dns)], ip: [...new Set(ip)] };
+  const literal = canonicalAddress(commonName);
+  return literal === null ? { dns: [commonName.toLowerCase()], ip: [] } : { dns: [], ip: [literal] };
 }
 
 /**
@@ -160,11 +225,11 @@ async function readRequest(csrPem: string): Promise<Pkcs10CertificateRequest> {
 
 interface Order {
   readonly ca: Ca;
-  readonly publicKey: PublicKey | Pkcs10CertificateRequest['publicKey'];
+  readonly publicKey: PublicKey | SpkiKey;
   readonly now: number;
   readonly random: Random;
   readonly days: number;
-  readonly subject: { CN: string[] }[];
+  readonly subject: Record<string, string[]>[];
   readonly extensions: (ExtendedKeyUsageExtension | SubjectAlternativeNameExtension)[];
 }
 
@@ -184,7 +249,8 @@ async function issue(order: Order): Promise<IssuedCertificate> {
     signingAlgorithm: ecdsaSha256,
     extensions: [
       new BasicConstraintsExtension(false, undefined, true),
-      new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+      // RSA is also used to encrypt the secret, by clients that know no ephemeral keys.
+      new KeyUsagesExtension(order.publicKey.algorithm.name.startsWith('RSA') ? KeyUsageFlags.digitalSignature | KeyUsageFlags.keyEncipherment : KeyUsageFlags.digitalSignature, true),
       ...order.extensions,
       await SubjectKeyIdentifierExtension.create(order.publicKey),
       await AuthorityKeyIdentifierExtension.create(authority.publicKey),

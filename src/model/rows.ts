@@ -1,6 +1,7 @@
 // The shapes of what is kept: one interface a kind of row, as callers see it (camelCase, JSON columns parsed).
 // Times are milliseconds since 1970; ids are UUIDv7 text. Every row belongs to a customer.
 import type { Id } from '#base/ids.ts';
+import type { KeyKind } from './certificate-key.ts';
 
 export interface Customer {
   readonly id: Id;
@@ -232,6 +233,9 @@ export interface CertificateNames {
 /** How an ACME certificate is ordered. Secrets (account keys, keys of DNS servers) stay in files of the data folder, which are only named here. */
 export interface AcmeSettings {
   readonly directoryUrl: string;
+  /** What the next order asks for; the row's own names are those of the certificate in use. */
+  readonly names: CertificateNames;
+  readonly keyKind: KeyKind;
   readonly challenge: 'http-01' | 'tls-alpn-01' | 'dns-01';
   /** For dns-01: which way, and its settings. */
   readonly dns: Readonly<Record<string, string | number | boolean | null>> | null;

@@ -357,7 +357,7 @@ function deviceContract(contract: Contract): void {
 function certificateContract(contract: Contract): void {
   contract('certificates come, change and go, each with its line in the audit', async (store, rows) => {
     const ready = rows.served('front');
-    const acme = { directoryUrl: 'https://acme.example.test/dir', challenge: 'dns-01', dns: { way: 'rfc2136', port: 53, isTried: false, note: null } } as const;
+    const acme = { directoryUrl: 'https://acme.example.test/dir', names: { dns: ['*.gw.example.test'], ip: [] }, keyKind: 'ec-p256', challenge: 'dns-01', dns: { way: 'rfc2136', port: 53, isTried: false, note: null } } as const;
     const waiting = rows.served('ordered', {
       source: 'acme', state: 'waiting', enabled: false, keyFingerprint: null, chainPem: null, certificateFingerprint: null, issuer: null, notBefore: null, notAfter: null, csrPem: 'csr', csrKeyFingerprint: 'f', acme,
     });
