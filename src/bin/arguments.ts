@@ -4,6 +4,7 @@ import type { ParseArgsConfig, ParseArgsOptionsConfig } from 'node:util';
 import { openClient } from '#api/client.ts';
 import type { Client } from '#api/client.ts';
 import { reasonOf } from '#base/fault.ts';
+import { limits } from '#base/limits.ts';
 import { version } from '#base/about.ts';
 import { usageFault } from './io.ts';
 import type { CommandIo } from './io.ts';
@@ -46,6 +47,23 @@ export function parseCount(text: string | undefined, option: string, standard: n
   const count = Number(text);
   if (!/^\d{1,9}$/.test(text) || count < min) throw usageFault(`--${option} takes a whole number from ${min}`);
   return count;
+}
+
+const unitsMs = { s: 1_000, m: 60_000, h: 3_600_000 } as const;
+
+/** `60s`, `5m`, `1h`, or seconds; null when it is not given. A usage Fault outside of what the gateway takes. */
+export function parseConfirm(text: string | undefined): number | null {
+  if (text === undefined) return null;
+  const [, count, unit = 's'] = /^(\d{1,6})([smh])?$/.exec(text) ?? [];
+  const ms = count === undefined ? Number.NaN : Number(count) * unitsMs[unit as keyof typeof unitsMs];
+  if (!(ms >= limits.confirmWithinMinMs && ms <= limits.confirmWithinMaxMs)) throw usageFault('--confirm takes a time from 10s to 1h, such as 60s or 5m');
+  return ms;
+}
+
+/** A revision's number; a usage Fault otherwise. */
+export function parseRevision(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw usageFault(`"${text}" is not the number of a revision; postern history lists them`);
+  return Number(text);
 }
 
 const pageMax = 500;

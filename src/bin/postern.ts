@@ -48,6 +48,10 @@ const groups: readonly (readonly [string, Readonly<Record<string, Entry>>])[] = 
     'Configure',
     {
       apply: { summary: 'make a file the configuration', load: () => import('./apply.ts') },
+      confirm: { summary: 'keep the configuration that was applied for the time being', load: () => import('./confirm.ts') },
+      history: { summary: 'the revisions of the configuration: when, who, what', load: () => import('./history.ts') },
+      diff: { summary: 'what differs between two revisions', load: () => import('./diff.ts') },
+      rollback: { summary: 'bring an earlier revision back', load: () => import('./rollback.ts') },
       export: { summary: 'the configuration as a file', load: () => import('./export.ts') },
       explain: { summary: 'which rule decides about a request, and why', load: () => import('./explain.ts') },
       ca: { summary: 'the certificate of the private CA', load: () => import('./ca.ts') },
