@@ -22,6 +22,7 @@ const kinds = {
   'ssh-keygen': { package: 'openssh-client' },
   nginx: { package: 'nginx-light', folders: system },
   haproxy: { package: 'haproxy', folders: system },
+  tshark: { package: 'tshark' },
   curl: { package: 'curl' },
   openssl: { package: 'openssl' },
   go: { package: 'golang-go', folders: ['/usr/local/go/bin', '/usr/lib/go/bin'] },
