@@ -10,9 +10,10 @@ import type { Sweep, Swept } from './sweep.ts';
  */
 export type Inspect = (piece: Buffer) => Buffer | RelayRefusal;
 
-/** Nothing of the piece goes on. Its sender gets `answer`, then FIN; the other side gets FIN; `why` is what the relay resolves with. */
+/** Of the piece only `pass` goes on. Its sender gets `answer`, then FIN; the other side gets FIN; `why` is what the relay resolves with. */
 export interface RelayRefusal {
   readonly why: string;
+  readonly pass?: Buffer;
   readonly answer?: Buffer;
 }
 
@@ -49,15 +50,14 @@ export function relay(a: Duplex, b: Duplex, options: RelayOptions): Promise<{ wh
     const refuse = (source: Duplex, sink: Duplex, refusal: RelayRefusal) => {
       refused = { by: source, why: refusal.why };
       swept.deadlineMs = sweep.nowMs + limits.halfClosedMs;
-      if (!sink.writableEnded && !sink.destroyed) sink.end();
+      if (!sink.writableEnded && !sink.destroyed) sink.end(refusal.pass ?? Buffer.alloc(0));
       const whenBoth = () => {
         if (source.writableFinished && source.readableEnded) finish(refusal.why);
       };
       source.once('finish', whenBoth);
       source.once('end', whenBoth);
       if (source.writableEnded) return whenBoth();
-      if (refusal.answer) source.write(refusal.answer);
-      source.end();
+      source.end(refusal.answer ?? Buffer.alloc(0));
     };
     const join = (source: Duplex, sink: Duplex, first: Buffer | undefined, count: ((bytes: number) => void) | undefined, inspect: Inspect | undefined, name: string) => {
       const pass = (piece: Buffer) => {
