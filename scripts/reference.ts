@@ -273,6 +273,7 @@ const journalMeanings: Readonly<Record<string, string>> = {
   'join.refused': 'somebody tried to join or renew, and might not',
   'link.closed': 'a link ended; `why` says how',
   'link.opened': 'an agent linked',
+  'flow.dropped': 'UDP datagrams of a link or a caller were dropped: too old, no room, too long; at most a line a minute for each',
   'link.refused': 'an agent\'s handshake was refused',
   'sign-in.refused': 'a wrong login or password',
   'stream.refused': 'a stream to a device, or from an agent, was refused',
@@ -373,7 +374,7 @@ ${table(['event', 'level'], logged.map((each) => each.split(' ')).map(([event, l
 async function metricsReference(): Promise<string> {
   const zero = () => 0;
   const metrics = buildMetrics(
-    { counts: newTrafficCounts(), links: zero, streams: zero, visits: zero, linkBytes: () => ({ in: 0, out: 0 }), upstreamsIdle: zero, budgetHeld: zero, journalDropped: zero, devices: () => ({ all: 0, online: 0 }), revision: zero },
+    { counts: newTrafficCounts(), links: zero, streams: zero, flows: () => ({ open: 0, sent: 0, received: 0, dropped: 0 }), visits: zero, linkBytes: () => ({ in: 0, out: 0 }), upstreamsIdle: zero, budgetHeld: zero, journalDropped: zero, devices: () => ({ all: 0, online: 0 }), revision: zero },
     'x',
   );
   const text = await metrics.text();

@@ -15,6 +15,7 @@ import { buildBudget } from '#tunnel/budget.ts';
 import { dialGateway } from '#tunnel/gateway-dial.ts';
 import { joinGateway, renewCertificate } from '#tunnel/joining.ts';
 import { keepLinked } from '#tunnel/link.ts';
+import { newFlowTally } from '#tunnel/stream-flow.ts';
 import { parseJoinToken } from '#wire/join-token.ts';
 import { openTurns, policyName, readAgentState, readPolicyFile, removeTurn, writeAgentState, writeFirstPolicy } from './agent-state.ts';
 import type { AgentState } from './agent-state.ts';
@@ -41,6 +42,7 @@ const dialTimeoutMs = 15_000;
 
 const firstPolicy = `# What this device's owner lets the gateway reach. One rule a line; the gateway cannot change it.
 #   reach tcp|udp HOST|NETWORK PORTS     e.g.  reach tcp 192.0.2.0/24 80,443,8000-8100
+#                                        or    reach udp 127.0.0.1 161
 # Saved changes count within five seconds.
 ${defaultPolicyText}`;
 
@@ -126,6 +128,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   const policy = await keepPolicy(options);
   const turns = await openTurns(stateDir);
   const budget = buildBudget(budgetBytes, (heldBytes) => log.warn('stream.reset', { why: 'memory budget', heldBytes }));
+  const flows = newFlowTally();
   const addresses = () => options.addresses ?? state.addresses;
   const dialOptions = () => ({ caFingerprint: state.caFingerprint, key: state.key, certificate: state.certificate, timeoutMs: dialTimeoutMs, nowMs: () => clock.nowMs(), builtAtMs, signal });
   // One after the other: a renewal and new addresses may come together, and two writers of one file can leave neither.
@@ -154,12 +157,12 @@ export async function runAgent(options: AgentOptions): Promise<void> {
         clock, log, random, limits, budget, turns, product, addresses,
         slot: 0,
         instance: random(16).toString('hex'),
-        can: ['tcp', 'service'],
+        can: ['tcp', 'udp', 'service'],
         dial: (address) => dialGateway(address, dialOptions()),
         renew: (address) => renew([address]),
         hello: () => ({ policy: policy.current().lines, platform: `${process.platform}-${process.arch}`, uptimeMs: Math.round(uptime() * 1000) }),
         watchHello: policy.watch,
-        onStream: (stream) => void serveAgentStream(stream, { clock, limits, log, budget, policy: policy.current }),
+        onStream: (stream) => void serveAgentStream(stream, { clock, limits, log, budget, flows, policy: policy.current }),
         onAddresses: (list, working) => {
           if (options.addresses !== undefined) return;
           // What the gateway believes in may not be reachable from here: known ones stay, and one that works and still counts leads.

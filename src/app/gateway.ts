@@ -163,6 +163,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const reach = buildReach({
       tables, visits, clock, limits,
       dial: options.dialDevice ?? ((device, port, by) => hub.dialDevice(device.agentId, device.host, port.number, by)),
+      dialFlow: (device, port, by) => hub.dialFlow(device.agentId, device.host, port.number, by),
       acceptFirst: (device, port, fingerprint) => firstCertificates.accept(device, port, fingerprint),
     });
 
@@ -189,6 +190,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         return visitor;
       },
       open: reach.openForCaller,
+      openFlow: reach.openFlowForCaller,
     });
     undo.push(() => callers.close());
     const consoleService = openServiceServer((request, response) => consoleListener(request, response));
@@ -362,6 +364,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         counts,
         links: () => hub.links().length,
         streams: () => hub.links().reduce((sum, link) => sum + link.streams, 0),
+        flows: () => hub.flows,
         visits: () => visits.count,
         linkBytes: () => hub.links().reduce((sum, link) => ({ in: sum.in + link.bytesIn, out: sum.out + link.bytesOut }), { in: 0, out: 0 }),
         upstreamsIdle: () => pool.idle,

@@ -8,6 +8,8 @@ export interface MetricsSource {
   readonly counts: TrafficCounts;
   links(): number;
   streams(): number;
+  /** Through links; `sent` is towards devices. */
+  flows(): { readonly open: number; readonly sent: number; readonly received: number; readonly dropped: number };
   visits(): number;
   linkBytes(): { readonly in: number; readonly out: number };
   upstreamsIdle(): number;
@@ -30,6 +32,7 @@ export function buildMetrics(source: MetricsSource, version: string): Metrics {
   const { counts } = source;
   gauge('links', 'Links that stand now', source.links);
   gauge('streams', 'Streams open in links now', source.streams);
+  gauge('flows', 'UDP flows open in links now', () => source.flows().open);
   gauge('visits', 'Visits open now', source.visits);
   gauge('devices', 'Devices known', () => source.devices().all);
   gauge('devices_online', 'Devices whose agent has a link', () => source.devices().online);
@@ -50,6 +53,8 @@ export function buildMetrics(source: MetricsSource, version: string): Metrics {
   counter('upstream_failures_total', 'Exchanges that failed at the upstream', () => counts.upstreamFailures);
   counter('journal_dropped_total', 'Journal lines dropped by its bound', source.journalDropped);
   new Counter({ name: 'postern_link_bytes_total', help: 'Bytes in links, by direction seen from the gateway', labelNames: ['direction'], registers: [registry], collect() { const bytes = source.linkBytes(); this.reset(); this.inc({ direction: 'in' }, bytes.in); this.inc({ direction: 'out' }, bytes.out); } });
+  counter('flow_datagrams_dropped_total', 'Datagrams towards devices that were dropped: too old, no room, too long', () => source.flows().dropped);
+  new Counter({ name: 'postern_flow_datagrams_total', help: 'Datagrams in links, by direction seen from the gateway', labelNames: ['direction'], registers: [registry], collect() { const { received, sent } = source.flows(); this.reset(); this.inc({ direction: 'in' }, received); this.inc({ direction: 'out' }, sent); } });
   new Counter({ name: 'postern_http_answers_total', help: 'Answers, by class of status', labelNames: ['class'], registers: [registry], collect() { this.reset(); for (let i = 1; i <= 5; i++) this.inc({ class: `${i}xx` }, counts.answers[i]!); } });
   new Gauge({ name: 'postern_build_info', help: 'Always 1; the version is a label', labelNames: ['version', 'runtime'], registers: [registry], collect() { this.set({ version, runtime: process.version }, 1); } });
   // A histogram of ours, because prom-client's would have to be observed per exchange.

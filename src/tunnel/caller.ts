@@ -7,11 +7,13 @@ import { Fault, isFault } from '#base/fault.ts';
 import type { FaultCode } from '#base/fault.ts';
 import type { Random } from '#base/ids.ts';
 import { limits } from '#base/limits.ts';
+import type { Flow } from '#net/flow.ts';
 import { parseGatewayAddress } from '#wire/join-token.ts';
 import { buildBudget } from './budget.ts';
 import { streamProtocol } from './greeting.ts';
 import { openStream } from './open.ts';
 import { MuxSession } from './session.ts';
+import type { MuxStream } from './stream.ts';
 import { upgrade } from './upgrade.ts';
 
 export interface CallerOptions {
@@ -28,6 +30,8 @@ export interface CallerOptions {
 export interface Caller {
   /** Faults `forbidden`, `not-found`, `offline`, `unreachable`, `timeout`, `busy`, `closed`. */
   openDevice(device: string, port: number, signal?: AbortSignal): Promise<Duplex>;
+  /** Faults as of `openDevice`, and `unsupported`, `too-many`. */
+  openFlow(device: string, port: number, signal?: AbortSignal): Promise<Flow>;
   readonly closed: Promise<{ readonly why: string }>;
   close(): void;
 }
@@ -94,6 +98,7 @@ export async function connectCaller(options: CallerOptions): Promise<Caller> {
     const hint = typeof remedy === 'string' ? remedy : code === 'unauthenticated' ? 'Run `postern login`.' : undefined;
     throw new Fault(code, typeof detail === 'string' ? detail : `the gateway answered ${upgraded.head.status}`, hint === undefined ? {} : { remedy: hint });
   }
+  const budget = buildBudget(limits.memoryBudgetBytes, () => {});
   const session = new MuxSession({
     socket,
     leftover: upgraded.leftover,
@@ -102,19 +107,26 @@ export async function connectCaller(options: CallerOptions): Promise<Caller> {
     clock,
     limits,
     random,
-    budget: buildBudget(limits.memoryBudgetBytes, () => {}),
+    budget,
     onStream: (stream) => stream.destroy(), // a gateway opens nothing towards a caller
   });
+  const open = async (kind: 'tcp' | 'udp', device: string, devicePort: number, signal: AbortSignal | undefined): Promise<MuxStream> => {
+    try {
+      return await openStream(session, { kind, target: `${device}/${devicePort}` }, { clock, timeoutMs: limits.deviceDialTimeoutMs + dialTimeoutMs, signal });
+    } catch (thrown) {
+      if (isFault(thrown)) throw new Fault(thrown.code, `${device} ${kind === 'udp' ? 'UDP ' : ''}port ${devicePort}: ${thrown.message}`, { cause: thrown });
+      throw thrown;
+    }
+  };
   return {
     closed: session.closed,
     close: () => session.close('done'),
-    async openDevice(device, devicePort, signal) {
-      try {
-        return await openStream(session, { kind: 'tcp', target: `${device}/${devicePort}` }, { clock, timeoutMs: limits.deviceDialTimeoutMs + dialTimeoutMs, signal });
-      } catch (thrown) {
-        if (isFault(thrown)) throw new Fault(thrown.code, `${device} port ${devicePort}: ${thrown.message}`, { cause: thrown });
-        throw thrown;
-      }
+    openDevice: (device, devicePort, signal) => open('tcp', device, devicePort, signal),
+    async openFlow(device, devicePort, signal) {
+      const stream = await open('udp', device, devicePort, signal);
+      // ssh's ProxyCommand needs none of it.
+      const { StreamFlow } = await import('./stream-flow.ts');
+      return new StreamFlow(stream, { clock, limits, budget });
     },
   };
 }

@@ -12,6 +12,9 @@ import { silentLog } from '#base/log.ts';
 import type { Person } from '#model/rows.ts';
 import type { Visitor } from '#model/visitor.ts';
 import type { DialBy } from '#net/dial.ts';
+import { openFlowListener } from '#net/flow-listener.ts';
+import type { Flow, FlowEnd } from '#net/flow.ts';
+import { dialUdp } from '#net/udp.ts';
 import { fieldOf } from '#wire/http1-fields.ts';
 import { isBad, parseRequestHead } from '#wire/http1.ts';
 import { bigBudget, testClock, until } from '../../test/sim/ends.ts';
@@ -25,7 +28,9 @@ import type { Callers } from './callers.ts';
 const person: Person = { id: 'p', customerId: 'c', login: 'ada', name: 'Ada', passwordHash: '', locked: false, createdAt: 0 };
 const visitor: Visitor = { person, signIn: null, token: null };
 
-async function openGateway(open: (visitor: Visitor, device: string, port: number, by: DialBy) => Promise<Duplex>, budget: Budget = bigBudget()) {
+const noFlows = (): Promise<Flow> => Promise.reject(new Fault('unsupported', 'no flows here'));
+
+async function openGateway(open: (visitor: Visitor, device: string, port: number, by: DialBy) => Promise<Duplex>, budget: Budget = bigBudget(), openFlow: (visitor: Visitor, device: string, port: number, by: DialBy) => Promise<Flow> = noFlows) {
   const journal: { event: string; fields: Readonly<Record<string, unknown>> }[] = [];
   const callers: Callers = buildCallers({
     clock: testClock,
@@ -37,6 +42,7 @@ async function openGateway(open: (visitor: Visitor, device: string, port: number
     budget,
     authenticate: (head) => (fieldOf(head.fields, 'authorization') === 'Bearer good' ? visitor : new Fault('unauthenticated', 'the token is unknown', { remedy: 'Run postern login.' })),
     open,
+    openFlow,
   });
   const server = await openTcp((socket) => {
     socket.once('data', (chunk: Buffer) => {
@@ -146,6 +152,55 @@ describe('callers', () => {
     await second.openDevice('printer', 22);
     for (const caller of [first, second]) caller.close();
     await until(() => gateway.callers.sessions === 0, 'both sessions have ended');
+  });
+
+  test('a flow to a device: datagrams both ways, who asked, and why it ended', async () => {
+    const listener = await openFlowListener({ address: '127.0.0.1', port: 0, clock: testClock, limits, onFlow: (flow) => flow.onDatagram((datagram) => void flow.send(Buffer.concat([Buffer.from('re: '), datagram]))) });
+    const asked: unknown[] = [];
+    const opened: Flow[] = [];
+    await using gateway = await openGateway(() => assert.fail('not a stream'), bigBudget(), async (who, name, port, by) => {
+      asked.push([who.person.login, name, port, by.client]);
+      const flow = await dialUdp({ host: '127.0.0.1', port: listener.port }, limits);
+      opened.push(flow);
+      return flow;
+    });
+    const caller = await connectTo(gateway.address);
+    const flow = await caller.openFlow('printer', 161);
+    const got: string[] = [];
+    flow.onDatagram((datagram) => void got.push(datagram.toString()));
+    flow.send(Buffer.from('one'));
+    flow.send(Buffer.alloc(0));
+    await until(() => got.length === 2, 'the answers');
+    assert.deepEqual(got, ['re: one', 're: ']);
+    assert.deepEqual(asked, [['ada', 'printer', 161, '198.51.100.4']]);
+    assert.deepEqual({ ...gateway.callers.flows }, { open: 1, sent: 2, received: 2, dropped: 0 });
+    const ended = new Promise<FlowEnd>((resolve) => flow.onClosed(resolve));
+    opened[0]!.close(new Fault('unreachable', 'nobody listens on UDP port 161 of 192.0.2.1'));
+    assert.match((await ended).why, /^nobody listens/);
+    await until(() => gateway.callers.flows.open === 0, 'nothing is left');
+    // Ended by the caller: what was opened for it goes.
+    const second = await caller.openFlow('printer', 161);
+    second.close('done');
+    await until(() => opened[1]!.isClosed, 'the flow to the device');
+    caller.close();
+    await listener.close('done');
+  });
+
+  test('a refused flow says why; one person has so many and no more', async () => {
+    const open: Flow[] = [];
+    await using gateway = await openGateway(() => assert.fail('not a stream'), bigBudget(), async (_who, name) => {
+      if (name === 'locked') throw new Fault('forbidden', 'the device is locked');
+      const flow = await dialUdp({ host: '127.0.0.1', port: 9 }, limits);
+      open.push(flow);
+      return flow;
+    });
+    const caller = await connectTo(gateway.address);
+    await assert.rejects(caller.openFlow('locked', 161), isCode('forbidden', /^locked UDP port 161: the device is locked$/));
+    assert.ok(gateway.journal.some(({ event, fields }) => event === 'stream.refused' && fields['target'] === 'locked/161'));
+    for (let i = 0; i < limits.flowsPerLinkMax; i++) await caller.openFlow('printer', 161);
+    await assert.rejects(caller.openFlow('printer', 161), isCode('busy', /256 flows open already/));
+    caller.close();
+    await until(() => open.every((flow) => flow.isClosed), 'all are closed with the session');
   });
 
   test('device/port', () => {

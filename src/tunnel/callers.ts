@@ -10,9 +10,12 @@ import type { Log } from '#base/log.ts';
 import type { Journal } from '#model/live.ts';
 import type { Visitor } from '#model/visitor.ts';
 import type { DialBy } from '#net/dial.ts';
+import { relayFlows } from '#net/flow.ts';
+import type { Flow } from '#net/flow.ts';
 import type { TakenOver, Takeover } from '#net/takeover.ts';
 import type { RequestHead } from '#wire/http1.ts';
 import { AnswerCode } from '#wire/preface.ts';
+import type { Preface } from '#wire/preface.ts';
 import { checkUpgradeRequest, CloseCode, encodeUpgradeAnswer } from '#wire/websocket.ts';
 import type { Budget } from './budget.ts';
 import { streamProtocol } from './greeting.ts';
@@ -20,6 +23,8 @@ import { acceptStream, answerOfFault } from './open.ts';
 import { refuseHandshake } from './refusal.ts';
 import { relayStreams } from './relay.ts';
 import { MuxSession } from './session.ts';
+import { buildDropNote, newFlowTally, StreamFlow } from './stream-flow.ts';
+import type { DropNote, FlowTally } from './stream-flow.ts';
 import type { MuxStream } from './stream.ts';
 
 export interface CallersOptions {
@@ -34,6 +39,7 @@ export interface CallersOptions {
   authenticate(head: RequestHead, from: string): Visitor | Fault;
   /** Judges the right and dials; `device` as the person wrote it. Faults become answers. */
   open(visitor: Visitor, device: string, port: number, by: DialBy): Promise<Duplex>;
+  openFlow(visitor: Visitor, device: string, port: number, by: DialBy): Promise<Flow>;
 }
 
 export interface Callers {
@@ -42,6 +48,8 @@ export interface Callers {
   /** Ends the sessions, and with them the streams, of the visitors that match. Returns how many. */
   closeWhere(matches: (visitor: Visitor) => boolean, why: string): number;
   readonly sessions: number;
+  /** Flows of callers: open now, and what passed since the start; `sent` is towards callers. */
+  readonly flows: Readonly<FlowTally>;
   close(): void;
 }
 
@@ -50,6 +58,9 @@ interface Caller {
   readonly from: string;
   readonly session: MuxSession;
   readonly budget: Budget;
+  /** Open or being opened. */
+  flows: number;
+  readonly flowDrops: DropNote;
 }
 
 /** `device/port`, the device as a person writes it: id, label, or customer/name. Fault `bad-input`. */
@@ -63,6 +74,7 @@ export function parseDeviceTarget(target: string): { device: string; port: numbe
 export function buildCallers(options: CallersOptions): Callers {
   const { clock, log, journal, limits, budget } = options;
   const callers = new Set<Caller>();
+  const flows = newFlowTally();
   let isClosed = false;
 
   /** A person's sessions have one together, or more sessions were more memory. */
@@ -71,32 +83,52 @@ export function buildCallers(options: CallersOptions): Callers {
     return budget.share();
   };
 
+  /** Judged, dialled, and what relays it once the stream was accepted. */
+  const reach = async (caller: Caller, stream: MuxStream, preface: Preface): Promise<() => Promise<unknown>> => {
+    const given = new AbortController();
+    const onClose = () => given.abort();
+    stream.once('close', onClose);
+    try {
+      const { device, port } = parseDeviceTarget(preface.target);
+      const timeoutMs = Math.min(preface.deadlineMs ?? limits.deviceDialTimeoutMs, limits.deviceDialTimeoutMs);
+      const by = { client: caller.from, timeoutMs, signal: given.signal };
+      if (preface.kind === 'tcp') {
+        const far = await options.open(caller.visitor, device, port, by);
+        return () => relayStreams(stream, far);
+      }
+      if (caller.flows >= limits.flowsPerLinkMax) throw new Fault('too-many', `you have ${limits.flowsPerLinkMax} flows open already`);
+      if (stream.destroyed) throw new Fault('closed', 'the caller has gone');
+      caller.flows += 1;
+      stream.once('close', () => (caller.flows -= 1));
+      const far = await options.openFlow(caller.visitor, device, port, by);
+      return () => {
+        const near = new StreamFlow(stream, { clock, limits, budget: caller.budget, tally: flows, onDropped: caller.flowDrops.add });
+        return relayFlows(near, far, { clock, idleMs: limits.flowIdleFarMs });
+      };
+    } finally {
+      stream.off('close', onClose);
+    }
+  };
+
   const serve = async (caller: Caller, stream: MuxStream): Promise<void> => {
     let target = '';
     let isRefused = false;
     try {
       const offered = await acceptStream(stream, { clock, limits });
       target = offered.preface.target;
-      if (offered.preface.kind !== 'tcp') return offered.refuse({ code: AnswerCode.unsupported, text: 'only tcp is forwarded to callers' });
+      if (offered.preface.kind === 'service') return offered.refuse({ code: AnswerCode.unsupported, text: 'callers are offered no services' });
       if (!caller.budget.mayOpen) return offered.refuse({ code: AnswerCode.busy, text: budget.mayOpen ? 'your streams that nobody reads hold all the memory that one person may take' : 'the gateway has no memory left for another stream' });
-      const given = new AbortController();
-      const onClose = () => given.abort();
-      stream.once('close', onClose);
-      let far: Duplex;
+      let relay: () => Promise<unknown>;
       try {
-        const { device, port } = parseDeviceTarget(target);
-        const timeoutMs = Math.min(offered.preface.deadlineMs ?? limits.deviceDialTimeoutMs, limits.deviceDialTimeoutMs);
-        far = await options.open(caller.visitor, device, port, { client: caller.from, timeoutMs, signal: given.signal });
+        relay = await reach(caller, stream, offered.preface);
       } catch (thrown) {
         const fault = toFault(thrown);
         offered.refuse(fault.code === 'internal' ? { code: AnswerCode.internal, text: 'the gateway failed' } : answerOfFault(fault));
         isRefused = true;
         throw thrown;
-      } finally {
-        stream.off('close', onClose);
       }
       offered.accept();
-      await relayStreams(stream, far);
+      await relay();
     } catch (thrown) {
       journal.note('stream.refused', { person: caller.visitor.person.login, from: caller.from, target: printable(target), why: printable(reasonOf(thrown)) });
       if (!isFault(thrown)) {
@@ -138,16 +170,19 @@ export function buildCallers(options: CallersOptions): Callers {
       budget: share,
       onStream: (stream) => void serve(caller, stream),
     });
-    const caller: Caller = { visitor, from: taken.from, session, budget: share };
+    const flowDrops = buildDropNote(clock, limits.flowDropNoteMs, (datagrams) => journal.note('flow.dropped', { person: visitor.person.login, from: taken.from, datagrams }));
+    const caller: Caller = { visitor, from: taken.from, session, budget: share, flows: 0, flowDrops };
     callers.add(caller);
     void session.closed.then((end) => {
       callers.delete(caller);
+      flowDrops.flush();
       log.debug('caller.closed', { person: visitor.person.login, from: taken.from, why: printable(end.why) });
     });
   };
 
   return {
     takeover,
+    flows,
     closeWhere(matches, why) {
       let closed = 0;
       for (const { visitor, session } of callers) {

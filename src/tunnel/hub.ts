@@ -10,6 +10,7 @@ import { fingerprintOf } from '#model/fingerprint.ts';
 import type { Journal, LiveLink } from '#model/live.ts';
 import type { AgentNote } from '#model/rows.ts';
 import type { DialBy } from '#net/dial.ts';
+import type { Flow } from '#net/flow.ts';
 import type { TakenOver, Takeover } from '#net/takeover.ts';
 import { CloseCode, encodeUpgradeAnswer } from '#wire/websocket.ts';
 import type { Budget } from './budget.ts';
@@ -21,6 +22,9 @@ import { refuseHandshake } from './refusal.ts';
 import type { ExtraFields } from './refusal.ts';
 import { MuxSession } from './session.ts';
 import type { SessionEnd } from './session.ts';
+import { buildDropNote, newFlowTally, StreamFlow } from './stream-flow.ts';
+import type { DropNote, FlowTally } from './stream-flow.ts';
+import type { MuxStream } from './stream.ts';
 
 export interface HubOptions {
   readonly clock: Clock;
@@ -51,6 +55,13 @@ export interface Hub {
    * `timeout`, `busy`, `too-many`, `unsupported`, `closed` (the signal aborted or the link broke), `protocol`.
    */
   dialDevice(agentId: Id, host: string, port: number, by: DialBy): Promise<Duplex>;
+  /**
+   * A flow to an address as the agent sees it. Faults as of `dialDevice`, but `unreachable` (nobody listens) ends the flow that is open;
+   * `unsupported` too when the agent carries no UDP.
+   */
+  dialFlow(agentId: Id, host: string, port: number, by: DialBy): Promise<Flow>;
+  /** Flows through links: open now, and what passed since the start; `sent` is towards agents. */
+  readonly flows: Readonly<FlowTally>;
   links(): LiveLink[];
   linkOf(agentId: Id): LiveLink | undefined;
   /** Locked, revoked, removed: cuts every link and stream of the agent now. False when it has none. */
@@ -79,6 +90,9 @@ interface Link {
   /** Streams that the agent opened for itself and that a drain does not wait for. */
   readonly controls: Set<Duplex>;
   policy: string | null;
+  /** Open or being opened. */
+  flows: number;
+  readonly flowDrops: DropNote;
   /** Its agent was removed while it stood: what is noted at its end would be about nobody. */
   isForgotten: boolean;
 }
@@ -96,6 +110,7 @@ export function buildHub(options: HubOptions): Hub {
   const memories = new Map<string, SlotMemory>();
   const left = new Map<Id, { since: number; why: string }>();
   const watchers = new Set<() => void>();
+  const flows = newFlowTally();
   let isDraining = false;
   let isClosed = false;
   let lastCounters = 0;
@@ -170,7 +185,7 @@ export function buildHub(options: HubOptions): Hub {
     taken.socket.write(
       encodeUpgradeAnswer(greeting.key, linkProtocol, [
         ['Postern-Link', id],
-        ['Postern-Can', 'tcp, service'],
+        ['Postern-Can', 'tcp, udp, service'],
         ['Postern-Time', String(clock.nowMs())],
       ]),
     );
@@ -199,7 +214,8 @@ export function buildHub(options: HubOptions): Hub {
         }),
       onGoAway: () => unlist(link),
     });
-    const link: Link = { id, agentId, slot: greeting.slot, from: taken.from, version: greeting.version, can: greeting.can, since: clock.nowMs(), session, budget: share, controls: new Set(), policy: null, isForgotten: false };
+    const flowDrops = buildDropNote(clock, limits.flowDropNoteMs, (datagrams) => journal.note('flow.dropped', { link: id, agent: agentId, datagrams }));
+    const link: Link = { id, agentId, slot: greeting.slot, from: taken.from, version: greeting.version, can: greeting.can, since: clock.nowMs(), session, budget: share, controls: new Set(), policy: null, flows: 0, flowDrops, isForgotten: false };
     return link;
   };
 
@@ -219,6 +235,7 @@ export function buildHub(options: HubOptions): Hub {
     if (others > 0) openCounts.set(link.agentId, others);
     else openCounts.delete(link.agentId);
     const why = printable(end.why, 120);
+    link.flowDrops.flush();
     journal.note('link.closed', { link: link.id, agent: link.agentId, slot: link.slot, why, code: end.code, bytesIn: link.session.bytesIn, bytesOut: link.session.bytesOut });
     log.info('link.closed', { link: link.id, agent: link.agentId, slot: link.slot, why, code: end.code });
     if (!standing.has(link.agentId) && !link.isForgotten) {
@@ -264,6 +281,42 @@ export function buildHub(options: HubOptions): Hub {
     return new Fault('offline', message, { remedy: 'See that the device has power and network and that its agent runs.', detail: { since, why } });
   };
 
+  /** The link of an agent that takes another stream now. */
+  const linkFor = (agentId: Id): Link => {
+    const link = best(agentId);
+    if (link === undefined) throw offline(agentId);
+    if (!budget.mayOpen) throw new Fault('busy', 'the gateway has no memory left for another stream');
+    if (!link.budget.mayOpen) throw new Fault('busy', 'streams of this device that nobody reads hold all the memory that one link may take');
+    return link;
+  };
+
+  const openTo = (link: Link, kind: 'tcp' | 'udp', host: string, port: number, by: DialBy): Promise<MuxStream> => {
+    const preface = { kind, target: encodeTarget(host, port), client: by.client, ...(by.visitId === undefined ? {} : { visit: by.visitId }) };
+    return openStream(link.session, preface, { clock, timeoutMs: by.timeoutMs, signal: by.signal });
+  };
+
+  let flowsOpening = 0;
+  const dialFlow = async (agentId: Id, host: string, port: number, by: DialBy): Promise<Flow> => {
+    const link = linkFor(agentId);
+    if (!link.can.includes('udp')) throw new Fault('unsupported', `the agent of this device (${link.version}) carries no UDP`, { remedy: 'Install a newer one there.' });
+    if (link.flows >= limits.flowsPerLinkMax) throw new Fault('too-many', `the link of this device has ${limits.flowsPerLinkMax} flows open already`);
+    if (flows.open + flowsOpening >= limits.flowsMax) throw new Fault('too-many', `the gateway has ${limits.flowsMax} flows open already`);
+    link.flows += 1;
+    flowsOpening += 1;
+    try {
+      const stream = await openTo(link, 'udp', host, port, by);
+      const flow = new StreamFlow(stream, { clock, limits, budget: link.budget, tally: flows, onDropped: link.flowDrops.add });
+      if (stream.closed) link.flows -= 1;
+      else stream.once('close', () => (link.flows -= 1));
+      return flow;
+    } catch (thrown) {
+      link.flows -= 1;
+      throw thrown;
+    } finally {
+      flowsOpening -= 1;
+    }
+  };
+
   const closeLink = (agentId: Id, why: string): boolean => {
     let any = false;
     for (const link of open) {
@@ -277,13 +330,10 @@ export function buildHub(options: HubOptions): Hub {
   return {
     takeover,
     async dialDevice(agentId, host, port, by) {
-      const link = best(agentId);
-      if (link === undefined) throw offline(agentId);
-      if (!budget.mayOpen) throw new Fault('busy', 'the gateway has no memory left for another stream');
-      if (!link.budget.mayOpen) throw new Fault('busy', 'streams of this device that nobody reads hold all the memory that one link may take');
-      const preface = { kind: 'tcp', target: encodeTarget(host, port), client: by.client, ...(by.visitId === undefined ? {} : { visit: by.visitId }) } as const;
-      return await openStream(link.session, preface, { clock, timeoutMs: by.timeoutMs, signal: by.signal });
+      return await openTo(linkFor(agentId), 'tcp', host, port, by);
     },
+    dialFlow,
+    flows,
     links: () => [...open].map(liveOf),
     linkOf(agentId) {
       const link = best(agentId);

@@ -10,7 +10,10 @@ import { runAgent } from '#app/agent.ts';
 import type { Clock } from '#base/clock.ts';
 import { Fault, isFault } from '#base/fault.ts';
 import type { FaultCode } from '#base/fault.ts';
+import { limits } from '#base/limits.ts';
 import { silentLog } from '#base/log.ts';
+import { openFlowListener } from '#net/flow-listener.ts';
+import type { FlowEnd } from '#net/flow.ts';
 import { buildEnd, testClock, until } from '../../test/sim/ends.ts';
 import { buildTestCa, makeStateDir, newId, openLinkEnd, openTcp, removeDir } from '../../test/sim/link-end.ts';
 import type { LinkEnd, TestCa } from '../../test/sim/link-end.ts';
@@ -140,6 +143,87 @@ describe('a link that stands', () => {
   });
 });
 
+describe('flows through a link', () => {
+  let end: LinkEnd;
+  before(async () => {
+    end = await openLinkEnd(ca, { limits: { flowsPerLinkMax: 3 } });
+  });
+  after(async () => await end[Symbol.asyncDispose]());
+
+  const echo = () => openFlowListener({ address: '127.0.0.1', port: 0, clock: testClock, limits, onFlow: (flow) => flow.onDatagram((datagram) => void flow.send(datagram)) });
+
+  test('datagrams to the device and back, of every length', async () => {
+    const device = await echo();
+    await using agent = await startAgent(end, { policy: 'reach udp 127.0.0.1 *' });
+    await until(() => agent.links.length === 1, 'the link');
+    const flow = await end.hub.dialFlow(agent.agentId, '127.0.0.1', device.port, by);
+    const got: Buffer[] = [];
+    flow.onDatagram((datagram) => void got.push(Buffer.from(datagram)));
+    const sent = [0, 1, 484, 1_472, 16_384, 65_507].map((length) => randomBytes(length));
+    for (const [i, each] of sent.entries()) {
+      flow.send(each);
+      await until(() => got.length === i + 1, `${each.length} bytes`);
+    }
+    assert.deepEqual(got, sent);
+    assert.deepEqual({ ...end.hub.flows }, { open: 1, sent: 6, received: 6, dropped: 0 });
+    flow.close('done');
+    await until(() => device.flows === 1 && end.hub.linkOf(agent.agentId)?.streams === 1, 'only control is left');
+    await device.close('done');
+  });
+
+  test('the local policy is asked for udp, not tcp, and names the line to add', async () => {
+    await using agent = await startAgent(end, { policy: 'reach tcp 127.0.0.1 *' });
+    await until(() => agent.links.length === 1, 'the link');
+    await assert.rejects(end.hub.dialFlow(agent.agentId, '127.0.0.1', 161, by), isCode('forbidden', /does not allow udp to 127\.0\.0\.1 port 161; .*: reach udp 127\.0\.0\.1 161$/));
+    await using other = await startAgent(end, { policy: 'reach udp 127.0.0.1 *' });
+    await until(() => other.links.length === 1, 'the other link');
+    await assert.rejects(end.hub.dialDevice(other.agentId, '127.0.0.1', 161, by), isCode('forbidden', /reach tcp 127\.0\.0\.1 161$/));
+  });
+
+  test('nobody listens there: the flow ends and says so', async () => {
+    const device = await echo();
+    await device.close('gone');
+    await using agent = await startAgent(end, { policy: 'reach udp 127.0.0.1 *' });
+    await until(() => agent.links.length === 1, 'the link');
+    const flow = await end.hub.dialFlow(agent.agentId, '127.0.0.1', device.port, by);
+    flow.onDatagram(() => {});
+    const ended = new Promise<FlowEnd>((resolve) => flow.onClosed(resolve));
+    flow.send(Buffer.from('anybody?'));
+    const { why, fault } = await ended;
+    assert.equal(why, `nobody listens on UDP port ${device.port} of 127.0.0.1`);
+    assert.equal(fault?.code, 'unreachable');
+  });
+
+  test('a link has so many flows and no more; those that ended do not count', async () => {
+    const device = await echo();
+    await using agent = await startAgent(end, { policy: 'reach udp 127.0.0.1 *' });
+    await until(() => agent.links.length === 1, 'the link');
+    const dial = () => end.hub.dialFlow(agent.agentId, '127.0.0.1', device.port, by);
+    const flows = [await dial(), await dial(), await dial()];
+    await assert.rejects(dial(), isCode('too-many', /3 flows open already/));
+    flows[0]!.close('done');
+    await until(() => end.hub.linkOf(agent.agentId)?.streams === 3, 'one has gone');
+    flows.push(await dial());
+    const told: FlowEnd[] = [];
+    flows[3]!.onClosed((each) => void told.push(each));
+    end.hub.closeLink(agent.agentId, 'the device was locked');
+    assert.match(told[0]?.why ?? (await new Promise<FlowEnd>((resolve) => flows[3]!.onClosed(resolve))).why, /locked/);
+    await device.close('done');
+  });
+
+  test('an agent that carries no UDP is not asked', async () => {
+    const identity = await ca.issue(newId());
+    end.agents.set(identity.fingerprint, identity.state.agentId);
+    const socket = await dialGateway(end.address, { ...identity.state, timeoutMs: 5_000, nowMs: Date.now, builtAtMs: 0 });
+    const fields = [['Postern-Slot', '0'], ['Postern-Turn', '1'], ['Postern-Instance', '0123456789abcdef'], ['Postern-Agent', 'other/1.0'], ['Postern-Can', 'tcp']] as const;
+    const upgraded = await upgrade(socket, { host: 'x', path: '/link', protocol: 'postern-link.1', fields, random: randomBytes, clock: testClock, timeoutMs: 5_000 });
+    assert.ok(upgraded.ok);
+    const session = buildEnd('client', socket, { isSecure: true, onStream: () => assert.fail('it was asked') });
+    await assert.rejects(end.hub.dialFlow(identity.state.agentId, '127.0.0.1', 161, by), isCode('unsupported', /other\/1\.0\) carries no UDP/));
+    session.close('done');
+  });
+});
+
 describe('what an agent may open towards the gateway', () => {
   test('control, and nothing else: no address, no other service, no garbage', async () => {
     await using end = await openLinkEnd(ca);
@@ -152,6 +236,7 @@ describe('what an agent may open towards the gateway', () => {
     const session = buildEnd('client', socket, { isSecure: true });
     const open = (kind: 'tcp' | 'udp' | 'service', target: string) => openStream(session, { kind, target }, { clock: testClock, timeoutMs: 5_000 });
     await assert.rejects(open('tcp', '127.0.0.1:22'), isCode('unsupported'));
+    await assert.rejects(open('udp', '127.0.0.1:53'), isCode('unsupported'));
     await assert.rejects(open('service', 'shell'), isCode('unsupported', /"shell" is not offered/));
     const control = await open('service', 'control');
     control.write(Buffer.from('00000003{}}', 'latin1'));

@@ -7,6 +7,7 @@ import type { Limits } from '#base/limits.ts';
 import { AnswerCode, encodePreface, encodePrefaceAnswer, parseAnswerHeadOfStream, parsePrefaceFields, parsePrefaceHead, prefaceHeadBytes } from '#wire/preface.ts';
 import type { Preface, PrefaceAnswer } from '#wire/preface.ts';
 import type { MuxSession } from './session.ts';
+import type { MuxStream } from './stream.ts';
 
 export interface OpenBy {
   readonly clock: Clock;
@@ -105,7 +106,7 @@ async function within<Value>(stream: Duplex, by: OpenBy, what: string, work: Pro
  * Opens a stream and waits for the answer. Faults: the answer's (`faultOfAnswer`), `timeout`, `closed` (aborted, or the
  * session or stream broke), `too-many`, `protocol`.
  */
-export async function openStream(session: Pick<MuxSession, 'open'>, preface: Preface, by: OpenBy): Promise<Duplex> {
+export async function openStream(session: Pick<MuxSession, 'open'>, preface: Preface, by: OpenBy): Promise<MuxStream> {
   if (by.signal?.aborted) throw new Fault('closed', `opening ${preface.target} was given up`);
   const stream = session.open(encodePreface({ ...preface, deadlineMs: by.timeoutMs }));
   const answer = await within(stream, by, `opening ${preface.target}`, readAnswer(stream));

@@ -202,7 +202,7 @@ export class Outbox implements Disposable {
       const flags = this.#options.firstFlag(stream);
       let bytes = 0;
       // Again and again: calling the writer back often brings the next piece.
-      for (let next = stream.nextFrameBytes(frameMax); next > 0; next = stream.nextFrameBytes(frameMax - bytes)) {
+      for (let next = stream.nextFrameBytes(frameMax) || stream.takeTurn(frameMax); next > 0; next = stream.nextFrameBytes(frameMax - bytes)) {
         stream.copyOut(scratch, at, next, now);
         at += next;
         bytes += next;

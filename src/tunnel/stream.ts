@@ -40,6 +40,8 @@ export class MuxStream extends Duplex implements Holder {
   movedAtMs: number;
   /** The other end has answered with anything that carried ACK. */
   isAnswered = false;
+  /** A writer that chooses when the turn has come what leaves (datagrams): it may then write, `roomBytes` fit into the frame. */
+  onTurn: ((roomBytes: number) => void) | undefined;
   readonly #ops: StreamOps;
 
   #firstFlag: number;
@@ -88,6 +90,11 @@ export class MuxStream extends Duplex implements Holder {
   /** The receive window as it was last announced. */
   get windowBytes(): number {
     return this.#window;
+  }
+
+  /** What may be sent before the other end has taken more. */
+  get sendWindowBytes(): number {
+    return this.#sendWindow;
   }
 
   /** As a socket counts: bytes that left and came, without the frames around them. */
@@ -159,6 +166,18 @@ export class MuxStream extends Duplex implements Holder {
   /** How many bytes its next data frame carries. */
   nextFrameBytes(frameBytesMax: number): number {
     return Math.min(this.#queuedBytes, this.#sendWindow, frameBytesMax);
+  }
+
+  /** Gets its turn though nothing is queued: see `onTurn`. */
+  askTurn(): void {
+    if (!this.destroyed) this.#ops.wantSend(this);
+  }
+
+  /** As `nextFrameBytes`, once whoever writes at its turn has done so. */
+  takeTurn(frameBytesMax: number): number {
+    if (this.onTurn === undefined) return 0;
+    this.onTurn(frameBytesMax);
+    return this.nextFrameBytes(frameBytesMax);
   }
 
   /** SYN or ACK on the first frame of any kind. */
@@ -238,7 +257,7 @@ export class MuxStream extends Duplex implements Holder {
   receiveWindow(deltaBytes: number): void {
     const wasShut = this.#sendWindow === 0;
     this.#sendWindow = Math.min(sendWindowBytesMax, this.#sendWindow + deltaBytes);
-    if (wasShut && this.#queuedBytes > 0 && this.#sendWindow > 0) this.#ops.wantSend(this);
+    if (this.onTurn !== undefined || (wasShut && this.#queuedBytes > 0 && this.#sendWindow > 0)) this.#ops.wantSend(this);
   }
 
   /** The other end reset it, or the session is over: nothing is sent any more. */
