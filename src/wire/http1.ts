@@ -67,11 +67,11 @@ export function findHeadEnd(bytes: Buffer, start: number, from: number): number 
   return MORE;
 }
 
-const DIGITS = /^[0-9]{1,15}$/;
-const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}$/;
+export const DIGITS = /^[0-9]{1,15}$/;
+export const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}$/;
 // RFC 3986 characters; also the few that browsers send unescaped in queries.
-const TARGET = /^[!-"$-~]+$/;
-const AUTHORITY = /^(?:[0-9A-Za-z._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/;
+export const TARGET = /^[!-"$-~]+$/;
+export const AUTHORITY = /^(?:[0-9A-Za-z._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/;
 
 function bad(why: string, status: BadHead['status'] = 400): BadHead {
   return { bad: why, status };
