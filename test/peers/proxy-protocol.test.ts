@@ -1,4 +1,4 @@
-// HAProxy as both ends of the PROXY protocol: what it sends is read, what is written it understands.
+// HAProxy as both ends of the PROXY protocol, and curl as a sender: what they send is read, what is written is understood.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -11,14 +11,14 @@ import { findPeers } from '#kit/peers.ts';
 import { freePort, openProcesses, type Processes } from '#kit/processes.ts';
 import { encodeProxyHeader, readProxyHeader, type ProxyHeader, type ProxyHeaderToSend } from '#wire/proxy-protocol.ts';
 
-const peers = findPeers(['haproxy', 'openssl']);
+const peers = findPeers(['haproxy', 'openssl', 'curl']);
 
 interface Arrived {
   readonly header: ProxyHeader;
   readonly behind: string;
 }
 
-/** A server that expects a header and then `ping\n`. */
+/** A server that expects a header and then `ping\n`, or a head of HTTP. */
 async function startReader(processes: Processes): Promise<{ port: number; next(): Promise<Arrived> }> {
   const arrived: Arrived[] = [];
   const read = (socket: Socket) => {
@@ -28,7 +28,7 @@ async function startReader(processes: Processes): Promise<{ port: number; next()
       bytes = Buffer.concat([bytes, piece]);
       const header = readProxyHeader(bytes);
       if (header.kind !== 'more') assert.equal(header.kind, 'proxy', bytes.toString('hex'));
-      if (header.kind !== 'proxy' || !bytes.toString('latin1', header.bytes).endsWith('ping\n')) return;
+      if (header.kind !== 'proxy' || !/ping\n$|\r\n\r\n$/.test(bytes.toString('latin1', header.bytes))) return;
       arrived.push({ header, behind: bytes.toString('latin1', header.bytes) });
       socket.end();
     });
@@ -169,6 +169,16 @@ async function sending(t: TestContext, ports: Ports, reader: Awaited<ReturnType<
   });
 }
 
+async function curlSending(processes: Processes, reader: Awaited<ReturnType<typeof startReader>>) {
+  const ran = processes.run(peers.path('curl'), ['-s', '--haproxy-protocol', `http://127.0.0.1:${reader.port}/`]);
+  const { header, behind } = await reader.next();
+  assert.equal(header.version, 1);
+  assert.equal(header.source?.address, '127.0.0.1');
+  assert.deepEqual(header.destination, { address: '127.0.0.1', port: reader.port });
+  assert.match(behind, /^GET \/ HTTP\/1\.1\r\n/);
+  await ran;
+}
+
 async function accepting(t: TestContext, port: number) {
   const v4 = { source: { address: '192.0.2.7', port: 4_711 }, destination: { address: '198.51.100.2', port: 443 } };
   const v6 = { source: { address: '2001:db8::7', port: 4_711 }, destination: { address: '2001:db8::2', port: 443 } };
@@ -206,11 +216,12 @@ async function accepting(t: TestContext, port: number) {
   });
 }
 
-test('HAProxy as the sender and the receiver of PROXY headers', { skip: peers.skip, timeout: 60_000 }, async (t) => {
+test('HAProxy as the sender and the receiver of PROXY headers, curl as a sender', { skip: peers.skip, timeout: 60_000 }, async (t) => {
   await using processes = openProcesses(t.signal);
   const reader = await startReader(processes);
   const certificates = await makeCertificates(processes);
   const ports = await startHaproxy(processes, reader.port, certificates.server);
+  await t.test('curl as the sender', () => curlSending(processes, reader));
   await sending(t, ports, reader, certificates.client);
   await accepting(t, ports.accepting);
 });
