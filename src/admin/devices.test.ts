@@ -101,6 +101,17 @@ suite('devices', () => {
     assert.deepEqual((await owner.refused('changeDevice', { params: { device: device.id }, body: { ports: [{ number: 80, kind: 'http' }, { number: 80, kind: 'tcp' }] } })).problems, [{ path: 'ports.1.number', message: 'is there twice' }]);
   });
 
+  test('a number may be there for TCP and for UDP, and each is cut by itself', async () => {
+    const device = await room.device('Pump');
+    const both = [{ number: 53, kind: 'udp' }, { number: 53, kind: 'tcp' }] as const;
+    assert.deepEqual((await owner.call('changeDevice', { params: { device: device.id }, body: { ports: [...both] } })).ports.map((port) => `${port.number}/${port.kind}`), ['53/udp', '53/tcp']);
+    assert.deepEqual((await owner.refused('changeDevice', { params: { device: device.id }, body: { ports: [both[0], both[0]] } })).problems, [{ path: 'ports.1.number', message: 'is there twice' }]);
+    room.live.closed.length = 0;
+    const visits = (['udp', 'tcp'] as const).map((kind) => room.visit(device, who, { port: 53, kind }));
+    await owner.call('changeDevice', { params: { device: device.id }, body: { ports: [both[1]] } });
+    assert.deepEqual(room.live.closed, [`visit ${visits[0]!.id}: the device was changed`]);
+  });
+
   test('who administers one device cannot point it at another machine of the site', async () => {
     const device = await room.device('Printer');
     const bob = await room.person(owner, 'bob', [on('administer', device)]);

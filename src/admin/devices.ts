@@ -10,9 +10,12 @@ import { byName, keepSorted, pageOf } from './pages.ts';
 import { cutVisits, type Room } from './room.ts';
 import { countVisits, viewDevice } from './views.ts';
 
+/** TCP and UDP have their numbers each for themselves: 53 and 5060 are often both. */
+const placeOf = (port: { readonly number: number; readonly kind: string }) => `${port.number}/${port.kind === 'udp' ? 'udp' : 'tcp'}`;
+
 /** Ports as given; an accepted certificate stays with the port it was shown on. */
 export function toPorts(given: readonly PortInput[], before: readonly DevicePort[] = []): DevicePort[] {
-  const problems = given.flatMap((port, i) => (given.findIndex((other) => other.number === port.number) < i ? [{ path: `ports.${i}.number`, message: 'is there twice' }] : []));
+  const problems = given.flatMap((port, i) => (given.findIndex((other) => placeOf(other) === placeOf(port)) < i ? [{ path: `ports.${i}.number`, message: 'is there twice' }] : []));
   if (problems.length > 0) throw new Fault('bad-input', 'a port is there twice', { detail: { problems } });
   return given.map(({ number, name, kind }) => ({ number, name, kind, fingerprint: kind === 'https' ? (before.find((port) => port.number === number && port.kind === 'https')?.fingerprint ?? null) : null }));
 }
@@ -96,8 +99,9 @@ function buildDeviceChanges(room: Room) {
       const freed = tables.oldLabel(changed.label) ? [changed.label] : [];
       if (oldLabel || freed.length > 0) tables.oldLabels.publish({ put: oldLabel ? [oldLabel] : [], removed: freed });
       tables.devices.publish({ put: [changed] });
-      const gone = new Set(device.ports.map((port) => port.number).filter((number) => !changed.ports.some((port) => port.number === number)));
-      cutVisits(room, (visit) => visit.deviceId === device.id && (changed.host !== device.host || gone.has(visit.port)), 'the device was changed');
+      const kept = new Set(changed.ports.map(placeOf));
+      const gone = new Set(device.ports.map(placeOf).filter((place) => !kept.has(place)));
+      cutVisits(room, (visit) => visit.deviceId === device.id && (changed.host !== device.host || gone.has(placeOf({ number: visit.port, kind: visit.kind }))), 'the device was changed');
       return changed;
     },
     async setLocked(asked: Anyone, text: string, locked: boolean): Promise<Device> {
@@ -128,7 +132,8 @@ function buildDeviceChanges(room: Room) {
     },
     async setFingerprint(asked: Anyone, text: string, portText: string, fingerprint: string | null): Promise<Device> {
       const device = deviceFor(room, asked, text, 'administer', "decide about this device's certificate");
-      const port = device.ports.find((each) => String(each.number) === portText);
+      const ports = device.ports.filter((each) => String(each.number) === portText);
+      const port = ports.find((each) => each.kind === 'https') ?? ports[0];
       if (!port) throw new Fault('not-found', `this device has no port ${portText.slice(0, 10)}`);
       if (port.kind !== 'https') throw new Fault('bad-input', `port ${port.number} is ${port.kind}: only https shows a certificate`);
       const changed: Device = { ...device, ports: device.ports.map((each) => (each === port ? { ...each, fingerprint } : each)) };

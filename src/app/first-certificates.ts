@@ -19,7 +19,7 @@ export function buildFirstCertificates(room: { readonly tables: Tables; readonly
   const storing = new Map<string, string>();
   const store = async (deviceId: string, number: number, fingerprint: string) => {
     const row = tables.devices.get(deviceId);
-    const at = row?.ports.findIndex((each) => each.number === number && each.fingerprint === null) ?? -1;
+    const at = row?.ports.findIndex((each) => each.number === number && each.kind === 'https' && each.fingerprint === null) ?? -1;
     if (!row || at < 0) return;
     const changed = { ...row, ports: row.ports.map((each, i) => (i === at ? { ...each, fingerprint } : each)) };
     const audit: AuditEntry = { at: clock.nowMs(), customerId: row.customerId, actor: { kind: 'gateway', id: null, name: 'postern', from: '' }, what: 'device.certificate-accepted', subjectKind: 'device', subjectId: row.id, subjectName: row.name, detail: { port: number, before: null, after: fingerprint, first: true } };
@@ -29,7 +29,7 @@ export function buildFirstCertificates(room: { readonly tables: Tables; readonly
   return {
     accept(device, port, fingerprint) {
       const key = `${device.id} ${port.number}`;
-      const accepted = tables.devices.get(device.id)?.ports.find((each) => each.number === port.number)?.fingerprint ?? storing.get(key);
+      const accepted = tables.devices.get(device.id)?.ports.find((each) => each.number === port.number && each.kind === 'https')?.fingerprint ?? storing.get(key);
       if (accepted !== undefined) return accepted;
       storing.set(key, fingerprint);
       void room

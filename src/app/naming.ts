@@ -23,7 +23,7 @@ export function isKnownName(tables: Tables, snapshot: Snapshot, serverName: stri
   const named = parseDeviceHost(serverName.slice(0, dot));
   const device = named && (tables.deviceByLabel(named.label) ?? tables.devices.get(tables.oldLabel(named.label)?.deviceId ?? ''));
   // Only its own ports: a leaf is made and kept for each known name, and who knows one label could ask for 65,535.
-  return device !== undefined && (named?.port === null || device.ports.some((port) => port.number === named?.port));
+  return device !== undefined && (named?.port === null || device.ports.some((port) => port.number === named?.port && port.kind !== 'udp'));
 }
 
 export function operatorAddress(ports: Ports): string {

@@ -65,7 +65,7 @@ export function buildReach(options: ReachOptions): Reach {
       const device = findDevice(tables, text, clock.nowMs());
       if (!device) throw new Fault('not-found', `there is no device "${text}"`);
       if (device.locked) throw new Fault('forbidden', `${device.name} is locked`);
-      return dialDevice(device, device.ports.find((each) => each.number === number) ?? { number, name: '', kind: 'tcp', fingerprint: null }, by);
+      return dialDevice(device, device.ports.find((each) => each.number === number && each.kind !== 'udp') ?? { number, name: '', kind: 'tcp', fingerprint: null }, by);
     },
     async openForCaller(visitor, text, number, by) {
       const { device, port } = judgeCaller(visitor, text, number, false);

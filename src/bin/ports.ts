@@ -10,7 +10,7 @@ export function parsePorts(texts: readonly string[]): PortsBody {
   return texts.map((text) => {
     const match = /^(\d{1,5})(?:\/(http|https|tcp|udp))?(?:=(.*))?$/.exec(text);
     const number = Number(match?.[1]);
-    if (!match || number < 1 || number > 65_535) throw usageFault(`"${text}" is not a port like 80, 8443/https or 5900/tcp=VNC`);
+    if (!match || number < 1 || number > 65_535) throw usageFault(`"${text}" is not a port like 80, 8443/https, 5900/tcp=VNC or 161/udp`);
     const kind = number === 80 || number === 8080 ? 'http' : number === 443 || number === 8443 ? 'https' : 'tcp';
     return { number, kind: (match[2] as PortsBody[number]['kind'] | undefined) ?? kind, name: match[3] ?? '' };
   });

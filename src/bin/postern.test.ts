@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import { Fault, isFault } from '#base/fault.ts';
+import { parseForward } from './forward.ts';
 import { exitCodeOf, usageFault } from './io.ts';
 import type { CommandIo } from './io.ts';
 import { formatAgo, formatBytes, formatFields, formatLength, printTable } from './output.ts';
@@ -144,14 +145,24 @@ test('addresses of gateways', () => {
 });
 
 test('ports as typed', () => {
-  assert.deepEqual(parsePorts(['80', '8443', '22', '5900/tcp=VNC of it', '8000/http=']), [
+  assert.deepEqual(parsePorts(['80', '8443', '22', '5900/tcp=VNC of it', '8000/http=', '161/udp=SNMP']), [
     { number: 80, kind: 'http', name: '' },
     { number: 8443, kind: 'https', name: '' },
     { number: 22, kind: 'tcp', name: '' },
     { number: 5900, kind: 'tcp', name: 'VNC of it' },
     { number: 8000, kind: 'http', name: '' },
+    { number: 161, kind: 'udp', name: 'SNMP' },
   ]);
   for (const text of ['0', '65536', 'http', '80/ftp', '', '80,443']) assert.throws(() => parsePorts([text]), text);
+});
+
+test('what forward is to carry', () => {
+  assert.deepEqual(parseForward('5900'), { port: 5900, isUdp: false, local: 0 });
+  assert.deepEqual(parseForward('5900:5901'), { port: 5900, isUdp: false, local: 5901 });
+  assert.deepEqual(parseForward('53/tcp'), { port: 53, isUdp: false, local: 0 });
+  assert.deepEqual(parseForward('161/udp'), { port: 161, isUdp: true, local: 0 });
+  assert.deepEqual(parseForward('161/udp:1161'), { port: 161, isUdp: true, local: 1161 });
+  for (const text of ['', 'x', '161/udp:', '161:1161/udp', '161/sctp', '0/udp', '161/udp:70000', '70000', '1:2:3']) assert.throws(() => parseForward(text), (fault) => isFault(fault, 'bad-input'), text);
 });
 
 test('tables fit, and a name cannot play with the terminal', () => {

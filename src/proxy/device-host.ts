@@ -305,10 +305,11 @@ export function buildDeviceHosts(options: DeviceHostOptions): DeviceHosts {
     if (!visitorMay(tables, visitor, 'open', subjectOfDevice(device))) return options.refuse(exchange, { status: 403, code: 'forbidden', title: 'No right to open this device', why: `${visitor.person.login} may not open this device.`, remedy: 'Whoever administers it can give you the right.', rule: 'right' });
     if (device.locked || tables.agents.get(device.agentId)?.state !== 'active') return options.refuse(exchange, { status: 403, code: 'locked', title: 'Locked', why: `${device.name} is locked.`, remedy: 'Whoever administers it can unlock it in the console.', rule: 'lock' });
     const number = parsed.port ?? mainPort(device);
-    const port = device.ports.find((each) => each.number === number);
+    const listed = device.ports.filter((each) => each.number === number);
+    const port = listed.find((each) => each.kind !== 'udp') ?? listed[0];
     if (!port || (port.kind !== 'http' && port.kind !== 'https')) {
       const why = number === null ? `${device.name} has no port that a browser can open.` : port ? `Port ${number} of ${device.name} speaks ${port.kind}, not a web page.` : `Port ${number} of ${device.name} is not among its ports.`;
-      return options.refuse(exchange, { status: 404, code: 'no-port', title: 'No such port', why, remedy: port ? `Use: postern forward ${device.label} ${number}` : 'Add the port on the device\'s page in the console.', rule: 'device port' });
+      return options.refuse(exchange, { status: 404, code: 'no-port', title: 'No such port', why, remedy: port ? `Use: postern forward ${device.label} ${number}${port.kind === 'udp' ? '/udp' : ''}` : 'Add the port on the device\'s page in the console.', rule: 'device port' });
     }
     const order = { visitor, device, port: port.number, kind: 'http' as const, from: exchange.conn.from };
     const visit = visits.find(order);

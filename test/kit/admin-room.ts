@@ -171,7 +171,7 @@ export interface AdminRoom {
   person(owner: Caller, login: string, rights: Body<'createInvite'>['rights']): Promise<Caller>;
   /** An agent with one device, stored as a join would. */
   device(name: string, more?: Partial<Device>): Promise<Device>;
-  visit(device: Device, who: Visit['who']): Visit;
+  visit(device: Device, who: Visit['who'], more?: Partial<Visit>): Visit;
   close(): Promise<void>;
 }
 
@@ -307,8 +307,8 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
       tables.devices.publish({ put: [device] });
       return device;
     },
-    visit(device, who) {
-      const visit: Visit = { id: newId(), customerId: device.customerId, deviceId: device.id, deviceName: device.name, port: 80, kind: 'http', who, openedAt: clock.nowMs(), closedAt: null, requests: 1, bytesIn: 2, bytesOut: 3, why: null };
+    visit(device, who, more = {}) {
+      const visit: Visit = { id: newId(), customerId: device.customerId, deviceId: device.id, deviceName: device.name, port: 80, kind: 'http', who, openedAt: clock.nowMs(), closedAt: null, requests: 1, bytesIn: 2, bytesOut: 3, why: null, ...more };
       live.putVisit(visit);
       return visit;
     },

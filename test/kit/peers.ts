@@ -25,6 +25,11 @@ const kinds = {
   tshark: { package: 'tshark' },
   curl: { package: 'curl' },
   openssl: { package: 'openssl' },
+  snmpd: { package: 'snmpd', folders: system },
+  snmpget: { package: 'snmp' },
+  snmpwalk: { package: 'snmp' },
+  snmpbulkget: { package: 'snmp' },
+  snmpbulkwalk: { package: 'snmp' },
   go: { package: 'golang-go', folders: ['/usr/local/go/bin', '/usr/lib/go/bin'] },
 } as const satisfies Record<string, PeerKind>;
 

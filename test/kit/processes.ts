@@ -265,7 +265,7 @@ export interface ServedDevice {
 
 export interface ServedDeviceOptions {
   readonly name: string;
-  readonly ports: readonly { readonly number: number; readonly kind: 'http' | 'https' | 'tcp'; readonly name?: string }[];
+  readonly ports: readonly { readonly number: number; readonly kind: 'http' | 'https' | 'tcp' | 'udp'; readonly name?: string }[];
   /** Lines of the agent's local policy; default: reaches the device's ports on 127.0.0.1. */
   readonly policy?: string;
 }
@@ -379,7 +379,7 @@ async function addDevice(processes: Processes, served: Served, given: ServedDevi
   const stateDir = join(processes.folder, `agent-${randomBytes(4).toString('hex')}`);
   mkdirSync(stateDir, { mode: 0o700 });
   const policyFile = join(stateDir, 'policy');
-  writeFileSync(policyFile, given.policy ?? given.ports.map((each) => `reach tcp 127.0.0.1 ${each.number}\n`).join(''));
+  writeFileSync(policyFile, given.policy ?? given.ports.map((each) => `reach ${each.kind === 'udp' ? 'udp' : 'tcp'} 127.0.0.1 ${each.number}\n`).join(''));
   const address = `https://127.0.0.1:${served.httpsPort}`;
   let agent = processes.start(postern, ['join', address, '--token-file', '-', '--state', stateDir, '--name', `agent of ${given.name}`]);
   const runs = [agent];

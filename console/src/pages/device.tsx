@@ -223,9 +223,8 @@ function Figure({ label, value, title }: { label: string; value: ReactNode; titl
 function CommandsCard({ device }: { device: DeviceView }) {
   const me = useQuery(meQuery);
   if (!device.may.includes('open')) return null;
-  const tcp = device.ports.filter((port) => port.kind !== 'udp');
-  const ssh = tcp.find((port) => port.kind === 'tcp' && (port.number === 22 || /ssh/i.test(port.name)));
-  const others = tcp.filter((port) => port !== ssh).slice(0, 4);
+  const ssh = device.ports.find((port) => port.kind === 'tcp' && (port.number === 22 || /ssh/i.test(port.name)));
+  const others = device.ports.filter((port) => port !== ssh).slice(0, 4);
   const login = `postern login ${me.data?.console ?? location.origin}`;
   return (
     <Card title={text.device.commands} about={text.device.commandsAbout}>
@@ -235,7 +234,7 @@ function CommandsCard({ device }: { device: DeviceView }) {
           {ssh ? <Command label={text.device.ssh} value={`postern ssh ${ssh.number === 22 ? '' : `-p ${ssh.number} `}USER@${device.label}`} /> : null}
           {ssh ? <Command label={text.device.sshConfig} value={`ssh -o ProxyCommand='postern connect %h %p' ${ssh.number === 22 ? '' : `-p ${ssh.number} `}USER@${device.label}`} /> : null}
           {others.map((port) => (
-            <Command key={port.number} label={text.device.forward(port.name || text.device.unnamed(port.kind))} value={`postern forward ${device.label} ${port.number}`} />
+            <Command key={`${port.number} ${port.kind}`} label={text.device.forward(port.name || text.device.unnamed(port.kind))} value={`postern forward ${device.label} ${port.number}${port.kind === 'udp' ? '/udp' : ''}`} />
           ))}
         </div>
       ) : (

@@ -18,6 +18,7 @@ const PRESETS: readonly (readonly [label: string, number: string, name: string, 
   [text.add.presetHttps, '443', '', 'https'],
   [text.add.presetSsh, '22', 'SSH', 'tcp'],
   [text.add.presetVnc, '5900', 'VNC', 'tcp'],
+  [text.add.presetSnmp, '161', 'SNMP', 'udp'],
 ];
 
 let lastKey = 0;
@@ -30,8 +31,10 @@ export function draftOf(port: Pick<PortInput, 'number' | 'name' | 'kind'>): Port
 export function portsProblem(ports: readonly PortDraft[]): string | null {
   if (ports.length === 0) return text.add.problems.none;
   const numbers = ports.map((port) => Number(port.number));
+  // TCP and UDP have their numbers each for themselves.
+  const places = ports.map((port) => `${Number(port.number)}${port.kind === 'udp' ? '/udp' : ''}`);
   if (!ports.every((port) => /^\d{1,5}$/.test(port.number.trim())) || !numbers.every((number) => number >= 1 && number <= 65_535)) return text.add.problems.number;
-  return new Set(numbers).size === numbers.length ? null : text.add.problems.twice;
+  return new Set(places).size === places.length ? null : text.add.problems.twice;
 }
 
 export function portsOf(ports: readonly PortDraft[]): { number: number; name: string; kind: PortInput['kind'] }[] {
