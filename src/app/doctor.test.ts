@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { builtAtMs } from '#base/about.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Finding } from '#model/doctor.ts';
+import { certificateRow } from '../../test/kit/certificate-rows.ts';
 import { runDoctor } from './doctor.ts';
 import type { DoctorDeps } from './doctor.ts';
 
@@ -67,6 +68,10 @@ const cases: [string, string, Finding['status'], RegExp, Partial<DoctorDeps>][] 
   ['renewal is due', 'certificates', 'ok', /28 days left/, { certificates: leaf(28) }],
   ['not renewed', 'certificates', 'warning', /20 days/, { certificates: leaf(20) }],
   ['expired', 'certificates', 'failure', /has expired/, { certificates: leaf(-1) }],
+  ['own, ends soon', 'certificates', 'failure', /certificate front ends in 5 days/, { certificates: () => ({ ...leaf(300)(), own: [certificateRow({ name: 'front', notAfter: now + 5 * dayMs })] }) }],
+  ['own, ends', 'certificates', 'warning', /certificate front ends in 20 days/, { certificates: () => ({ ...leaf(300)(), own: [certificateRow({ name: 'front', notAfter: now + 20 * dayMs })] }) }],
+  ['own, not renewed', 'certificates', 'warning', /front could not be renewed: no such name/, { certificates: () => ({ ...leaf(300)(), own: [certificateRow({ name: 'front', notAfter: now + 80 * dayMs, lastError: 'no such name' })] }) }],
+  ['own, in order', 'certificates', 'ok', /300 days left/, { certificates: () => ({ ...leaf(300)(), own: [certificateRow({ notAfter: now + 80 * dayMs }), certificateRow({ state: 'waiting', notAfter: null })] }) }],
   ['old CA', 'certificates', 'warning', /private CA ends in 100 days/, { certificates: () => ({ leaves: [], caNotAfter: now + 100 * dayMs }) }],
   ['expired CA', 'certificates', 'failure', /private CA has expired/, { certificates: () => ({ leaves: [], caNotAfter: now }) }],
   ['clock set', 'clock', 'warning', /set by 96 seconds/, { startedAt: { nowMs: now - 100_000, monoMs: 1_000 } }],

@@ -7,6 +7,7 @@ import { sleep } from '#base/clock.ts';
 import { Fault, isFault, reasonOf } from '#base/fault.ts';
 import { judgeCertificates, judgeClock, judgeDisk, judgeLinks, judgeNames, judgePorts, judgeRoutes, judgeStore } from '#model/doctor.ts';
 import type { CertificateSeen, DeviceSeen, Finding, Judgement, ListenerSeen, RouteSeen, StoreSeen } from '#model/doctor.ts';
+import type { Certificate } from '#model/rows.ts';
 
 export interface DoctorDeps {
   readonly clock: Clock;
@@ -17,7 +18,7 @@ export interface DoctorDeps {
   deviceDomains(): readonly string[];
   /** As bound. */
   listeners(): readonly ListenerSeen[];
-  certificates(): { readonly leaves: readonly CertificateSeen[]; readonly caNotAfter: number };
+  certificates(): { readonly leaves: readonly CertificateSeen[]; readonly caNotAfter: number; /** Those of people. */ readonly own?: Iterable<Certificate> };
   checkStore(): Promise<StoreSeen>;
   freeBytes(): Promise<number>;
   devices(): readonly DeviceSeen[];
@@ -58,8 +59,8 @@ export async function runDoctor(deps: DoctorDeps): Promise<Finding[]> {
       'certificates',
       'Certificates',
       () => {
-        const { leaves, caNotAfter } = deps.certificates();
-        return judgeCertificates(leaves, caNotAfter, clock.nowMs());
+        const { leaves, caNotAfter, own = [] } = deps.certificates();
+        return judgeCertificates(leaves, caNotAfter, clock.nowMs(), [...own]);
       },
     ],
     [

@@ -9,6 +9,7 @@ import { buildInTurn } from '#base/in-turn.ts';
 import { limits as defaultLimits, type Limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
 import { digestOf } from '#base/secret.ts';
+import { buildCertificateChanges } from '#model/certificate-changes.ts';
 import { buildControl } from '#model/change-config.ts';
 import { firstConfig, type Config } from '#model/config.ts';
 import { decideExchange } from '#model/decide.ts';
@@ -43,6 +44,7 @@ import { buildHub } from '#tunnel/hub.ts';
 import { buildJoin } from '#tunnel/join.ts';
 import { fieldOf } from '#wire/http1-fields.ts';
 import { agentAddresses, describeAddresses, deviceUrlOf, type Ports } from './addresses.ts';
+import { keepCertificateCare } from './certificate-care.ts';
 import { buildConsoleListener, openServiceServer } from './console-service.ts';
 import { runDoctor } from './doctor.ts';
 import { buildFirstCertificates } from './first-certificates.ts';
@@ -128,8 +130,17 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       clock, log, random,
       domains: () => (snapshot ? [...new Set([...snapshot.domains, ...snapshot.deviceDomains])] : ['localhost']),
       isKnown: (serverName) => isKnownName(tables, snapshot, serverName),
+      own: tables.certificates,
     });
     undo.push(() => certificates[Symbol.dispose]());
+    const certificateChanges = buildCertificateChanges({
+      tables, operations, inTurn, clock, log, newId,
+      files: folder,
+      issueLeaf: (names, spki) => certificates.issueLeaf(names, spki),
+      applied: () => certificates.settled(),
+    });
+    const care = await keepCertificateCare({ certificates: tables.certificates, changes: certificateChanges, clock, log, journal });
+    undo.push(() => care.close());
     const cookieKey = await folder.readOrMake('host-cookie.key', () => random(32));
     const setup = await readSetupCode(folder, tables, random);
 
@@ -336,7 +347,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
           domains: () => snapshot.config.domains.map((domain) => domain.name),
           deviceDomains: () => snapshot.deviceDomains,
           listeners: () => listeners.all.map((each) => ({ address: each.address, port: each.port, secure: snapshot.config.listeners.some((one) => one.name === each.name && one.tls) })),
-          certificates: () => ({ leaves: certificates.leaves(), caNotAfter: certificates.ca.notAfter }),
+          certificates: () => ({ leaves: certificates.leaves(), caNotAfter: certificates.ca.notAfter, own: tables.certificates.values() }),
           checkStore: () => operations.check(),
           freeBytes: () => folder.freeBytes(),
           routes: () =>

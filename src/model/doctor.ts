@@ -1,5 +1,7 @@
 // What doctor says: judgements over what was observed, pure. Who observes is app/doctor.ts.
 import { isLoopback } from '#base/cidr.ts';
+import { alarmsOf } from './certificate-alarms.ts';
+import type { Certificate } from './rows.ts';
 
 export type FindingStatus = 'ok' | 'warning' | 'failure' | 'skipped';
 
@@ -77,16 +79,26 @@ export interface CertificateSeen {
   readonly notAfter: number;
 }
 
-/** Leaves renew themselves 30 days before they end; less than 25 says that it does not work. */
-export function judgeCertificates(leaves: readonly CertificateSeen[], caNotAfter: number, now: number): Judgement {
-  const evidence = [...leaves.map((leaf) => `${leaf.name}: ${count(daysOf(leaf.notAfter - now), 'day')} left`), `private CA: ${count(daysOf(caNotAfter - now), 'day')} left`];
+/** Leaves renew themselves 30 days before they end; less than 25 says that it does not work. `own`: those of people, which raise alarms. */
+export function judgeCertificates(leaves: readonly CertificateSeen[], caNotAfter: number, now: number, own: readonly Certificate[] = []): Judgement {
+  const left = (name: string, notAfter: number) => `${name}: ${count(daysOf(notAfter - now), 'day')} left`;
+  const ownEvidence = own.map(({ name, notAfter, lastError }) => `${notAfter === null ? `${name}: waiting for its certificate` : left(name, notAfter)}${lastError === null ? '' : `; last renewal: ${lastError}`}`);
+  const shown = ownEvidence.length > certificatesShown ? [...ownEvidence.slice(0, certificatesShown), `and ${ownEvidence.length - certificatesShown} more`] : ownEvidence;
+  const evidence = [...shown, ...leaves.map((leaf) => left(leaf.name, leaf.notAfter)), left('private CA', caNotAfter)];
   const first = leaves.reduce((least, leaf) => Math.min(least, leaf.notAfter), Infinity);
+  const [alarm] = alarmsOf(own, now);
+  const failed = own.find((each) => each.lastError !== null);
   if (caNotAfter <= now) return { status: 'failure', evidence, verdict: 'the private CA has expired', remedy: 'Compare the clock first. An expired CA must be replaced, and every agent has to join again.' };
   if (first <= now) return { status: 'failure', evidence, verdict: 'a certificate has expired', remedy: 'It should have renewed itself: compare the clock, look for certificate.refresh-failed in the log, and start the gateway again.' };
+  if (alarm?.severity === 'error') return { status: 'failure', evidence, verdict: alarm.text, remedy: alarm.remedy };
   if (caNotAfter - now < 365 * dayMs) return { status: 'warning', evidence, verdict: `the private CA ends in ${count(daysOf(caNotAfter - now), 'day')}`, remedy: 'Plan its successor: agents that are not told before have to join again.' };
   if (first - now < 25 * dayMs) return { status: 'warning', evidence, verdict: `a certificate ends in ${count(daysOf(first - now), 'day')} and was not renewed`, remedy: 'Look for certificate.refresh-failed in the log; is the disk full?' };
-  return { status: 'ok', evidence, verdict: leaves.length === 0 ? 'no certificate is in use yet' : `the next one renews itself; ${count(daysOf(first - now), 'day')} left` };
+  if (alarm) return { status: 'warning', evidence, verdict: alarm.text, remedy: alarm.remedy };
+  if (failed) return { status: 'warning', evidence, verdict: `certificate ${failed.name} could not be renewed: ${failed.lastError}`, remedy: 'It is tried again by itself; look at what the authority needs to reach.' };
+  return { status: 'ok', evidence, verdict: first === Infinity ? (own.length === 0 ? 'no certificate is in use yet' : 'none ends within 30 days') : `the next one renews itself; ${count(daysOf(first - now), 'day')} left` };
 }
+
+const certificatesShown = 20;
 
 export interface ClockSeen {
   readonly now: number;
