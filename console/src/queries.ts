@@ -51,6 +51,12 @@ export const auditQuery = (filter: AuditFilter) =>
   infiniteQueryOptions({ ...paging, queryKey: ['audit', filter], queryFn: ({ pageParam, signal }) => call('listAudit', { query: { ...filter, ...(pageParam ? { cursor: pageParam } : {}), limit: 50 }, signal }) });
 export const journalQuery = (event: string) =>
   infiniteQueryOptions({ ...paging, queryKey: ['journal', event], queryFn: ({ pageParam, signal }) => call('listJournal', { query: { ...(event ? { event } : {}), ...(pageParam ? { cursor: pageParam } : {}), limit: 50 }, signal }) });
+/** Also asked now and then: a change that waits must be seen even where the event stream does not get through. */
+export const configStateQuery = queryOptions({ queryKey: ['config-state'], queryFn: ({ signal }) => call('getConfigState', { signal }), refetchInterval: (query) => (query.state.data?.provisional ? 3_000 : 30_000) });
+export const revisionsQuery = infiniteQueryOptions({ ...paging, queryKey: ['revisions'], queryFn: ({ pageParam, signal }) => call('listRevisions', { query: { ...(pageParam ? { cursor: pageParam } : {}), limit: 50 }, signal }) });
+export const revisionQuery = (number: number) => queryOptions({ queryKey: ['revision', number], queryFn: ({ signal }) => call('getRevision', { params: { number }, signal }) });
+/** Never stale: what a revision says does not change. */
+export const configDiffQuery = (number: number, other: number) => queryOptions({ queryKey: ['config-diff', number, other], queryFn: ({ signal }) => call('diffRevisions', { params: { number, other }, signal }), staleTime: Infinity });
 export const statusQuery = queryOptions({ queryKey: ['status'], queryFn: ({ signal }) => call('getStatus', { signal }), refetchInterval: 5_000 });
 export const doctorQuery = queryOptions({ queryKey: ['doctor'], queryFn: ({ signal }) => call('runDoctor', { signal }), staleTime: 300_000 });
 
@@ -129,6 +135,9 @@ function take(event: LiveEvent | { readonly name: 'again' }): void {
     case 'status':
       stale('status', 'journal');
       break;
+    case 'config':
+      stale('config-state', 'revisions', 'revision', 'status');
+      break;
     case 'join':
       void queryClient.invalidateQueries({ queryKey: ['join-token', event.data.id] });
       stale('join-tokens', 'devices');
@@ -139,6 +148,11 @@ function take(event: LiveEvent | { readonly name: 'again' }): void {
     case 'hello':
       break;
   }
+}
+
+/** After something that was done here: without waiting for the event. */
+export function refreshConfig(): void {
+  stale('config-state', 'revisions', 'revision', 'status');
 }
 
 /** Keeps what is shown fresh until the returned function is called. */

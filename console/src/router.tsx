@@ -66,6 +66,12 @@ const audit = createRoute({
   validateSearch: (search: Record<string, unknown>) => kept({ what: word(search['what']), actorId: word(search['actorId']), actorName: word(search['actorName']), subjectId: word(search['subjectId']), subjectName: word(search['subjectName']) }),
   component: lazyRouteComponent(() => import('./pages/audit.tsx'), 'AuditPage'),
 });
+const configuration = createRoute({
+  getParentRoute: () => inside,
+  path: '/configuration',
+  validateSearch: (search: Record<string, unknown>) => kept({ show: /^[1-9]\d{0,8}$/.test(String(search['show'])) ? String(search['show']) : undefined }),
+  component: lazyRouteComponent(() => import('./pages/configuration.tsx'), 'ConfigurationPage'),
+});
 const status = createRoute({
   getParentRoute: () => inside,
   path: '/status',
@@ -86,7 +92,7 @@ const open = createRoute({
 });
 
 export const router = createRouter({
-  routeTree: root.addChildren([home, setup, signIn, invite, cli, open, inside.addChildren([devices, device, people, audit, status, account])]),
+  routeTree: root.addChildren([home, setup, signIn, invite, cli, open, inside.addChildren([devices, device, people, audit, configuration, status, account])]),
   // Plain text both ways: read as JSON, a search for 1e5 or a digest of digits would become another number.
   parseSearch: parseQuery,
   stringifySearch: stringifyQuery,

@@ -13,9 +13,10 @@ import { setTheme, useTheme, type Theme } from './theme.ts';
 import { Dot } from './ui/bits.tsx';
 import { Icon, Logo, type IconName } from './ui/icons.tsx';
 import { ActionMenu } from './ui/overlay.tsx';
+import { WaitingBanner } from './waiting-banner.tsx';
 
 interface Place {
-  readonly to: '/devices' | '/people' | '/audit' | '/status' | '/account';
+  readonly to: '/devices' | '/people' | '/audit' | '/configuration' | '/status' | '/account';
   readonly label: string;
   readonly icon: IconName;
 }
@@ -26,6 +27,7 @@ function usePlaces(): Place[] {
     { to: '/devices', label: text.nav.devices, icon: 'devices' },
     me?.may.administerAnything && { to: '/people', label: text.nav.people, icon: 'people' },
     me?.may.administerAnything && { to: '/audit', label: text.nav.audit, icon: 'audit' },
+    me?.may.administerGateway && { to: '/configuration', label: text.nav.config, icon: 'config' },
     me?.may.administerGateway && { to: '/status', label: text.nav.status, icon: 'status' },
   ];
   return places.filter((place): place is Place => Boolean(place));
@@ -60,6 +62,7 @@ export function Shell() {
       <Sidebar places={places} onSearch={() => setPalette(true)} />
       <TopBar onSearch={() => setPalette(true)} />
       <main id="content" tabIndex={-1} className="mx-auto w-full max-w-7xl min-w-0 px-4 pt-5 pb-24 outline-none sm:px-6 lg:px-7 lg:pt-8 lg:pb-12">
+        <WaitingBanner />
         <Outlet />
       </main>
       <BottomBar places={places} />

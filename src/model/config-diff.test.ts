@@ -42,6 +42,7 @@ test('fields of the document, its order, and sections that only one of them know
   assert.deepEqual(changed({ quotas: { perHour: 5 } }), [{ section: 'quotas', name: null, kind: 'added', fields: [{ path: 'perHour', before: undefined, after: 5 }] }]);
   assert.deepEqual(changed({ policies: [{ name: 'a', level: 'modern' }] }), [{ section: 'policies', name: 'a', kind: 'added', fields: [{ path: 'level', before: undefined, after: 'modern' }] }]);
   assert.equal(changed({ routes: [] }).length, 2);
+  assert.equal(summaryOf(diff({ a: '' }, { a: 'two\nlines' })), 'a: "" → "two\\nlines"');
   assert.equal(summaryOf(diff(base, { ...base, deviceDomain: 'd.example.test' })), 'deviceDomain: null → d.example.test');
 });
 

@@ -111,7 +111,8 @@ export function diffConfig(before: unknown, after: unknown, max: number): Config
 const singular: Readonly<Record<string, string>> = { routes: 'route', listeners: 'listener', domains: 'domain', tlsPolicies: 'TLS policy', trustedProxies: 'trusted proxy' };
 
 function shortValue(value: unknown): string {
-  const text = typeof value === 'string' ? value : value === undefined ? 'absent' : JSON.stringify(value);
+  // Bare where it cannot be misread: line breaks and blanks of a body would be.
+  const text = typeof value === 'string' && /^[!-~]+$/.test(value) ? value : value === undefined ? 'absent' : JSON.stringify(value);
   return text.length > 40 ? `${text.slice(0, 39)}…` : text;
 }
 
