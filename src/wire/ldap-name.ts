@@ -76,15 +76,16 @@ interface Attribute {
   readonly value: string;
 }
 
+const attributeType = / *(?:oid\.)?([a-z][a-z0-9-]*|\d+(?:\.\d+)*) *= */iy;
+
 /** RFC 4514 §3. */
 function readDn(text: string): LdapName {
   const parts: Attribute[][] = [[]];
-  let at = 0;
-  for (;;) {
-    const type = /^ *(?:oid\.)?([a-z][a-z0-9-]*|\d+(?:\.\d+)*) *= */i.exec(text.slice(at));
+  for (let at = 0; ; ) {
+    attributeType.lastIndex = at;
+    const type = attributeType.exec(text);
     if (!type) wrong('DN with a part that is no attribute');
-    at += type[0].length;
-    const value = readValue(text, at);
+    const value = readValue(text, at + type[0].length);
     parts.at(-1)!.push({ type: type[1]!.toLowerCase(), value: value.text });
     if (value.end === text.length) break;
     if (text[value.end] === ',') parts.push([]);
@@ -106,33 +107,41 @@ function suffixOf(parts: readonly (readonly Attribute[])[]): string | null {
   return domainOf(labels.join('.'));
 }
 
+const plainValue = /[^\\",+;<>]*/y;
+
 /** A value and where it ends: at `,` or `+` that are not escaped, or at the end of the text. Spaces at its edges do not count unless escaped. */
 function readValue(text: string, from: number): { text: string; end: number } {
   if (text[from] === '#') return readHexValue(text, from + 1);
-  const bytes: number[] = [];
-  let solid = 0; // how much of `bytes` is kept if only spaces follow
-  let at = from;
-  for (; at < text.length && text[at] !== ',' && text[at] !== '+'; at++) {
-    const char = text[at]!;
-    if (char === '"' || char === ';' || char === '<' || char === '>') wrong(`DN with ${char} that is not escaped`);
-    if (char === '\\') {
-      const pair = text.slice(at + 1, at + 3);
-      if (/^[0-9a-f]{2}$/i.test(pair)) {
-        bytes.push(Number.parseInt(pair, 16));
-        at += 2;
-      } else if (/^[ "#+,;<=>\\]/.test(pair)) {
-        bytes.push(pair.charCodeAt(0));
-        at++;
-      } else wrong('DN with half an escape');
-      solid = bytes.length;
-    } else {
-      const whole = String.fromCodePoint(text.codePointAt(at)!);
-      bytes.push(...Buffer.from(whole));
-      at += whole.length - 1;
-      if (char !== ' ') solid = bytes.length;
+  const parts: Buffer[] = [];
+  for (let at = from; ; ) {
+    plainValue.lastIndex = at;
+    const plain = plainValue.exec(text)![0];
+    at += plain.length;
+    const end = text[at];
+    if (end === undefined || end === ',' || end === '+') {
+      // Most values have no escape, and nothing to be looked at twice.
+      if (parts.length === 0) return { text: withoutEdge(plain), end: at };
+      return { text: textOf(Buffer.concat([...parts, Buffer.from(withoutEdge(plain))])), end: at };
     }
+    if (end !== '\\') wrong(`DN with ${end} that is not escaped`);
+    const escaped = unescape(text.slice(at + 1, at + 3));
+    parts.push(Buffer.from(plain), Buffer.from([escaped.byte]));
+    at += 1 + escaped.chars;
   }
-  return { text: textOf(Buffer.from(bytes.slice(0, solid))), end: at };
+}
+
+/** Without the spaces at its end; other blanks are part of a value. */
+function withoutEdge(text: string): string {
+  let end = text.length;
+  while (text[end - 1] === ' ') end--;
+  return text.slice(0, end);
+}
+
+/** RFC 4514 §3, `pair`; of the two characters behind the backslash. */
+function unescape(pair: string): { byte: number; chars: number } {
+  if (/^[0-9a-f]{2}$/i.test(pair)) return { byte: Number.parseInt(pair, 16), chars: 2 };
+  if (/^[ "#+,;<=>\\]/.test(pair)) return { byte: pair.charCodeAt(0), chars: 1 };
+  return wrong('DN with half an escape');
 }
 
 /** RFC 4514 §2.4: the BER of the value in hexadecimal. Of the string types that a dc or a user may have. */
