@@ -1,4 +1,4 @@
-// Hostile bytes at every layer of the tunnel: WebSocket frames, yamux frames, prefaces, messages. Whatever comes, a session
+// Hostile bytes at every layer of the tunnel: WebSocket frames, yamux frames, prefaces, messages, datagrams. Whatever comes, a session
 // either goes on or ends with a protocol error; it never throws, never holds more than its windows, and leaves nothing behind.
 // POSTERN_FUZZ_SEED repeats one run, POSTERN_FUZZ_SECONDS makes it longer.
 import assert from 'node:assert/strict';
@@ -7,6 +7,7 @@ import { isFault } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
 import { buildBudget } from '#tunnel/budget.ts';
 import { acceptStream } from '#tunnel/open.ts';
+import { StreamFlow } from '#tunnel/stream-flow.ts';
 import { buildMessageParser, encodeMessage } from '#wire/message.ts';
 import { encodePreface } from '#wire/preface.ts';
 import { encodeFrame } from '#wire/websocket.ts';
@@ -56,7 +57,10 @@ async function attack(seed: number): Promise<void> {
           if (random() < 0.5) offered.refuse({ code: 5, text: 'no' });
           else {
             offered.accept();
-            if (random() < 0.5) opened.pipe(opened);
+            if (offered.preface.kind === 'udp') {
+              const flow = new StreamFlow(opened, { clock: testClock, limits, budget });
+              flow.onDatagram((datagram) => void flow.send(datagram));
+            } else if (random() < 0.5) opened.pipe(opened);
           }
         },
         (thrown: unknown) => assert.ok(isFault(thrown), String(thrown)),
