@@ -46,12 +46,12 @@ export function encodeStartTlsRefusal(messageId: number, text: string): Buffer {
   return encodeResult(messageId, opExtendedResponse, ldapResult.protocolError, text);
 }
 
-export function encodeBindRefusal(messageId: number, text: string): Buffer {
-  return encodeResult(messageId, opBindResponse, ldapResult.invalidCredentials, text);
+export function encodeBindRefusal(messageId: number, text: string, result: LdapResult = ldapResult.invalidCredentials): Buffer {
+  return encodeResult(messageId, opBindResponse, result, text);
 }
 
-export function encodeSearchRefusal(messageId: number, text: string): Buffer {
-  return encodeResult(messageId, opSearchResultDone, ldapResult.insufficientAccessRights, text);
+export function encodeSearchRefusal(messageId: number, text: string, result: LdapResult = ldapResult.insufficientAccessRights): Buffer {
+  return encodeResult(messageId, opSearchResultDone, result, text);
 }
 
 /** The server's last word, to no request: message id 0. */
@@ -59,16 +59,20 @@ export function encodeDisconnection(result: typeof ldapResult.protocolError | ty
   return encodeResult(0, opExtendedResponse, result, text, tlv(0x8a, Buffer.from(noticeOfDisconnection)));
 }
 
-/** What a client is told whose connection is given up: the answer to the message that was refused, if it could be read, then the notice of disconnection. */
-export function encodeLdapRefusal(refused: LdapFacts | null): Buffer {
+/**
+ * What a client is told whose connection is given up: the answer to the message that was refused, if it could be read, then the notice of
+ * disconnection. Where the upstream cannot be reached, nobody is told that the password was wrong.
+ */
+export function encodeLdapRefusal(refused: LdapFacts | null, why: 'not-here' | 'unreachable' = 'not-here'): Buffer {
   if (refused === null) return encodeDisconnection(ldapResult.protocolError, 'not understood');
   if (refused.op === 'start-tls') {
     const text = 'TLS cannot begin here';
     return Buffer.concat([encodeStartTlsRefusal(refused.messageId, text), encodeDisconnection(ldapResult.protocolError, text)]);
   }
-  const text = 'not on this connection';
+  const text = why === 'not-here' ? 'not on this connection' : 'the directory cannot be reached now';
+  const result = why === 'not-here' ? [] : ([ldapResult.unavailable] as const);
   const notice = encodeDisconnection(ldapResult.unavailable, text);
-  if (refused.op === 'bind') return Buffer.concat([encodeBindRefusal(refused.messageId, text), notice]);
-  if (refused.op === 'search') return Buffer.concat([encodeSearchRefusal(refused.messageId, text), notice]);
+  if (refused.op === 'bind') return Buffer.concat([encodeBindRefusal(refused.messageId, text, ...result), notice]);
+  if (refused.op === 'search') return Buffer.concat([encodeSearchRefusal(refused.messageId, text, ...result), notice]);
   return notice;
 }

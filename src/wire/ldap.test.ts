@@ -301,6 +301,15 @@ test('StartTLS and names that are not', () => {
   for (const name of ['', '1.3.6.1.4.1.1466.20036', '1.3.6.1.4.1.1466.2003', '1.3.6.1.4.1.1466.200370', '1.3.6.1.4.1.4203.1.11.3']) assert.equal(extended(name), 'other', name);
 });
 
+test('StartTLS is waited for to its last byte, since TLS begins behind it', () => {
+  const request = (rest: Buffer) => tlv(0x30, join(id, tlv(0x77, tlv(0x80, '1.3.6.1.4.1.1466.20037')), rest));
+  const bytes = request(tlv(0xa0, tlv(0x30, tlv(4, '1.2.840.113556.1.4.319'))));
+  for (let end = 0; end < bytes.length; end++) assert.deepEqual(sniffLdap(bytes.subarray(0, end)), { kind: 'more' }, `the first ${end} bytes`);
+  assert.equal(read(bytes).op, 'start-tls');
+  assert.equal(read(join(bytes, bytes)).pduBytes, bytes.length);
+  assert.match(whyOf(request(Buffer.alloc(1_024))), /StartTLS of 1057 bytes, more than 1024/);
+});
+
 test('what we write is what a server writes', () => {
   // As recorded of OpenLDAP 2.5: the answer to StartTLS, and invalidCredentials without a text.
   assert.equal(encodeStartTlsAnswer(1).toString('hex'), '300c02010178070a010004000400');
@@ -334,6 +343,8 @@ test('what a client is told', () => {
   assert.deepEqual(notice, encodeDisconnection(ldapResult.unavailable, 'not on this connection'));
   assert.equal(first(read(search(''))).bytes[5], 0x65);
   assert.equal(first(read(message(Buffer.from([0x42, 0])))).bytes.length, notice.length);
+  const away = sniffLdapAnswer(encodeLdapRefusal(read(bind('pbx\\ann')), 'unreachable'));
+  assert.deepEqual(away.kind === 'answer' && away.bind, { messageId: 5, result: 52 });
   assert.deepEqual(first(null).bytes, encodeDisconnection(ldapResult.protocolError, 'not understood'));
 });
 

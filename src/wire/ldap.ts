@@ -176,14 +176,17 @@ function readHead(bytes: Buffer): Unsettled | LdapFacts {
   if (messageId === 0 || messageId > messageIdMax || messageId >= 2 ** (8 * idBytes - 1)) wrong('LDAP message with an id that no client may use');
   message.end = pduBytes;
   enter(message);
-  return { kind: 'ldap', op: 'other', messageId, domain: null, user: null, sasl: null, pduBytes, ...readOperation(op, message) };
+  return { kind: 'ldap', op: 'other', messageId, domain: null, user: null, sasl: null, pduBytes, ...readOperation(op, message, pduBytes) };
 }
 
-function readOperation(op: number, body: Cursor): Partial<LdapFacts> {
+function readOperation(op: number, body: Cursor, pduBytes: number): Partial<LdapFacts> {
   if (op === opBind) return { op: 'bind', ...readBind(body) };
   if (op === opSearch) return { op: 'search', domain: readBaseDomain(takeString(body, tagOfString, 'search base')) };
-  if (op === opExtended) return { op: readIsStartTls(body) ? 'start-tls' : 'other' };
-  return {};
+  if (op !== opExtended || !readIsStartTls(body)) return {};
+  // Whoever answers has to know where it ends: TLS begins there.
+  if (pduBytes > limits.ldapNameBytesMax) wrong(`StartTLS of ${pduBytes} bytes, more than ${limits.ldapNameBytesMax}`);
+  if (body.bytes.length < pduBytes) throw missing;
+  return { op: 'start-tls' };
 }
 
 /** RFC 4511 §4.2. */
