@@ -98,7 +98,8 @@ test('a later registration elsewhere is answered, and never reaches the upstream
   for (const [label, message] of [
     ['RRQ', other],
     ['GRQ', facility([grq({ gatekeeper: 'other.example', seq: 77 })])],
-    ['none', facility([rrq({ seq: 77 })])],
+    ['another name for nobody', facility([rrq({ gatekeeper: 'two words', seq: 77 })])],
+    ['a user without a domain', facility([rrq({ aliases: [{ h323: 'bob' }], seq: 77 })])],
     ['behind another RAS', facility([urq(), rrq({ gatekeeper: 'other.example', seq: 77 })])],
   ] as const) {
     for (const cut of [1, 20, message.length]) {
@@ -117,6 +118,16 @@ test('a later registration elsewhere is answered, and never reaches the upstream
       assert.deepEqual(run.refused, ['another gatekeeper']);
     }
   }
+});
+
+test('a request that names nobody keeps a registration alive, and begins none', async () => {
+  const keptAlive = facility([rrq({ seq: 9, isExtended: true })]);
+  const run = start(Buffer.concat([register, keptAlive]));
+  await until('both', () => run.atPbx.bytes.length === register.length + keptAlive.length);
+  assert.deepEqual(run.asked, ['registration']);
+  const alone = start(keptAlive);
+  await until('the answer', () => alone.atPhone.isEnded);
+  assert.deepEqual(alone.refused, ['another gatekeeper']);
 });
 
 test('the first message is judged as well', async () => {

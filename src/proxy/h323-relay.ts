@@ -17,8 +17,8 @@ export interface H323RelayOptions {
   /** What was read of the client before, from the connection's first byte on; it is judged as well. */
   readonly first: Buffer;
   /**
-   * Asked for each GRQ and RRQ, and for each SETUP until the first GRQ or RRQ has passed: null lets it pass, else why not. A refused message is
-   * answered, the connection ends, and nothing of the message reaches the upstream.
+   * Asked for each GRQ and RRQ (but for those behind the first that name nobody) and for each SETUP until the first GRQ or RRQ has passed: null
+   * lets it pass, else why not. A refused message is answered, the connection ends, and nothing of the message reaches the upstream.
    */
   readonly judge: (asked: H323Facts) => string | null;
   /** Called once, for a refusal by `judge` and for what cannot be read. */
@@ -52,6 +52,8 @@ function inspectClient(judge: H323RelayOptions['judge'], onRefused: (why: string
   const judgeMessage = (facts: H323Facts): string | null => {
     const isRequest = facts.message === 'gatekeeper-request' || facts.message === 'registration';
     if (!isRequest && (facts.message !== 'setup' || isRegistered)) return null;
+    // A registration is kept alive by requests that need not repeat who it is for: they ask for nobody else.
+    if (isRequest && isRegistered && facts.domain === null && facts.user === null && facts.gatekeeperId === null && facts.aliases.length === 0) return null;
     const why = judge(facts);
     if (why === null && isRequest) isRegistered = true;
     return why;

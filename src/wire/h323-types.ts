@@ -142,9 +142,17 @@ function readGenericId(from: PerReader): number | null {
   if (!('root' in chosen)) return null;
   if (chosen.root === 1) skipObjectIdentifier(from);
   else if (chosen.root === 2) readOctets(from, 16);
-  else if (readBit(from)) readOpen(from); // beyond 16383
+  else if (readBit(from)) skipLargeNumber(from);
   else return readWithin(from, 16_384);
   return null;
+}
+
+/** A number beyond 16383, as two's complement. A small one in this form would be a second spelling, by which RAS could hide from us. */
+function skipLargeNumber(from: PerReader): void {
+  const octets = readOpen(from);
+  if (octets.length === 0 || octets.length > 6) wrong(`a number of ${octets.length} octets in ${from.what}`);
+  const value = octets.readIntBE(0, octets.length);
+  if (value >= 0 && value < 16_384) wrong(`a small number spelled as a large one in ${from.what}`);
 }
 
 interface GenericParameter {

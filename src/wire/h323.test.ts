@@ -259,6 +259,15 @@ test('what is nested, fragmented or endless', () => {
   const noString = new PerWriter();
   id(noString.flags(0, 1), 17).u16(0).flags(0, 1).flags(0).bits(0, 2).flags(0).u16(1).flags(0).bits(3, 4).flags(1);
   assert.match(whyOf(q931(0x62, emptyBody([noString.done()]))), /no octet string/);
+  const spelled = (hex: string) => {
+    const octets = Buffer.from(hex, 'hex');
+    const to = new PerWriter().flags(0, 0).flags(0).bits(0, 2).flags(1).open(octets);
+    return q931(0x62, emptyBody([to.done()]));
+  };
+  assert.match(whyOf(spelled('11')), /spelled as a large one/);
+  assert.match(whyOf(spelled('000011')), /spelled as a large one/);
+  assert.match(whyOf(spelled('')), /number of 0 octets/);
+  assert.equal(factsOf(spelled('4000')).message, 'facility');
   const many = grq({ aliases: Array.from({ length: 257 }, () => ({ digits: '1' })) });
   assert.match(whyOf(facility([many])), /257 entries/);
   const fragmented = Buffer.from(facility([grq({})]));

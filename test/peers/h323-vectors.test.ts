@@ -1,14 +1,12 @@
 // tshark is the judge of H.323: of the corpus, of what the tests' own encoder writes, and of every refusal that we send. What it sees there and what
 // we see has to be the same.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { emptyBody, facility, grq, oddGeneric, otherBody, q931, rrq, setup, urq } from '#kit/h323.ts';
 import type { Alias, EndpointType } from '#kit/h323.ts';
 import { findPeers } from '#kit/peers.ts';
+import { readWithTshark } from '#kit/tshark.ts';
 import { encodeH323Refusal } from '#wire/h323-refusal.ts';
 import { sniffH323 } from '#wire/h323.ts';
 import type { H323Facts } from '#wire/h323.ts';
@@ -36,53 +34,7 @@ const fields = {
 } as const;
 type Seen = { readonly [Name in keyof typeof fields]: readonly string[] };
 
-/** A capture of one TCP segment to port 1720 for each message, every one a conversation of its own. */
-function capture(messages: readonly Buffer[]): Buffer {
-  const head = Buffer.alloc(24);
-  head.writeUInt32LE(0xa1b2c3d4, 0);
-  head.writeUInt16LE(2, 4);
-  head.writeUInt16LE(4, 6);
-  head.writeUInt32LE(65_535, 16);
-  head.writeUInt32LE(101, 20); // raw IP
-  const packets = messages.map((message, index) => {
-    const packet = Buffer.alloc(16 + 40 + message.length);
-    packet.writeUInt32LE(index + 1, 0);
-    packet.writeUInt32LE(40 + message.length, 8);
-    packet.writeUInt32LE(40 + message.length, 12);
-    const ip = packet.subarray(16);
-    ip[0] = 0x45;
-    ip.writeUInt16BE(40 + message.length, 2);
-    ip[8] = 64;
-    ip[9] = 6;
-    ip.set([192, 0, 2, 1], 12);
-    ip.set([192, 0, 2, 2], 16);
-    const tcp = ip.subarray(20);
-    tcp.writeUInt16BE(10_000 + index, 0);
-    tcp.writeUInt16BE(1_720, 2);
-    tcp.writeUInt32BE(1, 4);
-    tcp[12] = 0x50;
-    tcp[13] = 0x18;
-    tcp.writeUInt16BE(8_192, 14);
-    message.copy(tcp, 20);
-    return packet;
-  });
-  return Buffer.concat([head, ...packets]);
-}
-
-function askTshark(messages: readonly Buffer[]): Seen[] {
-  const folder = mkdtempSync(join(tmpdir(), 'postern-h323-'));
-  try {
-    const file = join(folder, 'messages.pcap');
-    writeFileSync(file, capture(messages));
-    const wanted = Object.values(fields).flatMap((field) => ['-e', field]);
-    const text = execFileSync(peers.path('tshark'), ['-r', file, '-T', 'json', ...wanted], { encoding: 'utf8', maxBuffer: 64 << 20, stdio: ['ignore', 'pipe', 'ignore'], env: { ...process.env, HOME: folder } });
-    const packets = JSON.parse(text) as { _source: { layers: Record<string, string[]> } }[];
-    assert.equal(packets.length, messages.length);
-    return packets.map(({ _source: { layers } }) => Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, layers[field] ?? []])) as unknown as Seen);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
+const askTshark = (messages: readonly Buffer[]): Seen[] => readWithTshark(peers.path('tshark'), messages, 1_720, fields);
 
 /** Printed in hexadecimal. */
 const referenceOf = (seen: Seen): number => Number.parseInt(seen.reference[0]!.replaceAll(':', ''), 16);
