@@ -506,7 +506,6 @@ export const text = {
     waitingTitle: (revision: number, who: string) => `Revision ${revision} by ${who} is in force for the time being`,
     waitingAbout: (restores: number) => `Unless it is confirmed, revision ${restores} comes back in`,
     waitingOver: (restores: number) => `The time is over: revision ${restores} comes back.`,
-    whatChanged: 'What changed',
     confirm: 'Confirm',
     backNow: 'Roll back now',
     confirmedSaid: (revision: number) => `Revision ${revision} stays`,

@@ -53,7 +53,7 @@ function Waiting({ provisional, aheadMs }: { provisional: NonNullable<ConfigStat
           <p role="status" className="font-semibold text-warn-ink">{text.config.waitingTitle(revision, actor.name || actor.kind)}</p>
           <p className="line-clamp-3 text-ink-2 sm:line-clamp-2">
             {over ? text.config.waitingOver(restores) : <>{text.config.waitingAbout(restores)} <span role="timer" className="font-semibold text-ink num">{clockText(leftMs)}</span>. </>}
-            <Link to="/configuration" search={{ show: String(revision) }} className="rounded-sm text-accent-ink underline [overflow-wrap:anywhere]">{summary ?? text.config.whatChanged}</Link>
+            <Link to="/configuration" search={{ show: String(revision) }} className="rounded-sm text-accent-ink underline [overflow-wrap:anywhere]">{summary}</Link>
           </p>
         </div>
         <div className="flex flex-wrap gap-2">

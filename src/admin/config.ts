@@ -87,11 +87,10 @@ export function buildConfigActs(room: Room): Acts<Names> {
         throw thrown;
       }
     },
-    async getConfigState(asked) {
+    getConfigState(asked) {
       mayRead(asked);
       const provisional = control.provisional();
-      const summary = provisional ? ((await operations.readRevision(provisional.revision))?.summary ?? null) : null;
-      return { now: room.clock.nowMs(), revision: control.config().revision, provisional: provisional && { ...provisional, actor: viewActor(provisional.actor), summary }, missing: [...control.missing()] };
+      return { now: room.clock.nowMs(), revision: control.config().revision, provisional: provisional && { ...provisional, actor: viewActor(provisional.actor) }, missing: [...control.missing()] };
     },
     async confirmConfig(asked) {
       mayChange(asked);

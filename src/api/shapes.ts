@@ -202,7 +202,7 @@ export type ConfigDiffView = z.infer<typeof configDiffView>;
 export const configStateView = z.object({
   now: time,
   revision: count,
-  provisional: z.object({ revision: count, restores: count.meta({ description: 'what comes back unless it is confirmed' }), actor: actorView, since: time, confirmBy: time, summary: z.string().nullable() }).nullable(),
+  provisional: z.object({ revision: count, restores: count.meta({ description: 'what comes back unless it is confirmed' }), actor: actorView, since: time, confirmBy: time, summary: z.string() }).nullable(),
   missing: z.array(z.string()).meta({ description: 'listeners that could not be opened when it was rolled back; tried again by itself' }),
 });
 export type ConfigStateView = z.infer<typeof configStateView>;

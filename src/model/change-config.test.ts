@@ -108,7 +108,7 @@ test('a change that is confirmed in time stays', async () => {
   control.watchState(() => told.push(control.provisional()?.revision ?? null));
   const { revision, confirmBy } = await apply(control, 'wiki', 60_000);
   assert.deepEqual([revision, confirmBy, routesOf(control)], [2, clock.nowMs() + 60_000, ['wiki']], 'in force at once');
-  assert.deepEqual(control.provisional(), { revision: 2, restores: 1, actor: ada, since: clock.nowMs(), confirmBy });
+  assert.deepEqual(control.provisional(), { revision: 2, restores: 1, actor: ada, since: clock.nowMs(), confirmBy, summary: 'route wiki added' });
   clock.advance(59_000);
   assert.deepEqual(await control.confirm({ actor: ada, revision: 2 }), { revision: 2 });
   clock.advance(limits.confirmWithinMaxMs);

@@ -51,7 +51,7 @@ function auditOf(options: ControlOptions, actor: Actor, what: string, revision: 
 const sizes = (config: Config) => ({ routes: config.routes.length, listeners: config.listeners.length });
 
 /** The row of a revision that follows `before`. */
-function rowOf(options: ControlOptions, row: Pick<Revision, 'number' | 'actor'> & { readonly config: Config; readonly restores?: number; readonly confirmBy?: number | null }, before: Config | null): Revision {
+function rowOf(options: ControlOptions, row: Pick<Revision, 'number' | 'actor'> & { readonly config: Config; readonly restores?: number; readonly confirmBy?: number | null }, before: Config | null): Revision & { summary: string } {
   const summary = before === null ? 'the first configuration' : summaryOf(diffConfig(before, row.config, limits.configDifferencesMax));
   return { number: row.number, at: options.clock.nowMs(), actor: row.actor, config: row.config, summary, restores: row.restores ?? null, confirmBy: row.confirmBy ?? null, settled: null };
 }
@@ -171,8 +171,8 @@ class ConfigControl implements Control<Snapshot> {
 
   provisional(): Provisional | null {
     if (!this.#waiting) return null;
-    const { revision, restores, actor, since, confirmBy } = this.#waiting;
-    return { revision, restores, actor, since, confirmBy };
+    const { revision, restores, actor, since, confirmBy, summary } = this.#waiting;
+    return { revision, restores, actor, since, confirmBy, summary };
   }
 
   missing(): readonly string[] {
@@ -267,7 +267,7 @@ class ConfigControl implements Control<Snapshot> {
     prepared.commit();
     this.#takeMissing(notOpened);
     if (confirmBy !== null && !this.#closed) {
-      this.#waiting = { revision: number, restores: before.revision, actor: next.actor, since, confirmBy, before: before.config, timer: clock.after(confirmBy - since, () => this.#expire(number)) };
+      this.#waiting = { revision: number, restores: before.revision, actor: next.actor, since, confirmBy, summary: row.summary, before: before.config, timer: clock.after(confirmBy - since, () => this.#expire(number)) };
     }
     for (const watcher of this.#publishWatchers) watcher(next.snapshot);
     this.#tellState();

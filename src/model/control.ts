@@ -40,6 +40,8 @@ export interface Provisional {
   readonly actor: Actor;
   readonly since: number;
   readonly confirmBy: number;
+  /** What it changed, in a line. */
+  readonly summary: string;
 }
 
 export interface Control<Snapshot = unknown> {
