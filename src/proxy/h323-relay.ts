@@ -53,7 +53,7 @@ function inspectClient(judge: H323RelayOptions['judge'], onRefused: (why: string
     const isRequest = facts.message === 'gatekeeper-request' || facts.message === 'registration';
     if (!isRequest && (facts.message !== 'setup' || isRegistered)) return null;
     // A registration is kept alive by requests that need not repeat who it is for: they ask for nobody else.
-    if (isRequest && isRegistered && facts.domain === null && facts.user === null && facts.gatekeeperId === null && facts.aliases.length === 0) return null;
+    if (isRequest && isRegistered && facts.gatekeeperId === null && facts.aliases.length === 0) return null;
     const why = judge(facts);
     if (why === null && isRequest) isRegistered = true;
     return why;

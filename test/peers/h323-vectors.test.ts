@@ -109,7 +109,7 @@ test('tshark reads what the tests write, with its options combined', { skip: pee
 });
 
 test('tshark reads our refusals', { skip: peers.skip }, () => {
-  const both = factsOf(facility([grq({ seq: 65_535, gatekeeper: 'a' }), urq(), rrq({ seq: 258, gatekeeper: 'a' })]));
+  const both = factsOf(facility([grq({ seq: 65_535, gatekeeper: 'a' }), urq(), rrq({ seq: 256, gatekeeper: 'a' })]));
   const call = factsOf(q931(5, setup({ isExtended: true }), { reference: 0x1234 }));
   const oldCall = factsOf(q931(5, setup({}), { reference: 0x0001 }));
   // GatekeeperRejectReason, RegistrationRejectReason (8 on are additions), ReleaseCompleteReason, cause: as tshark counts them.
@@ -123,7 +123,7 @@ test('tshark reads our refusals', { skip: peers.skip }, () => {
       assert.deepEqual(each.warning, []);
       assert.ok(each.protocols[0]!.includes('h225'));
     }
-    for (const [each, ras, seq, why] of [[grj, '2', '65535', gatekeeper], [rrj, '5', '258', registration]] as const) {
+    for (const [each, ras, seq, why] of [[grj, '2', '65535', gatekeeper], [rrj, '5', '256', registration]] as const) {
       assert.deepEqual([each.message, each.ras, each.seq, each.reject], [['0x62'], [ras], [seq], [why]], reason);
     }
     assert.deepEqual([left.message, left.flag, left.cause, left.release], [['0x5a'], ['1'], [cause], [release]], reason);
