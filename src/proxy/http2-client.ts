@@ -5,8 +5,8 @@ import { isFault } from '#base/fault.ts';
 import type { Limits } from '#base/limits.ts';
 import type { Conn } from '#net/conn.ts';
 import type { Sweep, Swept } from '#net/sweep.ts';
-import { isBad } from '#wire/http1.ts';
-import { headBytesOf, headTextOf, listOfLines, listTextOf, readHttp2Request, type FieldList, type Http2Request } from '#wire/http2-heads.ts';
+import { isBad, type RequestHead } from '#wire/http1.ts';
+import { headBytesOf, headTextOf, listTextOf, readHttp2Request, type FieldList, type Http2Request } from '#wire/http2-heads.ts';
 import type { Exchange } from './exchange.ts';
 import { Http2Exchange, type Http2Door } from './http2-exchange.ts';
 
@@ -42,6 +42,8 @@ export interface Http2Client {
 const LINGER_MS = 2_000;
 const MINUTE_MS = 60_000;
 const HIGHEST_STREAM = 2 ** 31 - 1;
+/** nghttp2.h: NGHTTP2_ERR_TOO_MANY_CONTINUATIONS, as node:http2 hands it on. */
+const TOO_MANY_CONTINUATIONS = -905;
 const REMEMBERED_HEAD_BYTES_MAX = 4 * 1024;
 
 function sessionOptions(limits: Limits): ServerSessionOptions {
@@ -66,23 +68,29 @@ function sessionOptions(limits: Limits): ServerSessionOptions {
   };
 }
 
-/** Counts events by the minute. */
-class PerMinute {
-  #fromMs: number;
-  #count = 0;
-
-  constructor(nowMs: number) {
-    this.#fromMs = nowMs;
-  }
-
-  /** True when this one is more than `max` within the minute. */
-  isTooMany(nowMs: number, max: number): boolean {
-    if (nowMs - this.#fromMs >= MINUTE_MS) {
-      this.#fromMs = nowMs;
-      this.#count = 0;
+/** Tells when one more is more than so many within a minute. */
+function buildPerMinute(max: number, startMs: number): (nowMs: number) => boolean {
+  let fromMs = startMs;
+  let count = 0;
+  return (nowMs) => {
+    if (nowMs - fromMs >= MINUTE_MS) {
+      fromMs = nowMs;
+      count = 0;
     }
-    return ++this.#count > max;
-  }
+    return ++count > max;
+  };
+}
+
+/** Stands for a head that could not be read, while its refusal is on the way. */
+const unreadHead = readHttp2Request([':method', 'GET', ':scheme', 'http', ':authority', '-', ':path', '/'], true, 1, null) as RequestHead;
+
+/**
+ * A head of more than nine frames ends the connection in nghttp2 before we see it. Over HTTP/1.1 it would be answered, with the
+ * order to clear the cookies that a neighbour's page planted; so that is where the client is told to go (RFC 9113 §7, HTTP_1_1_REQUIRED).
+ */
+function sendBackOversizedHeads(session: ServerHttp2Session): void {
+  const destroy = session.destroy.bind(session);
+  session.destroy = (error, code) => destroy(error, (error as NodeJS.ErrnoException | undefined)?.errno === TOO_MANY_CONTINUATIONS ? constants.NGHTTP2_HTTP_1_1_REQUIRED : code);
 }
 
 class Http2Connection implements Http2Client, Swept {
@@ -91,22 +99,16 @@ class Http2Connection implements Http2Client, Swept {
   readonly #session: ServerHttp2Session;
   readonly #exchanges = new Set<Http2Exchange>();
   readonly #door: Http2Door;
-  readonly #resets: PerMinute;
-  readonly #pings: PerMinute;
-  readonly #settings: PerMinute;
+  readonly #isOneResetTooMany: (nowMs: number) => boolean;
   #last: Http2Request | null = null;
   #begun = 0;
-  /** Refused heads whose answers are on their way. */
-  #refusing = 0;
   #phase: 'open' | 'draining' | 'ending' | 'closed' = 'open';
 
   constructor(options: Http2Options) {
     this.#options = options;
     const { conn, sweep, limits } = options;
     this.deadlineMs = sweep.nowMs + limits.headTimeoutMs;
-    this.#resets = new PerMinute(sweep.nowMs);
-    this.#pings = new PerMinute(sweep.nowMs);
-    this.#settings = new PerMinute(sweep.nowMs);
+    this.#isOneResetTooMany = buildPerMinute(limits.http2ResetsPerMinuteMax, sweep.nowMs);
     this.#door = {
       sweep,
       limits,
@@ -125,15 +127,16 @@ class Http2Connection implements Http2Client, Swept {
   }
 
   get isIdle(): boolean {
-    return this.#exchanges.size === 0 && this.#refusing === 0;
+    return this.#exchanges.size === 0;
   }
 
   drain(): void {
-    if (this.#phase !== 'open') return;
+    if (this.#phase !== 'open' || this.#session.destroyed) return;
     this.#phase = 'draining';
     if (this.isIdle) return this.#goodbye();
     // Requests that are on their way now are taken, and the client learns to send no more (RFC 9113 §6.8). Once the PING is back, it has.
     this.#session.goaway(constants.NGHTTP2_NO_ERROR, HIGHEST_STREAM);
+    this.deadlineMs = this.#options.sweep.nowMs + LINGER_MS;
     this.#session.ping((failed) => {
       if (failed === null && this.#phase === 'draining') this.#goodbye();
     });
@@ -156,85 +159,89 @@ class Http2Connection implements Http2Client, Swept {
     const { conn, sweep, limits } = this.#options;
     const session = this.#session;
     session.on('stream', (stream: ServerHttp2Stream, _, flags, list) => this.#begin(stream, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0, (list ?? []) as unknown as FieldList));
-    // Errors of the session are the client's doing; `close` of the socket follows.
-    session.on('error', (error: NodeJS.ErrnoException) => this.#abuse(`it broke HTTP/2 (${error.message})`, null));
-    session.on('ping', () => {
-      if (this.#pings.isTooMany(sweep.nowMs, limits.http2PingsPerMinuteMax)) this.#abuse('it sent PING frames without end');
+    // Comes when the connection has ended already.
+    session.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ERR_HTTP2_ERROR' || error.code === 'ERR_HTTP2_TOO_MANY_INVALID_FRAMES') this.#options.onAbuse?.(`it broke HTTP/2 (${error.message})`);
     });
+    const isOnePingTooMany = buildPerMinute(limits.http2PingsPerMinuteMax, sweep.nowMs);
+    session.on('ping', () => {
+      if (isOnePingTooMany(sweep.nowMs)) this.#abuse('it sent PING frames without end');
+    });
+    const isOneSettingsTooMany = buildPerMinute(limits.http2SettingsPerMinuteMax, sweep.nowMs);
     session.on('remoteSettings', () => {
-      if (this.#settings.isTooMany(sweep.nowMs, limits.http2SettingsPerMinuteMax)) return this.#abuse('it sent SETTINGS frames without end');
-      this.#restIfIdle();
+      if (isOneSettingsTooMany(sweep.nowMs)) this.#abuse('it sent SETTINGS frames without end');
+      else if (this.#begun === 0) this.#restIfIdle();
     });
     session.once('connect', () => {
       if (!session.destroyed) session.setLocalWindowSize(limits.http2ConnWindowBytes);
     });
+    sendBackOversizedHeads(session);
     conn.socket.once('close', () => this.#socketClosed());
     // Whoever ends its side sends no WINDOW_UPDATE any more, and can reset nothing.
     conn.socket.once('end', () => this.destroy());
   }
 
   #begin(stream: ServerHttp2Stream, ended: boolean, list: FieldList): void {
+    // An error of the stream is followed by its close, which the exchange hears.
     stream.on('error', () => {});
     try {
       this.#read(stream, ended, list);
     } catch (thrown) {
-      // A consumer that cannot be served over HTTP/2 has reset the stream.
-      if (!isFault(thrown)) this.#broken(thrown);
+      this.#broken(thrown);
     }
   }
 
   #read(stream: ServerHttp2Stream, ended: boolean, list: FieldList): void {
-    const { limits, conn, mayGrow } = this.#options;
+    const { limits, mayGrow } = this.#options;
     if (stream.destroyed || this.#phase === 'closed') return;
+    this.#begun += 1;
     const head = readHttp2Request(list, ended, limits.headFieldsMax, this.#last);
-    if (isBad(head)) return this.#refuse(stream, head.status, head.bad, listTextOf(list, limits.headBytesMax));
+    if (isBad(head)) {
+      const unread: RequestHead = { ...unreadHead, method: list[list.indexOf(':method') + 1] === 'HEAD' ? 'HEAD' : 'GET', framing: ended ? 'none' : 'chunked' };
+      return this.#refuse(this.#open(stream, unread), head.status, head.bad, listTextOf(list, limits.headBytesMax));
+    }
+    const exchange = this.#open(stream, head);
     const bytes = headBytesOf(head);
+    this.#last = bytes <= REMEMBERED_HEAD_BYTES_MAX ? { list, ended, head } : null;
     if (bytes > limits.headBytesMax) {
       const soFar = headTextOf(head, limits.headBytesMax);
       const most = mayGrow(soFar) ? limits.headBytesGrownMax : limits.headBytesMax;
-      if (bytes > most) return this.#refuse(stream, 431, `the request head is larger than ${Math.round(most / 1024)} KiB`, soFar);
+      if (bytes > most) return this.#refuse(exchange, 431, `the request head is larger than ${Math.round(most / 1024)} KiB`, soFar);
     }
-    this.#last = bytes <= REMEMBERED_HEAD_BYTES_MAX ? { list, ended, head } : null;
-    this.#begun += 1;
-    const exchange = new Http2Exchange(conn, head, stream, this.#door);
-    this.#exchanges.add(exchange);
-    this.deadlineMs = 0;
-    this.#options.onExchange(exchange);
+    try {
+      this.#options.onExchange(exchange);
+    } catch (thrown) {
+      if (!isFault(thrown)) throw thrown;
+      // A consumer that cannot serve a stream; where it said why to the client, this changes nothing.
+      exchange.reset(constants.NGHTTP2_INTERNAL_ERROR);
+    }
     if (this.#phase === 'open' && (this.#begun >= limits.exchangesPerConnMax || this.#options.isDraining())) this.drain();
   }
 
-  #refuse(stream: ServerHttp2Stream, status: number, why: string, headSoFar: string): void {
+  #open(stream: ServerHttp2Stream, head: RequestHead): Http2Exchange {
+    const exchange = new Http2Exchange(this.#options.conn, head, stream, this.#door);
+    this.#exchanges.add(exchange);
+    if (this.#phase === 'open') this.deadlineMs = 0;
+    return exchange;
+  }
+
+  #refuse(exchange: Http2Exchange, status: number, why: string, headSoFar: string): void {
     const { lines, body } = this.#options.onBadHead(status, why, headSoFar);
-    const bytes = Buffer.from(body, 'utf8');
-    this.#refusing += 1;
-    stream.once('close', () => {
-      this.#refusing -= 1;
-      this.#restIfIdle();
-    });
-    stream.respond(listOfLines(Buffer.from(lines, 'utf8').toString('latin1'), [':status', String(status), 'content-length', String(bytes.length)]), { endStream: bytes.length === 0 });
-    stream.end(bytes);
-    stream.close(constants.NGHTTP2_NO_ERROR);
-    // An answer that the client does not fetch: the connection is as good as idle, and ends as one.
-    if (this.#exchanges.size === 0) this.#rest();
+    exchange.respond(status, lines, body);
   }
 
   #exchangeClosed(exchange: Http2Exchange, givenUp: boolean): void {
     this.#exchanges.delete(exchange);
     if (this.#phase === 'closed') return;
-    const { sweep, limits } = this.#options;
-    if (givenUp && this.#resets.isTooMany(sweep.nowMs, limits.http2ResetsPerMinuteMax)) return this.#abuse('it gave up one request after the other');
+    if (givenUp && this.#isOneResetTooMany(this.#options.sweep.nowMs)) return this.#abuse('it gave up one request after the other');
     this.#restIfIdle();
   }
 
   #restIfIdle(): void {
     if (!this.isIdle) return;
-    if (this.#phase === 'open') this.#rest();
-    else if (this.#phase === 'draining') this.#goodbye();
-  }
-
-  /** No request: from now on it waits for the next. */
-  #rest(): void {
-    if (this.#phase === 'open') this.deadlineMs = this.#options.sweep.nowMs + this.#options.limits.keepAliveIdleMs;
+    if (this.#phase === 'draining') this.#goodbye();
+    // No request: from now on it waits for the next.
+    else if (this.#phase === 'open') this.deadlineMs = this.#options.sweep.nowMs + this.#options.limits.keepAliveIdleMs;
   }
 
   /** GOAWAY with the last stream that was taken; those that run are finished, then the connection ends. */
@@ -254,13 +261,13 @@ class Http2Connection implements Http2Client, Swept {
     this.deadlineMs = this.#options.sweep.nowMs + LINGER_MS;
   }
 
-  #abuse(why: string, code: number | null = constants.NGHTTP2_ENHANCE_YOUR_CALM): void {
+  #abuse(why: string): void {
     if (this.#phase === 'ending' || this.#phase === 'closed') return;
     this.#options.onAbuse?.(why);
     this.#end();
     for (const exchange of Array.from(this.#exchanges)) exchange.abort(why);
     // The client is owed the GOAWAY, not more: it has until the deadline to take it.
-    if (code !== null && !this.#session.destroyed) this.#session.destroy(new Error(why), code);
+    this.#session.destroy(new Error(why), constants.NGHTTP2_ENHANCE_YOUR_CALM);
   }
 
   #broken(thrown: unknown): void {

@@ -39,7 +39,7 @@ function objectOf(list: FieldList): Record<string, string | string[]> {
 }
 
 export class Http2Exchange implements Exchange, Swept {
-  readonly conn: Conn;
+  conn: Conn;
   readonly head: RequestHead;
   deadlineMs = 0;
   isGone = false;
@@ -75,10 +75,8 @@ export class Http2Exchange implements Exchange, Swept {
     this.#door = door;
     this.#left = head.bodyBytes;
     this.requestDone = head.framing === 'none';
-    stream.on('aborted', () => this.#guarded(() => this.#gone('the client reset the stream')));
+    stream.on('aborted', () => this.#guarded(() => this.#gone('the client gave the request up')));
     stream.on('close', () => this.#guarded(() => this.#streamClosed()));
-    // A stream's error is followed by its close.
-    stream.on('error', () => {});
     stream.on('drain', () => this.#guarded(() => this.#drained()));
     if (!this.requestDone) stream.on('trailers', (_, __, list) => this.#guarded(() => this.#tookTrailers(list ?? [])));
     door.sweep.add(this);

@@ -54,7 +54,8 @@ export async function startHttp2Door(onExchange: (exchange: Exchange, door: Http
       accepted: { id, raw, from, listener, proxied: null },
       facts: { listener, secure, link: false, loopback: true, serverName: null, policy: null, certificate: null },
     };
-    const client = openHttp2({
+    let isClosed = false;
+    const client: Http2Client = openHttp2({
       conn, sweep, limits, leftover,
       onExchange: (exchange) => onExchange(exchange, door),
       mayGrow: options.mayGrow ?? (() => false),
@@ -62,13 +63,16 @@ export async function startHttp2Door(onExchange: (exchange: Exchange, door: Http
         refused.push(`${status} ${why}`);
         return { lines: 'Content-Type: text/plain\r\n', body: `${why}\n` };
       },
-      onClosed: () => void clients.delete(client),
+      onClosed: () => {
+        isClosed = true;
+        clients.delete(client);
+      },
       onBroken: (thrown) => void broken.push(thrown),
       isDraining: () => draining,
       newRequestId: () => `r${++requests}`,
       onAbuse: (why) => void abuse.push(why),
     });
-    clients.add(client);
+    if (!isClosed) clients.add(client);
   };
   const server = await startTcp((socket) => {
     socket.once('data', (looked: Buffer) => {
