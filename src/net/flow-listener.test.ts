@@ -72,7 +72,7 @@ test('before a flow is taken it keeps a few datagrams, the youngest', async () =
 test('too many sources: the one that was silent longest makes room', async () => {
   let now = 0;
   const clock: Clock = { ...realClock, monoMs: () => now };
-  await using bed = await open({ clock, limits: { ...limits, flowsPerLinkMax: 2 } });
+  await using bed = await open({ clock, limits: { ...limits, flowsPerListenerMax: 2 } });
   const [a, b, c] = [await bed.client(), await bed.client(), await bed.client()];
   bed.ask(a, 'a');
   await until(() => bed.flows.length === 1, 'a');

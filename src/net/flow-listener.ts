@@ -14,7 +14,7 @@ export interface FlowListenerOptions {
   readonly address: string;
   readonly port: number;
   readonly clock: Clock;
-  readonly limits: Pick<Limits, 'flowsPerLinkMax' | 'flowEarlyDatagramsMax' | 'flowQueueBytesMax' | 'flowRestMs'>;
+  readonly limits: Pick<Limits, 'flowsPerListenerMax' | 'flowEarlyDatagramsMax' | 'flowQueueBytesMax' | 'flowRestMs'>;
   /** A source that has no flow sent something; it is given to the flow's `onDatagram`. */
   onFlow(flow: Flow, from: { readonly address: string; readonly port: number }): void;
 }
@@ -84,7 +84,7 @@ export async function openFlowListener(options: FlowListenerOptions): Promise<Fl
           source.early.length = 0;
           sources.delete(key);
           if (end.fault === undefined) return;
-          if (resting.size >= limits.flowsPerLinkMax) resting.delete(resting.keys().next().value!);
+          if (resting.size >= limits.flowsPerListenerMax) resting.delete(resting.keys().next().value!);
           resting.set(key, clock.monoMs() + limits.flowRestMs);
         },
       },
@@ -106,7 +106,7 @@ export async function openFlowListener(options: FlowListenerOptions): Promise<Fl
       const restUntil = resting.get(key);
       if (restUntil !== undefined && now < restUntil) return;
       resting.delete(key);
-      if (sources.size >= limits.flowsPerLinkMax) makeRoom();
+      if (sources.size >= limits.flowsPerListenerMax) makeRoom();
       source = add(key, from.address, from.port);
       sources.set(key, source);
       options.onFlow(source.flow, from);

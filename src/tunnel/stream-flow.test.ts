@@ -208,6 +208,21 @@ describe('how a flow ends', () => {
     await until(() => budget.heldBytes === 0, 'nothing is held');
   });
 
+  test('what is kept of a datagram that has not come whole is counted, and let go at the end', async () => {
+    const budget = bigBudget();
+    for (const isClosedByUs of [true, false]) {
+      const ends = await openEnds({ budget });
+      ends.near.onDatagram(() => assert.fail('it never comes whole'));
+      ends.far.write(Buffer.from([0xea, 0x60, 1, 2, 3]));
+      await until(() => ends.near.heldBytes === 60_000, 'room for the rest');
+      assert.ok(budget.heldBytes >= 60_000);
+      if (isClosedByUs) ends.near.close('done');
+      else ends.far.destroy();
+      await until(() => ends.near.isClosed && budget.heldBytes === 0, 'nothing is held');
+      await ends.close();
+    }
+  });
+
   test('a stream that breaks off within a datagram, and one that carries something else', async () => {
     for (const [bytes, code] of [[Buffer.from([0, 9, 1]), 'protocol'], [Buffer.from([0xff, 0xfe]), 'protocol'], [Buffer.from([0, 1, 1]), undefined]] as const) {
       const ends = await openEnds();

@@ -67,6 +67,9 @@ export class StreamFlow implements Flow, Holder {
   readonly #parser: DatagramParser;
   readonly #queue: Waiting[] = [];
   #queuedBytes = 0;
+  /** As the budget knows it: what waits, and what is kept of a datagram that has not come whole. */
+  #held = 0;
+  #isGone = false;
   #take: ((datagram: Buffer) => void) | undefined;
   /** Closed by us: what waits goes first. */
   #isEnding = false;
@@ -99,7 +102,7 @@ export class StreamFlow implements Flow, Holder {
   }
 
   get heldBytes(): number {
-    return this.#queuedBytes;
+    return this.#held;
   }
 
   onClosed(told: (end: FlowEnd) => void): void {
@@ -118,6 +121,7 @@ export class StreamFlow implements Flow, Holder {
       if (this.#state.isClosed) return;
       try {
         this.#parser.push(chunk);
+        this.#account();
       } catch (thrown) {
         if (!isFault(thrown, 'protocol')) throw thrown;
         stream.destroy(thrown);
@@ -157,7 +161,8 @@ export class StreamFlow implements Flow, Holder {
     this.#remove(gone);
     this.#dropped(gone);
     this.#queue.push({ bytes: Buffer.from(datagram), sinceMs: now });
-    this.#hold(datagram.length);
+    this.#queuedBytes += datagram.length;
+    this.#account();
     // The budget may have given this flow up.
     if (this.#queue.length === 0) return false;
     this.#stream.askTurn();
@@ -173,6 +178,7 @@ export class StreamFlow implements Flow, Holder {
     this.#state.end(end);
     const stream = this.#stream;
     if (stream.destroyed) return this.#letGo();
+    this.#account();
     this.#read();
     const timer = this.#options.clock.after(this.#options.limits.refusedStreamMs, () => stream.destroy());
     stream.once('close', () => {
@@ -199,8 +205,10 @@ export class StreamFlow implements Flow, Holder {
   }
 
   #letGo(): void {
+    this.#isGone = true;
     const left = this.#queue.length;
     this.#remove(left);
+    this.#account();
     this.#dropped(left);
     this.#options.budget.leave(this);
   }
@@ -212,9 +220,11 @@ export class StreamFlow implements Flow, Holder {
     else stream.end(encodeFlowEnd(answerOfFault(this.#ending)));
   }
 
-  #hold(deltaBytes: number): void {
-    this.#queuedBytes += deltaBytes;
-    if (deltaBytes !== 0) this.#options.budget.changed(deltaBytes);
+  #account(): void {
+    const delta = this.#queuedBytes + (this.#isGone || this.#state.isClosed ? 0 : this.#parser.heldBytes) - this.#held;
+    if (delta === 0) return;
+    this.#held += delta;
+    this.#options.budget.changed(delta);
   }
 
   /** How many of the oldest have waited too long. */
@@ -229,7 +239,8 @@ export class StreamFlow implements Flow, Holder {
     if (count === 0) return;
     let bytes = 0;
     for (const each of this.#queue.splice(0, count)) bytes += each.bytes.length;
-    this.#hold(-bytes);
+    this.#queuedBytes -= bytes;
+    this.#account();
   }
 
   /** The outbox asks: as many as fit into this frame, or one that is longer, if the window takes it. */

@@ -72,6 +72,17 @@ test('what follows a last record, and a last record that is none, are refused', 
   assert.match(hear([Buffer.from('ffff70020401', 'hex')]).fault ?? '', /longer than 1024/);
 });
 
+test('what is kept is known: all of a datagram that is not whole, nothing between two', () => {
+  const parser = buildDatagramParser({ onDatagram: () => {}, onEnd: () => {} });
+  const bytes = encode([Buffer.alloc(5_000)]);
+  parser.push(bytes.subarray(0, 2));
+  assert.equal(parser.heldBytes, 0);
+  parser.push(bytes.subarray(2, 3));
+  assert.equal(parser.heldBytes, 5_000);
+  parser.push(bytes.subarray(3));
+  assert.equal(parser.heldBytes, 0);
+});
+
 test('a datagram is not the parser’s to keep: it shows what was pushed', () => {
   const chunk = encode([Buffer.from('abc')]);
   const parser = buildDatagramParser({ onDatagram: (each) => assert.equal(each.buffer, chunk.buffer), onEnd: () => {} });

@@ -37,6 +37,8 @@ export interface DatagramParser {
   push(chunk: Buffer): void;
   /** Nothing of a record has come that is not whole: the stream may end here. */
   readonly isBetween: boolean;
+  /** Kept for a record that is not whole. */
+  readonly heldBytes: number;
 }
 
 export function buildDatagramParser(sink: DatagramSink): DatagramParser {
@@ -78,6 +80,9 @@ export function buildDatagramParser(sink: DatagramSink): DatagramParser {
   return {
     get isBetween() {
       return step === 'over' || (step === 'head' && have === 0);
+    },
+    get heldBytes() {
+      return part === undefined ? 0 : part.length;
     },
     push(chunk) {
       let at = 0;

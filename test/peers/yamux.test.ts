@@ -1,6 +1,8 @@
 // A foreign agent, written in Go on a public yamux library from docs/wire/tunnel.md alone, in the place of ours.
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { Agent as HttpAgent, request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { homedir } from 'node:os';
@@ -68,15 +70,22 @@ test('a foreign agent on a public yamux library', { skip: peers.skip, timeout: 3
     socket.on('data', (piece: Buffer) => late.push(piece));
   });
   const closedPort = await freePort();
+  /** Tells what it got, and how long it was. */
+  const measuring = createSocket('udp4', (datagram, from) => measuring.send(Buffer.concat([Buffer.from(`${datagram.length} `), datagram]), from.port, from.address));
+  await new Promise<void>((resolve) => measuring.bind(0, '127.0.0.1', resolve));
+  let isMeasuring = true;
+  const stopMeasuring = () => new Promise<void>((resolve) => (isMeasuring ? measuring.close(() => resolve()) : resolve(), (isMeasuring = false)));
+  processes.defer(stopMeasuring);
+  const udpPort = measuring.address().port;
   const gateway = await startServe(processes);
   const { secret } = await gateway.joinToken({
     name: 'gopher',
-    ports: [{ number: echo.port, kind: 'http' }, { number: summing.port, kind: 'tcp' }, { number: talking.port, kind: 'tcp' }, { number: closedPort, kind: 'http' }, { number: 1, kind: 'http' }],
+    ports: [{ number: echo.port, kind: 'http' }, { number: summing.port, kind: 'tcp' }, { number: talking.port, kind: 'tcp' }, { number: closedPort, kind: 'http' }, { number: 1, kind: 'http' }, { number: udpPort, kind: 'udp' }],
   });
   const state = join(processes.folder, 'state');
   const joined = await processes.run(postern, ['join', `https://127.0.0.1:${gateway.httpsPort}`, '--token-file', '-', '--state', state, '--no-run'], { input: secret });
   assert.equal(joined.code, 0, joined.stderr);
-  const allowed = [echo.port, summing.port, talking.port, closedPort].map((port) => `127.0.0.1:${port}`);
+  const allowed = [echo.port, summing.port, talking.port, closedPort, udpPort].map((port) => `127.0.0.1:${port}`);
   const agent = processes.start(program, [state, ...allowed]);
   await agent.says(/linked \S+/);
   const device = await until('it to be online', async () => (await gateway.ask<Page<DeviceView>>('GET', '/devices')).items.find((each) => each.online));
@@ -124,6 +133,29 @@ test('a foreign agent on a public yamux library', { skip: peers.skip, timeout: 3
     socket.end(more);
     await until('the device to have the rest', () => late.reduce((sum, { length }) => sum + length, 0) === more.length);
     assert.ok(Buffer.concat(late).equals(more));
+    assert.equal((await forward.stop()).code, 0);
+  });
+
+  await t.test('datagrams, and the end of a flow that nobody answers', async () => {
+    const forward = processes.start(postern, ['forward', device.label, `${udpPort}/udp`], { env: gateway.env });
+    const port = Number((await forward.says(/^127\.0\.0\.1:(\d+)\/udp$/m))[1]);
+    const client = createSocket('udp4');
+    const ask = async (datagram: Buffer) => {
+      client.send(datagram, port, '127.0.0.1');
+      const [got] = (await once(client, 'message')) as [Buffer];
+      return got;
+    };
+    try {
+      for (const length of [0, 1, 1_400, 30_000, 65_000]) {
+        const datagram = randomBytes(length);
+        assert.ok((await ask(datagram)).equals(Buffer.concat([Buffer.from(`${length} `), datagram])), `${length} bytes`);
+      }
+      await stopMeasuring();
+      client.send('anybody?', port, '127.0.0.1');
+      await forward.says(/nobody listens there/);
+    } finally {
+      client.close();
+    }
     assert.equal((await forward.stop()).code, 0);
   });
 

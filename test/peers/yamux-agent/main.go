@@ -1,7 +1,7 @@
 // The smallest agent that somebody else would write from docs/wire/tunnel.md: a public yamux library, a WebSocket of its own, streams of
-// kind tcp and nothing else. It takes the identity that `postern join --no-run` made.
+// kind tcp and udp and nothing else. It takes the identity that `postern join --no-run` made.
 //
-//	yamux-agent STATE-FOLDER ALLOWED-ADDRESS...
+//	yamux-agent STATE-FOLDER ALLOWED-ADDRESS...       each for both kinds
 package main
 
 import (
@@ -27,6 +27,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/yamux"
@@ -170,7 +171,7 @@ func dial(address string, id identity) (*webSocket, error) {
 		return nil, err
 	}
 	fmt.Fprintf(conn, "GET /link HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n"+
-		"Sec-WebSocket-Protocol: postern-link.1\r\nPostern-Slot: 0\r\nPostern-Turn: %d\r\nPostern-Instance: %s\r\nPostern-Agent: yamux-agent/1 go\r\nPostern-Can: tcp\r\n\r\n",
+		"Sec-WebSocket-Protocol: postern-link.1\r\nPostern-Slot: 0\r\nPostern-Turn: %d\r\nPostern-Instance: %s\r\nPostern-Agent: yamux-agent/1 go\r\nPostern-Can: tcp, udp\r\n\r\n",
 		target.Host, base64.StdEncoding.EncodeToString(random[:16]), time.Now().UnixMilli(), hex.EncodeToString(random[16:]))
 	reader := bufio.NewReaderSize(conn, 64<<10)
 	head := textproto.NewReader(reader)
@@ -224,6 +225,78 @@ func answer(stream io.Writer, code byte, text string) {
 	_, _ = stream.Write(append(message, text...))
 }
 
+const datagramMax = 65507
+
+type waiting struct {
+	datagram []byte
+	since    time.Time
+}
+
+// serveFlow relays datagrams, each with its length before it (§5, Datagrams).
+func serveFlow(stream *yamux.Stream, conn net.Conn) {
+	queue := make(chan waiting, 128)
+	ended := make(chan error, 2)
+	go func() {
+		for {
+			datagram := make([]byte, datagramMax)
+			_ = conn.SetReadDeadline(time.Now().Add(90 * time.Second))
+			n, err := conn.Read(datagram)
+			if err != nil {
+				ended <- err
+				return
+			}
+			select {
+			case queue <- waiting{datagram[:n], time.Now()}:
+			default: // full: the oldest goes
+				select {
+				case <-queue:
+				default:
+				}
+				queue <- waiting{datagram[:n], time.Now()}
+			}
+		}
+	}()
+	go func() {
+		var length [2]byte
+		for {
+			if _, err := io.ReadFull(stream, length[:]); err != nil {
+				ended <- err
+				return
+			}
+			datagram := make([]byte, binary.BigEndian.Uint16(length[:]))
+			if len(datagram) > datagramMax { // the last record, or nonsense
+				ended <- io.EOF
+				return
+			}
+			if _, err := io.ReadFull(stream, datagram); err != nil {
+				ended <- err
+				return
+			}
+			if _, err := conn.Write(datagram); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	for {
+		select {
+		case next := <-queue:
+			if time.Since(next.since) > 500*time.Millisecond {
+				continue
+			}
+			if _, err := stream.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(next.datagram))), next.datagram...)); err != nil {
+				return
+			}
+		case err := <-ended:
+			if errors.Is(err, syscall.ECONNREFUSED) {
+				_, _ = stream.Write([]byte{0xff, 0xff})
+				answer(stream, 2, "nobody listens there")
+			}
+			return // the FIN and the socket's end: deferred by the caller
+		}
+	}
+}
+
 func serve(stream *yamux.Stream, allowed []string) {
 	defer stream.Close()
 	kind, target, err := readPreface(stream)
@@ -231,20 +304,24 @@ func serve(stream *yamux.Stream, allowed []string) {
 	case err != nil:
 		answer(stream, 8, err.Error())
 		return
-	case kind != "tcp":
-		answer(stream, 5, "this agent forwards tcp alone")
+	case kind != "tcp" && kind != "udp":
+		answer(stream, 5, "this agent forwards tcp and udp alone")
 		return
 	case !slices.Contains(allowed, target):
 		answer(stream, 1, "not allowed here; start the agent with "+target)
 		return
 	}
-	conn, err := net.DialTimeout("tcp", target, 10*time.Second)
+	conn, err := net.DialTimeout(kind, target, 10*time.Second)
 	if err != nil {
 		answer(stream, 2, err.Error())
 		return
 	}
 	defer conn.Close()
 	answer(stream, 0, "")
+	if kind == "udp" {
+		serveFlow(stream, conn)
+		return
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
