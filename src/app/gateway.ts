@@ -20,7 +20,7 @@ import type { Live } from '#model/live.ts';
 import { refusalToOpen } from '#model/opening.ts';
 import { visitorMay } from '#model/rights.ts';
 import type { AgentNote, Device, DevicePort } from '#model/rows.ts';
-import { isLinkName, type Snapshot } from '#model/snapshot.ts';
+import type { Snapshot } from '#model/snapshot.ts';
 import { buildTables, type Tables } from '#model/tables.ts';
 import type { Visitor } from '#model/visitor.ts';
 import { buildCertificates } from '#net/certificates.ts';
@@ -32,7 +32,9 @@ import { buildDeviceHosts, type DeviceHosts } from '#proxy/device-host.ts';
 import type { ForwardRoom } from '#proxy/forward.ts';
 import { buildHandOvers } from '#proxy/hand-over.ts';
 import { buildHttpFront } from '#proxy/http.ts';
+import { keepLegacyClients } from '#proxy/legacy-clients.ts';
 import { newTrafficCounts } from '#proxy/meter.ts';
+import { buildRelays } from '#proxy/relays.ts';
 import { buildFrontDoor } from '#proxy/serve.ts';
 import { buildUpstreamPool } from '#proxy/upstream-pool.ts';
 import { buildVisits } from '#proxy/visits.ts';
@@ -214,6 +216,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       dialService: (name) => (name === 'join' ? joinService : consoleService).dial(),
       takeovers: { link: hub.takeover, stream: callers.takeover },
       dialNamedDevice: reach.dialNamed,
+      identityOf: (name) => certificates.identityOf(name),
       devicesVersion: () => tables.devices.version,
       httpsPort: () => ports().https,
     });
@@ -229,6 +232,23 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       refuse: front.refuse,
       onUsed: (visitor) => admin.noteUse(visitor),
     });
+    const legacyClients = await keepLegacyClients({
+      clock, log,
+      clientsMax: limits.legacyClientsMax,
+      read: () => folder.read('legacy-clients.json'),
+      write: (bytes) => folder.write('legacy-clients.json', bytes),
+      onNew: ({ from, serverName, policy, bestVersion, ja4 }) => journal.note('tls.legacy', { from, name: serverName ?? '', policy, bestVersion, ja4 }),
+    });
+    undo.push(() => legacyClients.close());
+    const connRelays = buildRelays({
+      limits, sweep, journal, counts,
+      snapshot: () => snapshot,
+      dialNamedDevice: reach.dialNamedPlain,
+      identityOf: (name) => certificates.identityOf(name),
+      sipDialogKey: await folder.readOrMake('sip-dialog.key', () => random(32)),
+      newSipBranch: () => random(16).toString('hex'),
+    });
+    undo.push(() => connRelays.close('the gateway went down'));
     const hostFacts = (headSoFar: string) => {
       const host = /\r\nhost:[ \t]*([^\r]*)/i.exec(headSoFar)?.[1]?.trim() ?? '';
       return decideExchange(snapshot, { listener: '', secure: true, link: false, loopback: true, serverName: null, policy: null, certificate: null }, host, '/');
@@ -245,9 +265,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         const verdict = hostFacts(headSoFar);
         return verdict.step === 'device' || (verdict.step === 'route' && verdict.route.target.kind === 'service');
       },
-      isLinkName: (serverName) => isLinkName(snapshot, serverName),
+      snapshot: () => snapshot,
+      nowMs: () => clock.nowMs(),
       linkContext: () => certificates.linkContext(),
-      contextFor: (serverName) => certificates.contextFor(serverName),
+      contextFor: (serverName, use) => certificates.contextFor(serverName, use),
+      challengeContext: () => null,
+      privateCaPem: certificates.ca.pem,
+      onLegacyUse: (use) => legacyClients.note(use),
+      relays: connRelays,
     });
     const listeners = keepListeners(log, (socket, from, listener) => door.accept(socket, from, listener));
     undo.push(async () => {
@@ -281,6 +306,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
     // people
     const live: Live = {
+      conns: (limit) => door.conns(limit),
+      closeConn: (id) => door.closeConn(id),
       links: () => hub.links(),
       linkOf: (agentId) => hub.linkOf(agentId),
       visits: () => visits.live(),
@@ -302,7 +329,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       pool.drop((key) => key.startsWith('named '));
       if (cut.size === 0) return;
       visits.closeWhere((visit) => cut.has(visit.deviceId), 'the device was locked or removed');
-      front.cutNamed((text) => findNamed(tables, text, clock.nowMs())?.locked !== false, 'the device was locked or removed');
+      const isCut = (text: string) => findNamed(tables, text, clock.nowMs())?.locked !== false;
+      front.cutNamed(isCut, 'the device was locked or removed');
+      connRelays.cutNamed(isCut, 'the device was locked or removed');
     });
     tables.agents.watch(({ put, removed }) => {
       for (const agentId of [...removed, ...put.filter((agent) => agent.state !== 'active').map((agent) => agent.id)]) live.closeLink(agentId, 'the agent was locked, revoked or removed');
@@ -423,6 +452,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         void listeners.close();
         door.drain();
         for (const cut of relays) cut('the gateway is going down');
+        connRelays.close('the gateway is going down');
         await hub.drain(drainMs).catch((thrown: unknown) => log.error('gateway.not-drained', { why: reasonOf(thrown) }));
         await closeAll();
         log.info('gateway.stopped', {});

@@ -47,7 +47,7 @@ export function keepListeners(log: Log, accept: (socket: Socket, from: string, l
     },
     ports(snapshot) {
       const of = (tls: boolean) => {
-        const wanted = snapshot.config.listeners.find((each) => each.tls === tls);
+        const wanted = snapshot.config.listeners.find((each) => each.tls === tls && each.protocols.includes('http'));
         return all.find((each) => each.name === wanted?.name)?.port ?? 0;
       };
       return { http: of(false), https: of(true) };

@@ -18,6 +18,7 @@ export function findNamed(tables: Tables, text: string, nowMs: number): Device |
 
 export function isKnownName(tables: Tables, snapshot: Snapshot, serverName: string): boolean {
   if (snapshot.exact.has(serverName)) return true;
+  for (const [protocol, table] of snapshot.byProtocol) if (protocol !== 'tls' && table.exact.has(serverName)) return true;
   const dot = serverName.indexOf('.');
   if (!snapshot.deviceDomains.includes(serverName.slice(dot + 1))) return false;
   const named = parseDeviceHost(serverName.slice(0, dot));

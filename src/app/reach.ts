@@ -31,6 +31,8 @@ export interface Reach {
   dialDevice(device: Device, port: DevicePort, by: DialBy): Promise<Duplex>;
   /** For a route; faults `not-found`, `forbidden` beside those of dialling. */
   dialNamed(device: string, port: number, by: DialBy): Promise<Duplex>;
+  /** The same without TLS of ours: whoever comes through speaks to the port himself. */
+  dialNamedPlain(device: string, port: number, by: DialBy): Promise<Duplex>;
   /** For the command line: the right is judged, the stream is a visit of its own. */
   openForCaller(visitor: Visitor, device: string, port: number, by: DialBy): Promise<Duplex>;
   /** The same for a port of kind udp. */
@@ -59,13 +61,21 @@ export function buildReach(options: ReachOptions): Reach {
       ? new Fault('forbidden', `port ${number} of ${device.name} is listed as ${listed[0]!.kind}, not as udp`, { remedy: `Ask for it without /udp, or list ${number}/udp among its ports.` })
       : new Fault('forbidden', `port ${number} of ${device.name} is listed as udp`, { remedy: `Use: postern forward DEVICE ${number}/udp` });
   };
+  const named = (text: string, number: number): { device: Device; port: DevicePort } => {
+    const device = findDevice(tables, text, clock.nowMs());
+    if (!device) throw new Fault('not-found', `there is no device "${text}"`);
+    if (device.locked) throw new Fault('forbidden', `${device.name} is locked`);
+    return { device, port: device.ports.find((each) => each.number === number && each.kind !== 'udp') ?? { number, name: '', kind: 'tcp', fingerprint: null } };
+  };
   return {
     dialDevice,
     async dialNamed(text, number, by) {
-      const device = findDevice(tables, text, clock.nowMs());
-      if (!device) throw new Fault('not-found', `there is no device "${text}"`);
-      if (device.locked) throw new Fault('forbidden', `${device.name} is locked`);
-      return dialDevice(device, device.ports.find((each) => each.number === number && each.kind !== 'udp') ?? { number, name: '', kind: 'tcp', fingerprint: null }, by);
+      const { device, port } = named(text, number);
+      return dialDevice(device, port, by);
+    },
+    async dialNamedPlain(text, number, by) {
+      const { device, port } = named(text, number);
+      return options.dial(device, port, by);
     },
     async openForCaller(visitor, text, number, by) {
       const { device, port } = judgeCaller(visitor, text, number, false);

@@ -39,7 +39,7 @@ const factsOf = (snapshot: Snapshot, listener: string, serverName: string | null
   return { listener, secure, link: false, loopback: false, serverName, policy: secure ? tlsPolicyOf(snapshot.tlsPolicies, listener, serverName) : null, certificate: subject === undefined ? null : { subject, verified } };
 };
 const says = (verdict: ConnVerdict | null) => (verdict === null ? 'terminate' : verdict.step === 'refuse' ? `refuse: ${verdict.rule}` : `${verdict.route.name} ${verdict.target.kind} ${'port' in verdict.target ? verdict.target.port : ''}`);
-const packet = (protocol: PacketFacts['protocol'], host: string | null, ...users: string[]): PacketFacts => ({ protocol, host, users });
+const packet = (protocol: PacketFacts['protocol'], host: string | null, ...users: string[]): PacketFacts => ({ protocol, host, users, claims: users });
 
 test('by protocol, listener and domain; default deny', () => {
   const snapshot = snapshotOf([
@@ -184,14 +184,14 @@ test('the lane for old clients: listed, unable, and not over yet', () => {
   const snapshot = snapshotOf([], { tlsPolicies: [{ name: 'old', hosts: ['old.example.test'], legacyLane: { from: ['192.0.2.0/24'], until: '2027-06-30' } }, { name: 'new', hosts: ['new.example.test'], level: 'modern' }] });
   const old = tlsPolicyOf(snapshot.tlsPolicies, 'https', 'old.example.test');
   const last = Date.parse('2027-06-30T23:59:59Z');
-  const weak = { tls13: false, tls12: false, modernCiphers: false };
-  const able = { tls13: false, tls12: true, modernCiphers: true };
+  const weak = { tls13: false, needsLegacy: true };
+  const able = { tls13: false, needsLegacy: false };
   assert.deepEqual(levelFor(old, '192.0.2.9', weak, last), { level: 'legacy' });
   assert.deepEqual(levelFor(old, '192.0.2.9', able, last), { level: 'intermediate' }, 'who can do better does better');
   assert.match(JSON.stringify(levelFor(old, '198.51.100.1', weak, last)), /not in the legacy lane/);
   assert.match(JSON.stringify(levelFor(old, '192.0.2.9', weak, last + 1_000)), /ended on 2027-06-30/);
-  assert.match(JSON.stringify(levelFor(defaultTlsPolicy, '192.0.2.9', { tls13: false, tls12: true, modernCiphers: false }, last)), /TLS 1.2 with an ECDHE/);
+  assert.match(JSON.stringify(levelFor(defaultTlsPolicy, '192.0.2.9', weak, last)), /TLS 1.2 with an ECDHE/);
   const modern = tlsPolicyOf(snapshot.tlsPolicies, 'https', 'new.example.test');
   assert.match(JSON.stringify(levelFor(modern, '192.0.2.9', able, last)), /TLS 1.3/);
-  assert.deepEqual(levelFor(modern, '192.0.2.9', { tls13: true, tls12: true, modernCiphers: true }, last), { level: 'modern' });
+  assert.deepEqual(levelFor(modern, '192.0.2.9', { tls13: true, needsLegacy: false }, last), { level: 'modern' });
 });

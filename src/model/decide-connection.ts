@@ -10,8 +10,10 @@ export interface PacketFacts {
   readonly protocol: Protocol;
   /** Domain or host that it names, canonical; null: none, then the name in TLS stands in. */
   readonly host: string | null;
-  /** Users, aliases and numbers that it names, the most telling first. */
+  /** Users, aliases and numbers that it names, for routes by alias. */
   readonly users: readonly string[];
+  /** Who the client says that it is itself: what "check certificate" compares. */
+  readonly claims: readonly string[];
 }
 
 export type ConnVerdict =
@@ -48,7 +50,7 @@ function relayTo(route: Route, facts: ConnFacts, packet: PacketFacts): ConnVerdi
   const { target } = route;
   if (target.kind !== 'tcp' && target.kind !== 'tls' && target.kind !== 'named-device') return refuse('this route leads to no server', route.name);
   const subject = facts.certificate?.verified === true ? (facts.certificate.subject?.toLowerCase() ?? null) : null;
-  const proved = subject !== null && packet.users.some((user) => user.toLowerCase() === subject);
+  const proved = subject !== null && packet.claims.some((claim) => claim.toLowerCase() === subject);
   if (target.kind !== 'tls' || target.checkCertificate === undefined || proved) return { step: 'relay', route, target, host: packet.host, proved };
   const { otherwise } = target.checkCertificate;
   const why = subject === null ? 'no client certificate proves who the user is' : `the client certificate is not the user's: ${facts.certificate!.subject}`;
@@ -66,6 +68,7 @@ export function decideConnection(snapshot: Snapshot, facts: ConnFacts, packet: P
   if (facts.policy !== null && packet.host !== null && !snapshot.tlsPolicies.isEmpty && tlsPolicyOf(snapshot.tlsPolicies, facts.listener, packet.host).key !== facts.policy.key) {
     return refuse('the domain asked for has another TLS policy than the name in TLS', 'TLS policy');
   }
+  if (facts.policy?.certificateRequired === true && facts.certificate?.verified !== true) return refuse('the TLS policy asks for a client certificate, and none was shown that its CA signed', `TLS policy ${facts.policy.name}`);
   const table = snapshot.byProtocol.get(packet.protocol);
   if (!table) return refuse(`no route takes ${packet.protocol}`, 'default deny');
   const name = packet.host ?? facts.serverName;

@@ -146,6 +146,9 @@ export function decideExchange(snapshot: Snapshot, facts: ConnFacts, authority: 
   if (facts.policy !== null && !snapshot.tlsPolicies.isEmpty && tlsPolicyOf(snapshot.tlsPolicies, facts.listener, host).key !== facts.policy.key) {
     return refuse(421, `"${host}" has another TLS policy than the name this connection was made for`, 'TLS policy');
   }
+  if (facts.policy !== null && facts.policy.certificateRequired && facts.certificate?.verified !== true) {
+    return refuse(403, 'a client certificate is needed, and none was shown that the CA of this name signed', `TLS policy ${facts.policy.name}`);
+  }
   let elsewhere = false;
   for (const entry of entries) {
     if (entry.byPath && DOT_SEGMENT.test(target)) return refuse(400, 'the path has dot segments', 'path syntax');

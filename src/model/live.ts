@@ -16,7 +16,28 @@ export interface LiveLink {
   readonly can: readonly string[];
 }
 
+/** A connection of a client, whatever it speaks. */
+export interface LiveConn {
+  readonly id: string;
+  readonly from: string;
+  readonly listener: string;
+  readonly since: number;
+  /** `http`, `h2`, `ldap` … ; empty while nothing is known. */
+  readonly protocol: string;
+  /** `modern`, `intermediate`, `legacy`, `link`; null without TLS of ours. */
+  readonly tls: string | null;
+  /** SNI, or the domain that the first packet named. */
+  readonly name: string | null;
+  /** Of a relayed connection; of HTTP each request has its own. */
+  readonly route: string | null;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+}
+
 export interface Live {
+  conns(limit: number): LiveConn[];
+  /** False: it is not there any more. */
+  closeConn(id: string): boolean;
   links(): LiveLink[];
   linkOf(agentId: Id): LiveLink | undefined;
   visits(): Visit[];

@@ -77,12 +77,11 @@ export function tlsPolicyOf(policies: TlsPolicies, listener: string, name: strin
   return first(policies.any, listener) ?? defaultTlsPolicy;
 }
 
-/** What a client can do that says this in its hello. */
+/** What a client can do that says this in its hello (wire/tls-capability.ts). */
 export interface TlsCapability {
   readonly tls13: boolean;
-  readonly tls12: boolean;
-  /** Offers a TLS 1.3 suite, or an ECDHE one with AEAD. */
-  readonly modernCiphers: boolean;
+  /** Nothing that level intermediate has is among what it offers, and it was not forced down (RFC 7507). */
+  readonly needsLegacy: boolean;
 }
 
 /**
@@ -90,11 +89,11 @@ export interface TlsCapability {
  * policy's level wherever he comes from.
  */
 export function levelFor(policy: TlsPolicy, from: string, can: TlsCapability, nowMs: number): { readonly level: TlsLevel } | { readonly why: string } {
-  const isAble = policy.level === 'modern' ? can.tls13 : can.tls13 || (can.tls12 && can.modernCiphers);
+  const isAble = policy.level === 'modern' ? can.tls13 : !can.needsLegacy;
   if (isAble) return { level: policy.level };
   const what = policy.level === 'modern' ? 'the client cannot do TLS 1.3, which level modern asks for' : 'the client cannot do TLS 1.2 with an ECDHE cipher, which level intermediate asks for';
   const { lane } = policy;
-  if (lane === null) return { why: what };
+  if (lane === null || !can.needsLegacy) return { why: what };
   if (!isInNetworks(lane.from, from)) return { why: `${what}; its address is not in the legacy lane` };
   if (nowMs >= lane.untilMs) return { why: `${what}; the legacy lane ended on ${lane.until}` };
   return { level: 'legacy' };

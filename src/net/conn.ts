@@ -1,24 +1,57 @@
 // One accepted byte stream and what we know of it. Ours: nothing is ever hung on a Node socket.
 import type { X509Certificate } from 'node:crypto';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ConnFacts } from '#model/decide.ts';
+import type { Endpoint, ProxiedTls, ProxyHeader } from '#wire/proxy-protocol.ts';
+
+/** What a connection was before anything was unwrapped from it. */
+export interface Accepted {
+  readonly id: string;
+  readonly raw: Socket;
+  /** The client's address: the peer's, or the one that a listed sender named in a PROXY header. IPv4-mapped forms folded to IPv4. */
+  readonly from: string;
+  readonly listener: string;
+  /** The header that a listed sender began with. */
+  readonly proxied: ProxyHeader | null;
+}
 
 export interface Conn {
   readonly id: string;
   /** The plain socket, or the TLS one after unwrapping. allowHalfOpen. */
   readonly socket: Duplex;
-  /** The peer's address, IPv4-mapped forms folded to IPv4. */
+  /** The client's address, IPv4-mapped forms folded to IPv4. */
   readonly from: string;
   readonly facts: ConnFacts;
+  readonly accepted: Accepted;
   /** Shown and proved in the TLS handshake, not judged; null without. */
   readonly peerCertificate: X509Certificate | null;
+  /** Behind a trusted proxy: what it said of the client, to be passed on in front of what we say. */
+  readonly forwardedBefore: Forwarded | null;
   /** The forwarding header lines for `forwardedHost`, made once for the usual case of one host per connection. */
   forwardedLines: string;
   forwardedHost: string | null;
+}
+
+/** Forwarding headers of a trusted proxy, as they are passed on. */
+export interface Forwarded {
+  /** X-Forwarded-For with the proxy itself at its end. */
+  readonly chain: string;
+  readonly proto: 'http' | 'https';
+  /** X-Forwarded-Host; null when it said none. */
+  readonly host: string | null;
 }
 
 /** `::ffff:192.0.2.1` is 192.0.2.1 to everyone who reads a log or writes a rule. */
 export function plainAddress(address: string | undefined): string {
   if (address === undefined) return '';
   return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
+}
+
+/** From where to where, for a PROXY header of ours and for SIP. Asked rarely: each part is a system call. */
+export function placesOf(accepted: Accepted): { readonly source: Endpoint; readonly destination: Endpoint; readonly tls: ProxiedTls | null } {
+  const { raw, proxied } = accepted;
+  const local = { address: plainAddress(raw.localAddress), port: raw.localPort ?? 0 };
+  if (proxied !== null && !proxied.local && proxied.source !== null) return { source: proxied.source, destination: proxied.destination ?? local, tls: proxied.tls };
+  return { source: { address: plainAddress(raw.remoteAddress), port: raw.remotePort ?? 0 }, destination: local, tls: null };
 }

@@ -17,6 +17,8 @@ export interface Unwrapped {
   readonly socket: TLSSocket;
   readonly alpn: string | null;
   readonly peerCertificate: X509Certificate | null;
+  /** Its chain leads to a CA of the context, now. False without a certificate. */
+  readonly verified: boolean;
 }
 
 /** Faults: `timeout`, `protocol` (the handshake failed; the message says how), `closed`. The socket is destroyed then. */
@@ -45,7 +47,8 @@ export function unwrapTls(socket: Socket, looked: Buffer, options: UnwrapOptions
     const timer = setTimeout(() => fail(new Fault('timeout', `the TLS handshake took longer than ${options.timeoutMs / 1000} s`)), options.timeoutMs);
     const onSecure = () => {
       settle();
-      resolve({ socket: tls, alpn: tls.alpnProtocol === false ? null : tls.alpnProtocol, peerCertificate: options.requestCertificate ? (tls.getPeerX509Certificate() ?? null) : null });
+      const peerCertificate = options.requestCertificate ? (tls.getPeerX509Certificate() ?? null) : null;
+      resolve({ socket: tls, alpn: tls.alpnProtocol === false ? null : tls.alpnProtocol, peerCertificate, verified: peerCertificate !== null && isVerified(tls) });
     };
     const onClose = () => fail(new Fault('closed', 'the client left during the TLS handshake'));
     tls.on('secure', onSecure);
@@ -56,6 +59,15 @@ export function unwrapTls(socket: Socket, looked: Buffer, options: UnwrapOptions
     });
     tls.on('_tlsError', (error: NodeJS.ErrnoException) => fail(new Fault('protocol', `the TLS handshake failed: ${error.code ?? error.message}`, { cause: error })));
   });
+}
+
+/**
+ * What OpenSSL found about the client's chain. node:tls tells it only to its own servers (`authorized`); a TLSSocket around an accepted
+ * connection has to ask the handle. Without that there is no verdict, and no verdict is no.
+ */
+function isVerified(tls: TLSSocket): boolean {
+  const { ssl } = tls as unknown as { readonly ssl?: { verifyError?(): Error | null } };
+  return typeof ssl?.verifyError === 'function' && !ssl.verifyError();
 }
 
 /** At most `atOnceMax` run, the rest wait in order; beyond `waitingMax` one more is refused. */

@@ -18,7 +18,8 @@ export interface ExchangeSink {
 }
 
 export interface Exchange {
-  readonly conn: Conn;
+  /** Behind a trusted proxy: as this request's own client would have made it. */
+  conn: Conn;
   readonly head: RequestHead;
   /** Short, unique in this process's life; shown to people, written to the journal. */
   readonly requestId: string;

@@ -18,7 +18,7 @@ export interface ForwardPlan<Context> {
   /** Connections under one key are interchangeable: same target, same person where that matters. */
   readonly key: string;
   /** Where what makes them so changes while the plan stays: asked once for each exchange, instead of `key`. */
-  readonly freshKey?: (() => string) | undefined;
+  readonly freshKey?: ((exchange: Exchange) => string) | undefined;
   /** For people: `127.0.0.1:8000`, `device "printer1", port 80`. */
   readonly name: string;
   /** What Host says for an HTTP/1.0 client that sent none, unless `requestLines` has it. */
@@ -84,13 +84,17 @@ const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE', 
 /** A method that may not be repeated takes a waiting connection only while that is fresh: servers close idle ones without a word. */
 const FRESH_MS = 1_000;
 
-/** The forwarding lines: ours alone, inbound ones are removed (no proxy is trusted until a list says so). */
+const nodeOf = (address: string) => (address.includes(':') ? `"[${address}]"` : address);
+
+/** The forwarding lines: ours alone, inbound ones are removed, unless a trusted proxy sent them: then what it said stands in front. */
 export function forwardedLines(conn: Conn, host: string): string {
   if (conn.forwardedHost === host) return conn.forwardedLines;
-  const proto = conn.facts.secure ? 'https' : 'http';
-  const quoted = conn.from.includes(':') ? `"[${conn.from}]"` : conn.from;
+  const before = conn.forwardedBefore;
+  const proto = before?.proto ?? (conn.facts.secure ? 'https' : 'http');
+  const asked = before?.host ?? host;
+  const via = before === null ? '' : `, for=${nodeOf(conn.accepted.from)}`;
   conn.forwardedHost = host;
-  conn.forwardedLines = `X-Forwarded-For: ${conn.from}\r\nX-Forwarded-Proto: ${proto}\r\nX-Forwarded-Host: ${host}\r\nForwarded: for=${quoted};host="${host}";proto=${proto}\r\n`;
+  conn.forwardedLines = `X-Forwarded-For: ${before?.chain ?? conn.from}\r\nX-Forwarded-Proto: ${proto}\r\nX-Forwarded-Host: ${asked}\r\nForwarded: for=${nodeOf(conn.from)};host="${asked}";proto=${proto}${via}\r\n`;
   return conn.forwardedLines;
 }
 
@@ -126,7 +130,7 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
     this.#room = room;
     this.#exchange = exchange;
     this.#plan = plan;
-    this.#key = plan.freshKey === undefined ? plan.key : plan.freshKey();
+    this.#key = plan.freshKey === undefined ? plan.key : plan.freshKey(exchange);
     this.#startedMs = room.monoMs();
     if (exchange.head.framing !== 'none') this.#held = [];
     exchange.sink = this;

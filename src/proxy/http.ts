@@ -7,8 +7,9 @@ import { printable } from '#base/log.ts';
 import { decideExchange } from '#model/decide.ts';
 import type { Journal } from '#model/live.ts';
 import type { Route, Snapshot } from '#model/snapshot.ts';
-import type { ServiceName } from '#model/target.ts';
+import type { ServiceName, TcpTarget, TlsTarget } from '#model/target.ts';
 import { dialTappedTcp, type DialBy } from '#net/dial.ts';
+import { buildTlsDial, type Identity } from '#net/dial-tls.ts';
 import { setAsker } from '#net/service-pair.ts';
 import type { Takeover } from '#net/takeover.ts';
 import { is, type HeadEdit } from '#wire/http1-fields.ts';
@@ -16,6 +17,7 @@ import type { DeviceHosts, Refusal } from './device-host.ts';
 import type { Exchange } from './exchange.ts';
 import { buildPlan, forward, type ForwardPlan, type ForwardRoom } from './forward.ts';
 import { encodePage, wantsHtml } from './pages.ts';
+import { proxyHeaderFor } from './proxy-header.ts';
 
 export interface HttpOptions {
   readonly snapshot: () => Snapshot;
@@ -29,6 +31,8 @@ export interface HttpOptions {
   readonly takeovers: Readonly<Partial<Record<ServiceName, Takeover>>>;
   /** A stream to the port of a device that a route names; Fault `not-found`, `offline` … */
   dialNamedDevice(device: string, port: number, by: DialBy): Promise<Duplex>;
+  /** A certificate of ours by its name, to be shown to servers. */
+  readonly identityOf: (name: string) => Identity | null;
   /** Counts changes of devices: what a name means, which certificate was accepted. */
   devicesVersion(): number;
   /** The port people reach TLS on. */
@@ -107,29 +111,50 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
   const consolePlan = servicePlan('console');
   const joinPlan = servicePlan('join');
 
+  const common = { requestEdit: plain, answerEdit: back, context: null, requestLines: '', answerLines: '', answerTimeoutMs: limits.answerHeadTimeoutMs, limits, forwarded: true, meter: null };
+
+  const serverPlan = (target: TcpTarget | TlsTarget): ForwardPlan<null> => {
+    const name = authorityOf(target);
+    const tlsDial = target.kind === 'tls' ? buildTlsDial({ target, identityOf: options.identityOf }) : null;
+    const key = target.kind === 'tls' ? `tls ${JSON.stringify(target)}` : `tcp ${target.host} ${target.port}`;
+    const { proxyProtocol } = target;
+    return {
+      ...common, key, name, authority: name,
+      // A PROXY header speaks for everything behind it: such a connection serves one client's connection and no other (its specification, §2).
+      ...(proxyProtocol === undefined ? {} : { freshKey: (exchange: Exchange) => `${key} for ${exchange.conn.id} ${exchange.conn.from}` }),
+      dial: async (exchange, signal) => {
+        const by = { client: exchange.conn.from, timeoutMs: limits.dialTimeoutMs, signal };
+        const header = proxyProtocol === undefined ? undefined : proxyHeaderFor(exchange.conn, proxyProtocol);
+        if (tlsDial !== null) return tlsDial(by, header);
+        if (target.kind === 'tls') throw new Error('unreachable');
+        const stream = await dialTappedTcp(target, by);
+        if (header !== undefined) stream.write(header);
+        return stream;
+      },
+    };
+  };
+
+  const devicePlan = (target: Extract<Route['target'], { kind: 'named-device' }>): ForwardPlan<null> => ({
+    ...common,
+    key: '',
+    freshKey: () => `named ${target.device} ${target.port} ${options.devicesVersion()}`,
+    name: `device "${target.device}", port ${target.port}`, authority: 'localhost',
+    dial: (exchange, signal) => options.dialNamedDevice(target.device, target.port, { client: exchange.conn.from, timeoutMs: limits.deviceDialTimeoutMs, signal }),
+    onBegin: (running) => void named.set(running, target.device),
+    onDone: (running) => void named.delete(running),
+    onSwitched: (_, close) => {
+      const running = { cut: close };
+      named.set(running, target.device);
+      return () => void named.delete(running);
+    },
+  });
+
   const planOf = (route: Route): ForwardPlan<null> => {
     let plan = plans.get(route);
     if (plan) return plan;
     const { target } = route;
-    if (target.kind !== 'tcp' && target.kind !== 'named-device') throw new Error(`route ${route.name} has no upstream`);
-    const common = { requestEdit: plain, answerEdit: back, context: null, requestLines: '', answerLines: '', answerTimeoutMs: limits.answerHeadTimeoutMs, limits, forwarded: true, meter: null };
-    const made: ForwardPlan<null> =
-      target.kind === 'tcp'
-        ? { ...common, key: `tcp ${target.host} ${target.port}`, name: authorityOf(target), authority: authorityOf(target), dial: (exchange, signal) => dialTappedTcp(target, { client: exchange.conn.from, timeoutMs: limits.dialTimeoutMs, signal }) }
-        : {
-            ...common,
-            key: '',
-            freshKey: () => `named ${target.device} ${target.port} ${options.devicesVersion()}`,
-            name: `device "${target.device}", port ${target.port}`, authority: 'localhost',
-            dial: (exchange, signal) => options.dialNamedDevice(target.device, target.port, { client: exchange.conn.from, timeoutMs: limits.deviceDialTimeoutMs, signal }),
-            onBegin: (running) => void named.set(running, target.device),
-            onDone: (running) => void named.delete(running),
-            onSwitched: (_, close) => {
-              const running = { cut: close };
-              named.set(running, target.device);
-              return () => void named.delete(running);
-            },
-          };
+    if (target.kind !== 'tcp' && target.kind !== 'tls' && target.kind !== 'named-device') throw new Error(`route ${route.name} has no upstream`);
+    const made = target.kind === 'named-device' ? devicePlan(target) : serverPlan(target);
     plan = buildPlan(made);
     plans.set(route, plan);
     return plan;
@@ -152,7 +177,7 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
 
   const onExchange = (exchange: Exchange): void => {
     const { head, conn } = exchange;
-    const verdict = decideExchange(options.snapshot(), conn.facts, head.host, head.target);
+    const verdict = decideExchange(options.snapshot(), conn.facts, head.host, head.target, head.method);
     switch (verdict.step) {
       case 'device':
         return options.devices().serve(exchange, verdict.host, verdict.domain, verdict.label);
@@ -164,14 +189,15 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
         return exchange.respond(308, `Location: https://${name}${port === 443 ? '' : `:${port}`}${head.target === '*' ? '/' : head.target}\r\n`, '');
       }
       case 'refuse': {
-        const title = verdict.status === 421 ? 'Not one of our names' : verdict.status === 404 ? 'Nothing here' : 'Bad request';
-        return refuse(exchange, { status: verdict.status, code: verdict.status === 421 ? 'unknown-host' : verdict.status === 404 ? 'no-route' : 'bad-input', title, why: verdict.why, rule: verdict.rule, remedy: verdict.status === 400 ? '' : 'postern explain shows which names and paths lead where.' });
+        const title = verdict.status === 421 ? 'Not one of our names' : verdict.status === 403 ? 'Not allowed' : verdict.status === 404 ? 'Nothing here' : 'Bad request';
+        return refuse(exchange, { status: verdict.status, code: verdict.status === 421 ? 'unknown-host' : verdict.status === 403 ? 'forbidden' : verdict.status === 404 ? 'no-route' : 'bad-input', title, why: verdict.why, rule: verdict.rule, remedy: verdict.status === 400 ? '' : 'postern explain shows which names and paths lead where.' });
       }
       case 'route': {
         const { route } = verdict;
         const { target } = route;
         switch (target.kind) {
           case 'tcp':
+          case 'tls':
           case 'named-device':
             return forward(room, exchange, planOf(route));
           case 'redirect':

@@ -26,7 +26,7 @@ export interface ExchangeDoor {
 }
 
 export class Http1Exchange implements Exchange {
-  readonly conn: Conn;
+  conn: Conn;
   readonly head: RequestHead;
   isGone = false;
   #sink: ExchangeSink | null = null;

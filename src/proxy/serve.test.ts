@@ -6,32 +6,44 @@ import { test } from 'node:test';
 import { limits as defaults, type Limits } from '#base/limits.ts';
 import { realClock } from '#app/real.ts';
 import { startTcp, until } from '#kit/gateway.ts';
+import { firstConfig } from '#model/config.ts';
+import { compile } from '#model/snapshot.ts';
 import { buildSweep } from '#net/sweep.ts';
 import type { Exchange } from './exchange.ts';
 import { newTrafficCounts } from './meter.ts';
 import { buildFrontDoor } from './serve.ts';
+
+const compiled = compile(firstConfig({ domain: 'gw.example.test', httpPort: 80, httpsPort: 443 }), 1);
+assert.ok('snapshot' in compiled);
+const { snapshot } = compiled;
 
 async function open(onExchange: (exchange: Exchange) => void, given: Partial<Limits> = {}) {
   const sweep = buildSweep(realClock);
   const noted: { event: string; why: unknown }[] = [];
   const broken: unknown[] = [];
   let from = '192.0.2.1';
+  let conns = 0;
   const door = buildFrontDoor({
     limits: { ...defaults, ...given },
     sweep,
     journal: { note: (event, fields) => void noted.push({ event, why: fields['why'] }) },
     counts: newTrafficCounts(),
-    newConnId: () => 'c',
+    newConnId: () => `c${++conns}`,
     newRequestId: () => 'r',
     onExchange,
     onBroken: (thrown) => void broken.push(thrown),
     mayGrow: () => false,
     isOwnHost: () => false,
-    isLinkName: () => false,
+    snapshot: () => snapshot,
+    nowMs: () => 0,
     linkContext: () => createSecureContext(),
     contextFor: () => createSecureContext(),
+    challengeContext: () => null,
+    privateCaPem: '',
+    onLegacyUse: () => {},
+    relays: { take: () => {}, carry: () => {}, cutNamed: () => {}, close: () => {} },
   });
-  const server = await startTcp((socket) => door.accept(socket, from, { name: 'http', tls: false }));
+  const server = await startTcp((socket) => door.accept(socket, from, { name: 'http' }));
   const dialled: Socket[] = [];
   return {
     door, noted, broken, port: server.port,

@@ -1,26 +1,41 @@
-// The front door: accepted sockets are bounded, looked at, unwrapped where they speak TLS, and given to HTTP.
+// The front door: accepted sockets are bounded, looked at, unwrapped where they speak TLS or begin with a PROXY header, and given to HTTP or
+// to a relay. What may come is the listener's; what comes decides the rest; everything else is refused.
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { SecureContext } from 'node:tls';
-import { isFault, reasonOf } from '#base/fault.ts';
-import type { Limits } from '#base/limits.ts';
-import { printable } from '#base/log.ts';
-import type { Journal } from '#model/live.ts';
 import { noBytes } from '#base/bytes.ts';
 import { isLoopback } from '#base/cidr.ts';
-import type { Conn } from '#net/conn.ts';
-import type { Sweep, Swept } from '#net/sweep.ts';
-import { buildGate, unwrapTls } from '#net/unwrap.ts';
-import { linkAlpn, sniffClientHello } from '#wire/tls.ts';
+import type { Limits } from '#base/limits.ts';
+import { isInNetworks } from '#base/networks.ts';
+import type { Protocol } from '#model/config.ts';
+import type { ConnFacts } from '#model/decide.ts';
+import { namelessPacket, packetFactsOf } from '#model/packet.ts';
+import { passThrough } from '#model/decide-connection.ts';
+import type { Journal, LiveConn } from '#model/live.ts';
+import type { Doorway, Snapshot } from '#model/snapshot.ts';
+import type { ContextUse } from '#net/certificates.ts';
+import type { Accepted, Conn } from '#net/conn.ts';
+import type { Sweep } from '#net/sweep.ts';
+import type { Unwrapped } from '#net/unwrap.ts';
+import { http2Preface, lookAtFirst, type FirstPacket } from '#wire/first-packet.ts';
+import { encodeStartTlsAnswer } from '#wire/ldap-answers.ts';
+import { readProxyHeader } from '#wire/proxy-protocol.ts';
+import { sniffClientHello, type ClientHello } from '#wire/tls.ts';
+import { buildAdmission } from './admission.ts';
 import type { Exchange } from './exchange.ts';
-import { Http1Client } from './http1-client.ts';
+import { buildHandshakes, type LegacyUse } from './handshake.ts';
+import { buildHttpClients } from './http-clients.ts';
 import type { TrafficCounts } from './meter.ts';
-import { encodePage } from './pages.ts';
+import { peek } from './peek.ts';
+import type { Relays } from './relays.ts';
 
 export interface FrontDoorOptions {
   readonly limits: Limits;
   readonly sweep: Sweep;
   readonly journal: Pick<Journal, 'note'>;
   readonly counts: TrafficCounts;
+  readonly snapshot: () => Snapshot;
+  readonly nowMs: () => number;
   readonly newConnId: () => string;
   readonly newRequestId: () => string;
   readonly onExchange: (exchange: Exchange) => void;
@@ -30,206 +45,300 @@ export interface FrontDoorOptions {
   readonly mayGrow: (headSoFar: string) => boolean;
   /** An over-large head for one of our own names: cookies that a neighbour planted are to be dropped. */
   readonly isOwnHost: (headSoFar: string) => boolean;
-  /** The link endpoint: by ALPN, or by this SNI. */
-  readonly isLinkName: (serverName: string) => boolean;
   readonly linkContext: () => SecureContext;
-  readonly contextFor: (serverName: string | null) => SecureContext | Promise<SecureContext>;
+  readonly contextFor: (serverName: string | null, use: ContextUse) => SecureContext | Promise<SecureContext>;
+  /** What answers a CA that looks by TLS-ALPN-01 (RFC 8737); null: nobody was asked to look for this name. */
+  readonly challengeContext: (serverName: string) => SecureContext | null;
+  /** The private CA, where a policy names it. */
+  readonly privateCaPem: string;
+  readonly onLegacyUse: (use: LegacyUse) => void;
+  readonly relays: Relays;
 }
 
-/**
- * Clearing cookies signs people out of every name beside this one, so it answers nothing but cookies, and only where a person sees it:
- * an image with a long address on a neighbour's page must not do it.
- */
-function cookiesAreToBlame(headSoFar: string): boolean {
-  const cookieChars = headSoFar.split('\r\n').reduce((sum, line) => (/^cookie:/i.test(line) ? sum + line.length : sum), 0);
-  if (cookieChars < headSoFar.length / 2) return false;
-  const site = /\r\nsec-fetch-site:[ \t]*([a-z-]+)/i.exec(headSoFar)?.[1];
-  return site === undefined || site === 'same-origin' || site === 'none' || /\r\nsec-fetch-dest:[ \t]*document/i.test(headSoFar);
+/** An accepted connection as Live lists it; filled as it becomes known. */
+export interface ConnEntry {
+  readonly id: string;
+  readonly listener: string;
+  readonly since: number;
+  readonly raw: Socket;
+  from: string;
+  protocol: string;
+  tls: string | null;
+  name: string | null;
+  route: string | null;
 }
 
 export interface FrontDoor {
-  accept(socket: Socket, from: string, listener: { readonly name: string; readonly tls: boolean }): void;
+  accept(socket: Socket, from: string, listener: { readonly name: string }): void;
   readonly open: number;
+  conns(limit: number): LiveConn[];
+  /** False: it is not there any more. */
+  closeConn(id: string): boolean;
   /** No further requests; idle connections end now. */
   drain(): void;
   close(): void;
 }
 
+/** RFC 8446 §6: fatal, with its description. */
+const alert = (description: number) => Buffer.from([21, 3, 1, 0, 2, 2, description]);
+const alertDecodeError = alert(50);
+const alertHandshakeFailure = alert(40);
+const isPrefaceSoFar = (bytes: Buffer) => bytes.subarray(0, http2Preface.length).equals(http2Preface.subarray(0, bytes.length));
+
 export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
   const { limits, sweep, journal, counts } = options;
-  const clients = new Set<Http1Client>();
-  const raw = new Set<Socket>();
-  const perAddress = new Map<string, number>();
-  const gate = buildGate(limits.tlsHandshakesMax, limits.tlsHandshakesWaitingMax);
-  let draining = false;
+  const entries = new Map<string, ConnEntry>();
+  const clients = buildHttpClients(options);
+  const handshakes = buildHandshakes(options);
+  const admission = buildAdmission(limits);
 
-  const onBadHead = (conn: Conn) => (status: number, why: string, headSoFar: string) => {
-    const requestId = options.newRequestId();
-    counts.refusals += 1;
-    journal.note('head.refused', { conn: conn.id, request: requestId, from: conn.from, status, why });
-    const html = /\r\naccept:[^\r]*text\/html/i.test(headSoFar);
-    const clears = status === 431 && options.isOwnHost(headSoFar) && cookiesAreToBlame(headSoFar);
-    const page = encodePage({ status, code: status === 431 ? 'too-large' : status === 408 ? 'timeout' : 'bad-input', title: status === 431 ? 'The request head is too large' : status === 408 ? 'Too slow' : 'Bad request', text: `${why}.`, remedy: clears ? 'Too many cookies had been set for this name, perhaps by a page of a neighbour. They were cleared now: try again, and sign in anew.' : '', requestId }, html);
-    return { lines: clears ? `${page.lines}Clear-Site-Data: "cookies"\r\n` : page.lines, body: page.body };
-  };
-
-  const http = (conn: Conn, leftover: Buffer) => {
-    const client: Http1Client = new Http1Client({
-      conn,
-      sweep,
-      limits,
-      leftover,
-      onExchange: options.onExchange,
-      mayGrow: options.mayGrow,
-      onBadHead: onBadHead(conn),
-      onClosed: () => clients.delete(client),
-      onBroken: options.onBroken,
-      isDraining: () => draining,
-      newRequestId: options.newRequestId,
-    });
-    clients.add(client);
-    client.open();
-  };
-
-  const refused = (id: string, from: string, listener: string, why: string, rule: string) => {
+  const refused = (accepted: Pick<Accepted, 'id' | 'from' | 'listener'>, why: string, rule: string) => {
     counts.connsRefused += 1;
-    journal.note('conn.refused', { conn: id, from, listener, why, rule });
+    journal.note('conn.refused', { conn: accepted.id, from: accepted.from, listener: accepted.listener, why, rule });
   };
+  const entryOf = (accepted: Accepted): ConnEntry => entries.get(accepted.id)!;
+  const isGone = (accepted: Accepted) => !entries.has(accepted.id);
 
-  /** Collects first bytes until `enough` says so; looking never consumes: what was seen is handed on. */
-  const peek = (socket: Socket, id: string, from: string, listener: string, enough: (bytes: Buffer) => boolean, then: (bytes: Buffer) => void) => {
-    let bytes = noBytes;
-    const swept: Swept = {
-      deadlineMs: sweep.nowMs + limits.sniffTimeoutMs,
-      onDeadline: () => {
-        refused(id, from, listener, bytes.length === 0 ? 'nothing was sent' : 'the first bytes did not come in time', 'first bytes');
+  const look = (accepted: Accepted, doorway: Doorway, socket: Duplex, seen: Buffer, enough: (bytes: Buffer) => boolean, then: (bytes: Buffer) => void, whenSilent?: () => void) =>
+    peek({
+      socket, sweep, seen, enough, then,
+      bytesMax: limits.sniffBytesMax,
+      timeoutMs: doorway.sniffTimeoutMs ?? limits.sniffTimeoutMs,
+      refuse(why) {
+        refused(accepted, why, 'first bytes');
         socket.destroy();
       },
-    };
-    const leave = () => {
-      sweep.remove(swept);
-      socket.off('data', onData);
-      socket.off('end', onEnd);
-      socket.off('close', leave);
-    };
-    const onEnd = () => socket.destroy();
-    const onData = (chunk: Buffer) => {
-      bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
-      if (!enough(bytes)) return;
-      socket.pause();
-      leave();
-      then(bytes);
-    };
-    sweep.add(swept);
-    socket.on('data', onData);
-    socket.on('end', onEnd);
-    socket.on('close', leave);
+      silence: whenSilent && doorway.silentMs !== null ? { afterMs: doorway.silentMs, then: whenSilent } : undefined,
+    });
+
+  const plainFacts = (accepted: Accepted): ConnFacts => ({ listener: accepted.listener, secure: false, link: false, loopback: accepted.proxied === null && isLoopback(accepted.from), serverName: null, policy: null, certificate: null });
+  const connOf = (accepted: Accepted, socket: Duplex, facts: ConnFacts, unwrapped: Unwrapped | null): Conn => ({
+    id: accepted.id, socket, from: accepted.from, facts, accepted, peerCertificate: unwrapped?.peerCertificate ?? null, forwardedBefore: null, forwardedHost: null, forwardedLines: '',
+  });
+
+  const openHttp = (conn: Conn, leftover: Buffer, h2: boolean) => {
+    const entry = entryOf(conn.accepted);
+    entry.protocol = h2 ? 'h2' : 'http';
+    if (h2) clients.openHttp2(conn, leftover);
+    else clients.openHttp1(conn, leftover);
   };
 
-  const acceptTls = (socket: Socket, id: string, from: string, listener: string) => {
+  const relay = (conn: Conn, first: FirstPacket | null, bytes: Buffer, protocol: Protocol) => {
+    const entry = entryOf(conn.accepted);
+    entry.protocol = protocol;
+    options.relays.take(conn, entry, first, (first && packetFactsOf(first)) ?? namelessPacket(protocol), bytes);
+  };
+
+  // --- TLS
+
+  const unwrap = (accepted: Accepted, doorway: Doorway, hello: ClientHello, looked: Buffer, takes: ReadonlySet<Protocol>) => {
+    const entry = entryOf(accepted);
+    entry.name = hello.serverName;
+    handshakes.begin({ accepted, hello, looked, takes }, (unwrapped, facts, level) => {
+      if (isGone(accepted)) return void unwrapped.socket.destroy();
+      entry.tls = level;
+      const conn = connOf(accepted, unwrapped.socket, facts, unwrapped);
+      if (facts.link || unwrapped.alpn === 'http/1.1') return openHttp(conn, noBytes, false);
+      if (unwrapped.alpn === 'h2') return openHttp(conn, noBytes, true);
+      if (doorway.serverFirst) return relay(conn, null, noBytes, 'tcp');
+      if (takes.size === 1 && takes.has('http')) return openHttp(conn, noBytes, false);
+      lookInside(conn, doorway, takes, noBytes);
+    });
+  };
+
+  const lookForHello = (accepted: Accepted, doorway: Doorway, seen: Buffer) => {
     let sniffed: ReturnType<typeof sniffClientHello> = { kind: 'more' };
     const enough = (bytes: Buffer) => {
       sniffed = sniffClientHello(bytes);
       return sniffed.kind !== 'more';
     };
-    peek(socket, id, from, listener, enough, (bytes) => {
-      if (sniffed.kind === 'no') {
-        refused(id, from, listener, 'not TLS', 'TLS listener');
-        if (/^[A-Z]{3,10} /.test(bytes.toString('latin1', 0, 11))) socket.end('HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 44\r\nConnection: close\r\n\r\nThis port speaks TLS: use https:// with it.\n');
-        socket.destroySoon();
-        return;
+    const silent = doorway.plain.has('ssh') || doorway.plain.has('tcp') ? () => relay(connOf(accepted, accepted.raw, plainFacts(accepted), null), null, noBytes, doorway.plain.has('ssh') ? 'ssh' : 'tcp') : undefined;
+    const then = (bytes: Buffer) => {
+      if (sniffed.kind === 'hello') {
+        const through = passThrough(options.snapshot(), accepted.listener, sniffed.serverName);
+        if (through === null) return unwrap(accepted, doorway, sniffed, bytes, doorway.protocols);
+        return passOn(accepted, sniffed, bytes, through);
       }
-      if (sniffed.kind !== 'hello') {
-        refused(id, from, listener, `malformed ClientHello: ${sniffed.kind === 'malformed' ? sniffed.why : ''}`, 'TLS listener');
-        // RFC 8446 §6: alert, fatal, decode_error
-        socket.end(Buffer.from([21, 3, 1, 0, 2, 2, 50]));
-        socket.destroySoon();
-        return;
-      }
-      void handshake(socket, bytes, id, from, listener, sniffed.serverName, sniffed.alpn);
-    });
+      if (sniffed.kind === 'malformed') return malformedHello(accepted, sniffed.why);
+      if (doorway.plain.size > 0) return lookInside(connOf(accepted, accepted.raw, plainFacts(accepted), null), doorway, doorway.plain, bytes);
+      refused(accepted, 'not TLS', 'TLS listener');
+      if (/^[A-Z]{3,10} /.test(bytes.toString('latin1', 0, 11))) accepted.raw.end('HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 44\r\nConnection: close\r\n\r\nThis port speaks TLS: use https:// with it.\n');
+      accepted.raw.destroySoon();
+    };
+    look(accepted, doorway, accepted.raw, seen, enough, then, silent);
   };
 
-  const handshake = async (socket: Socket, looked: Buffer, id: string, from: string, listener: string, serverName: string | null, alpn: readonly string[]) => {
-    const asLink = alpn.includes(linkAlpn) || (serverName !== null && options.isLinkName(serverName));
-    let leave: (() => void) | null = null;
-    // What costs is done once our flight has left; who then says nothing must not keep the slot that the others wait for.
-    const slot: Swept = { deadlineMs: 0, onDeadline: () => giveBack() };
-    const giveBack = () => {
-      sweep.remove(slot);
-      leave?.();
-      leave = null;
+  const malformedHello = (accepted: Accepted, why: string) => {
+    refused(accepted, `malformed ClientHello: ${why}`, 'TLS listener');
+    accepted.raw.end(alertDecodeError);
+    accepted.raw.destroySoon();
+  };
+
+  const passOn = (accepted: Accepted, hello: ClientHello, bytes: Buffer, verdict: NonNullable<ReturnType<typeof passThrough>>) => {
+    const entry = entryOf(accepted);
+    entry.protocol = 'tls';
+    entry.name = hello.serverName;
+    options.relays.carry(connOf(accepted, accepted.raw, { ...plainFacts(accepted), serverName: hello.serverName }, null), entry, hello, bytes, verdict);
+  };
+
+  // --- LDAP's StartTLS (RFC 4511 §4.14): answered by us, and nothing that came before TLS survives
+
+  const startTls = (conn: Conn, doorway: Doorway, messageId: number) => {
+    const { accepted } = conn;
+    accepted.raw.write(encodeStartTlsAnswer(messageId));
+    let sniffed: ReturnType<typeof sniffClientHello> = { kind: 'more' };
+    look(
+      accepted, doorway, accepted.raw, noBytes,
+      (bytes) => {
+        sniffed = sniffClientHello(bytes);
+        return sniffed.kind !== 'more';
+      },
+      (bytes) => {
+        if (sniffed.kind === 'hello') return unwrap(accepted, doorway, sniffed, bytes, new Set(['ldap']));
+        if (sniffed.kind === 'malformed') return malformedHello(accepted, sniffed.why);
+        refused(accepted, 'something else than TLS behind StartTLS', 'StartTLS');
+        accepted.raw.destroy();
+      },
+    );
+  };
+
+  // --- what is not TLS, or inside it
+
+  const lookInside = (conn: Conn, doorway: Doorway, takes: ReadonlySet<Protocol>, seen: Buffer) => {
+    const { accepted, socket } = conn;
+    let first: ReturnType<typeof lookAtFirst> = { kind: 'more' };
+    const enough = (bytes: Buffer) => {
+      first = lookAtFirst(bytes);
+      return first.kind !== 'more';
     };
-    try {
-      leave = await gate.enter();
-      slot.deadlineMs = sweep.nowMs + limits.tlsHandshakeSlotMs;
-      sweep.add(slot);
-      const context = asLink ? options.linkContext() : await options.contextFor(serverName);
-      const unwrapped = await unwrapTls(socket, looked, { context, alpn: asLink ? [linkAlpn, 'http/1.1'] : ['http/1.1'], requestCertificate: asLink, timeoutMs: limits.tlsHandshakeTimeoutMs });
-      counts.handshakesDone += 1;
-      http(
-        {
-          id, socket: unwrapped.socket, from, peerCertificate: unwrapped.peerCertificate, forwardedHost: null, forwardedLines: '',
-          facts: { listener, secure: true, link: asLink, loopback: isLoopback(from), serverName },
-        },
-        noBytes,
-      );
-    } catch (thrown) {
-      counts.handshakesFailed += 1;
+    const silent = takes.has('ssh') || takes.has('tcp') ? () => relay(conn, null, noBytes, takes.has('ssh') ? 'ssh' : 'tcp') : undefined;
+    const then = (bytes: Buffer) => {
+      switch (first.kind) {
+        case 'more':
+          return;
+        case 'malformed':
+          refused(accepted, `malformed ${first.protocol}: ${first.why}`, 'first bytes');
+          if (first.protocol === 'tls') socket.end(alertDecodeError);
+          return void (first.protocol === 'tls' ? accepted.raw.destroySoon() : socket.destroy());
+        case 'unknown':
+          if (takes.has('tcp')) return relay(conn, null, bytes, 'tcp');
+          refused(accepted, 'the first bytes are of no protocol that is known here', `listener ${accepted.listener}`);
+          return void socket.destroy();
+        case 'http':
+          if (takes.has('http')) return openHttp(conn, bytes, first.h2);
+          break;
+        case 'hello':
+          return helloInside(conn, takes, first, bytes);
+        case 'ldap':
+          if (first.op !== 'start-tls' || conn.facts.secure || !takes.has('ldap')) break;
+          if (bytes.length === first.pduBytes) return startTls(conn, doorway, first.messageId);
+          refused(accepted, 'bytes behind StartTLS, before TLS', 'StartTLS');
+          return void socket.destroy();
+        default:
+      }
+      if (first.kind !== 'http') return relay(conn, first, bytes, first.kind);
+      refused(accepted, 'http is not what this listener takes', `listener ${accepted.listener}`);
       socket.destroy();
-      if (isFault(thrown, 'closed')) return;
-      journal.note('tls.failed', { conn: id, from, listener, name: printable(serverName ?? '', 100), why: reasonOf(thrown) });
-    } finally {
-      giveBack();
-    }
+    };
+    look(accepted, doorway, socket, seen, enough, then, silent);
+  };
+
+  /** A ClientHello where TLS is not terminated. */
+  const helloInside = (conn: Conn, takes: ReadonlySet<Protocol>, hello: ClientHello, bytes: Buffer) => {
+    const { accepted } = conn;
+    const through = !conn.facts.secure && takes.has('tls') ? passThrough(options.snapshot(), accepted.listener, hello.serverName) : null;
+    if (through !== null) return passOn(accepted, hello, bytes, through);
+    refused(accepted, conn.facts.secure ? 'TLS within TLS' : 'TLS on a plain port', 'plain listener');
+    conn.socket.end(alertHandshakeFailure);
+    accepted.raw.destroySoon();
+  };
+
+  /** A plain listener that takes nothing but HTTP: the parser sees for itself what a request is. */
+  const lookForHttp = (accepted: Accepted, doorway: Doorway, seen: Buffer) =>
+    look(
+      accepted, doorway, accepted.raw, seen,
+      (bytes) => bytes.length >= http2Preface.length || !isPrefaceSoFar(bytes),
+      (bytes) => {
+        if (bytes[0] === 0x16) {
+          refused(accepted, 'TLS on a plain port', 'plain listener');
+          accepted.raw.end(alertHandshakeFailure);
+          return void accepted.raw.destroySoon();
+        }
+        openHttp(connOf(accepted, accepted.raw, plainFacts(accepted), null), bytes, isPrefaceSoFar(bytes));
+      },
+    );
+
+  const begin = (accepted: Accepted, doorway: Doorway, seen: Buffer) => {
+    if (doorway.tls) return lookForHello(accepted, doorway, seen);
+    if (doorway.serverFirst) return relay(connOf(accepted, accepted.raw, plainFacts(accepted), null), null, seen, 'tcp');
+    if (doorway.httpOnly) return lookForHttp(accepted, doorway, seen);
+    lookInside(connOf(accepted, accepted.raw, plainFacts(accepted), null), doorway, doorway.protocols, seen);
+  };
+
+  /** From a listed sender a PROXY header must come first; whether one is there is never guessed. */
+  const readHeader = (accepted: Accepted, doorway: Doorway, release: (address: string) => boolean) => {
+    let header: ReturnType<typeof readProxyHeader> = { kind: 'more' };
+    look(
+      accepted, doorway, accepted.raw, noBytes,
+      (bytes) => {
+        header = readProxyHeader(bytes);
+        return header.kind !== 'more';
+      },
+      (bytes) => {
+        if (header.kind !== 'proxy') {
+          refused(accepted, header.kind === 'malformed' ? `malformed PROXY header: ${header.why}` : 'a listed sender did not begin with a PROXY header', 'PROXY protocol');
+          return void accepted.raw.destroy();
+        }
+        const from = header.local || header.source === null ? accepted.from : header.source.address;
+        entryOf(accepted).from = from;
+        if (!release(from)) {
+          refused({ ...accepted, from }, 'too many connections from this address', 'connection limit');
+          return void accepted.raw.destroy();
+        }
+        begin({ ...accepted, from, proxied: header }, doorway, bytes.subarray(header.bytes));
+      },
+    );
   };
 
   return {
     accept(socket, from, listener) {
-      const id = options.newConnId();
-      const here = perAddress.get(from) ?? 0;
-      if (raw.size >= limits.connsMax || (here >= limits.connsPerAddressMax && !isLoopback(from))) {
-        refused(id, from, listener.name, here >= limits.connsPerAddressMax ? 'too many connections from this address' : 'too many connections', 'connection limit');
+      const accepted: Accepted = { id: options.newConnId(), raw: socket, from, listener: listener.name, proxied: null };
+      const snapshot = options.snapshot();
+      const doorway = snapshot.doorways.get(listener.name);
+      // Between a new configuration and the closing of its predecessor's listeners.
+      if (!doorway) return void socket.destroy();
+      const behindHeader = isInNetworks(doorway.proxyProtocolFrom, from);
+      const slot = admission.enter(from, behindHeader || isInNetworks(snapshot.trustedProxies.all, from));
+      if (typeof slot === 'string') {
+        refused(accepted, slot, 'connection limit');
         return void socket.destroy();
       }
       counts.connsAccepted += 1;
       counts.connsOpen += 1;
-      raw.add(socket);
-      perAddress.set(from, here + 1);
+      entries.set(accepted.id, { id: accepted.id, listener: listener.name, since: options.nowMs(), raw: socket, from, protocol: '', tls: null, name: null, route: null });
       socket.on('error', () => {}); // `close` follows, and whoever owns the connection hears that
       socket.on('close', () => {
-        raw.delete(socket);
+        entries.delete(accepted.id);
         counts.connsOpen -= 1;
-        const left = perAddress.get(from)! - 1;
-        if (left === 0) perAddress.delete(from);
-        else perAddress.set(from, left);
+        slot.leave();
       });
-      if (listener.tls) return acceptTls(socket, id, from, listener.name);
-      const conn: Conn = { id, socket, from, peerCertificate: null, forwardedHost: null, forwardedLines: '', facts: { listener: listener.name, secure: false, link: false, loopback: isLoopback(from), serverName: null } };
-      peek(
-        socket, id, from, listener.name,
-        () => true,
-        (bytes) => {
-          if (bytes[0] === 0x16) {
-            refused(id, from, listener.name, 'TLS on a plain port', 'plain listener');
-            socket.end(Buffer.from([21, 3, 1, 0, 2, 2, 40]));
-            return void socket.destroySoon();
-          }
-          http(conn, bytes);
-        },
-      );
+      if (behindHeader) readHeader(accepted, doorway, slot.alsoFrom);
+      else begin(accepted, doorway, noBytes);
     },
     get open() {
-      return raw.size;
+      return entries.size;
     },
-    drain() {
-      draining = true;
-      for (const client of clients) client.drain();
+    conns: (limit) =>
+      Array.from(entries.values().take(limit), ({ raw, ...entry }) => ({ ...entry, bytesIn: raw.bytesRead, bytesOut: raw.bytesWritten })),
+    closeConn(id) {
+      const entry = entries.get(id);
+      entry?.raw.destroy();
+      return entry !== undefined;
     },
+    drain: () => clients.drain(),
     close() {
-      draining = true;
-      for (const client of clients) client.destroy();
-      for (const socket of raw) socket.destroy();
+      clients.close();
+      for (const entry of entries.values()) entry.raw.destroy();
     },
   };
 }

@@ -9,7 +9,7 @@ import { testLeaf } from '../kit/test-leaf.ts';
 
 test('a locked device is not reached over a connection that a route has open, and what runs there is cut', async () => {
   await using web = await startOrigin();
-  await using gateway = await startGateway({ adjust: (config) => ({ ...config, routes: [{ name: 'by-name', host: 'meter.localhost.test', path: '/', largeHeads: false, target: { kind: 'device' as const, device: 'meter', port: web.port } }] }) });
+  await using gateway = await startGateway({ routes: [{ name: 'by-name', host: 'meter.localhost.test', target: { kind: 'device', device: 'meter', port: web.port } }] });
   const meter = await gateway.addDevice({ name: 'Meter', ports: [{ number: web.port, kind: 'http' }] });
   const { token } = await gateway.owner();
   const host = 'meter.localhost.test';
@@ -59,7 +59,7 @@ test('a connection over which something runs while its certificate is forgotten 
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', () => done()));
   const { port } = server.address() as AddressInfo;
   const host = 'panel.localhost.test';
-  await using gateway = await startGateway({ adjust: (config) => ({ ...config, routes: [{ name: 'panel', host, path: '/', largeHeads: false, target: { kind: 'device' as const, device: 'panel', port } }] }) });
+  await using gateway = await startGateway({ routes: [{ name: 'panel', host, target: { kind: 'device', device: 'panel', port } }] });
   const panel = await gateway.addDevice({ name: 'Panel', ports: [{ number: port, kind: 'https' }] });
   const { token } = await gateway.owner();
   const see = async (path: string) => assert.equal((await request(gateway.ports.http, { path, headers: { host } })).body.toString(), 'page');

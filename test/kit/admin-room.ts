@@ -119,6 +119,8 @@ function buildLive() {
     links: () => [...links.values()],
     linkOf: (agentId: string) => links.get(agentId),
     visits: () => [...visits.values()],
+    conns: () => [],
+    closeConn: () => false,
     closeVisit(id: string, why: string) {
       if (!visits.delete(id)) return false;
       closed.push(`visit ${id}: ${why}`);

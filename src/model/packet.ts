@@ -1,0 +1,31 @@
+// What the readers of first packets found, in the words that routes are chosen by.
+import type { FirstPacket } from '#wire/first-packet.ts';
+import type { PacketFacts } from './decide-connection.ts';
+
+const some = (...values: readonly (string | null)[]): string[] => values.filter((value) => value !== null && value !== '') as string[];
+
+/** For a first packet that names nobody, or that nobody looked at. */
+export const namelessPacket = (protocol: PacketFacts['protocol']): PacketFacts => ({ protocol, host: null, users: [], claims: [] });
+
+/** Null for HTTP and TLS, which are not relayed by their first packet. */
+export function packetFactsOf(first: FirstPacket): PacketFacts | null {
+  switch (first.kind) {
+    case 'hello':
+    case 'http':
+      return null;
+    case 'ldap':
+      return { protocol: 'ldap', host: first.domain, users: some(first.user), claims: some(first.user) };
+    case 'sip':
+      // Whom a request is for is not who sends it; a registration is for oneself.
+      return { protocol: 'sip', host: first.domain, users: some(first.user, first.fromUser), claims: some(first.fromUser) };
+    case 'h323': {
+      const aliases = first.aliases.map((alias) => alias.value);
+      const own = first.message === 'setup' ? first.sourceAliases.map((alias) => alias.value) : aliases;
+      return { protocol: 'h323', host: first.domain, users: some(...aliases, first.calledNumber), claims: some(first.user, ...own) };
+    }
+    case 'rdp':
+      return { protocol: 'rdp', host: null, users: some(first.user), claims: [] };
+    case 'ssh':
+      return namelessPacket('ssh');
+  }
+}
