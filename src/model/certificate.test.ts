@@ -1,16 +1,17 @@
 import './reflect-metadata.ts';
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { randomBytes, X509Certificate } from 'node:crypto';
+import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Pkcs10CertificateRequestGenerator } from '@peculiar/x509';
 import { isFault } from '#base/fault.ts';
-import { encodeCertificateRequest } from '#wire/pkcs10.ts';
-import { issueAgentCertificate, issueServerLeaf, makeCa, requestKeyFingerprintOf } from './certificate.ts';
+import { encodeCertificateRequest, encodeRequest } from '#wire/pkcs10.ts';
+import { issueAgentCertificate, issueServerLeaf, makeCa, requestKeyFingerprintOf, signRequest } from './certificate.ts';
 import type { Ca, IssuedCertificate, KeyPair } from './certificate.ts';
+import { makeKey } from './certificate-key.ts';
 import { fingerprintOf, judgeAgentCertificate, keyFingerprintOf } from './fingerprint.ts';
 import { privateKeyPemOf } from './key-pair.ts';
 
@@ -127,6 +128,61 @@ test('requests that are refused', async () => {
   for (const [title, csrPem, why] of cases) {
     await assert.rejects(issueAgentCertificate({ ca, csrPem, agentId, now, random: randomBytes }), (fault) => isFault(fault, 'bad-input') && why.test(fault.message), title);
   }
+});
+
+test('a request that somebody brings: its names, its organisation and its key, and nothing else of it', async () => {
+  const { ca } = await newCa();
+  const authority = new X509Certificate(ca.certificatePem);
+  const sign = (csrPem: string, more: object = {}) => signRequest({ ca, csrPem, kind: 'server', now, random: randomBytes, ...more });
+  const ec = (await makeKey('ec-p384')).pem;
+  const rsa = (await makeKey('rsa-2048')).pem;
+  const asked = { subject: { commonName: 'pbx.example.test', organization: 'Example', country: 'DE' }, dns: ['PBX.example.test', '*.pbx.example.test'], ip: ['2001:db8::7'] };
+  for (const [pem, bits] of [[ec, 0x80], [rsa, 0xa0]] as const) {
+    const made = await sign(encodeRequest(pem, asked));
+    const certificate = new X509Certificate(made.pem);
+    assert.ok(certificate.checkIssued(authority) && certificate.verify(authority.publicKey) && certificate.checkPrivateKey(createPrivateKey(pem)));
+    assert.equal(certificate.subject, 'C=DE\nO=Example\nCN=pbx.example.test');
+    assert.equal(certificate.subjectAltName, 'DNS:pbx.example.test, DNS:*.pbx.example.test, IP Address:2001:DB8:0:0:0:0:0:7');
+    assert.deepEqual(certificate.keyUsage, ['1.3.6.1.5.5.7.3.1']);
+    assert.ok(made.notAfter - made.notBefore <= 397 * dayMs);
+    // Key usage, as its last byte: RSA is also used to encrypt.
+    assert.ok(Buffer.from(certificate.raw).includes(Buffer.from([0x55, 0x1d, 0x0f, 1, 1, 0xff, 4, 4, 3, 2, bits === 0x80 ? 7 : 5, bits])), String(pemKind(pem)));
+  }
+  const bare = { subject: { commonName: 'Old.example.test' }, dns: [], ip: [] };
+  assert.equal(new X509Certificate((await sign(encodeRequest(ec, bare))).pem).subjectAltName, 'DNS:old.example.test');
+  assert.equal(new X509Certificate((await sign(encodeRequest(ec, { ...bare, subject: { commonName: '192.0.2.7' } }))).pem).subjectAltName, 'IP Address:192.0.2.7');
+  const other = new X509Certificate((await sign(encodeRequest(ec, asked), { names: { dns: ['a.example.test'], ip: [] }, days: 10 })).pem);
+  assert.deepEqual([other.subjectAltName, other.subject], ['DNS:a.example.test', 'C=DE\nO=Example\nCN=a.example.test']);
+  assert.equal(other.validToDate.getTime(), Math.floor(now / 1000) * 1000 + 10 * dayMs);
+  const client = new X509Certificate((await sign(encodeRequest(ec, { subject: { commonName: 'Anna Example' }, dns: [], ip: [] }), { kind: 'client', days: 9_999 })).pem);
+  assert.deepEqual([client.subject, client.subjectAltName, client.keyUsage], ['CN=Anna Example', undefined, ['1.3.6.1.5.5.7.3.2']]);
+  assert.equal(client.validToDate.getTime(), Math.floor(now / 1000) * 1000 + 396 * dayMs);
+});
+
+const pemKind = (pem: string) => createPrivateKey(pem).asymmetricKeyType;
+
+test('requests that people bring and that are refused', async () => {
+  const { ca } = await newCa();
+  const key = (await makeKey('ec-p256')).pem;
+  const request = (commonName: string, dns: string[] = [], ip: string[] = []) => encodeRequest(key, { subject: { commonName }, dns, ip });
+  const cases: [string, string, 'server' | 'client', RegExp][] = [
+    ['no name', request(''), 'server', /names no host/],
+    ['a sentence', request('my server'), 'server', /"my server" is not a host name/],
+    ['a wildcard for a top level', request('x', ['*.test']), 'server', /stands for too much/],
+    ['a wildcard inside', request('x', ['a.*.example.test']), 'server', /not a host name/],
+    ['a number', request('x', ['1.2.3']), 'server', /neither a host name nor an address/],
+    ['too many', request('x', Array.from({ length: 101 }, (_, i) => `n${i}.example.test`)), 'server', /at most 100/],
+    ['an agent', request(agentId), 'client', /by which agents are known/],
+    ['an agent as a server', request(agentId), 'server', /by which agents are known/],
+    ['a client without a name', request('', ['a.example.test']), 'client', /no common name/],
+  ];
+  for (const [title, csrPem, kind, why] of cases) {
+    await assert.rejects(signRequest({ ca, csrPem, kind, now, random: randomBytes }), (fault) => isFault(fault, 'bad-input') && why.test(fault.message), title);
+  }
+  const bent = Buffer.from(request('a.example.test').replace(/-----.*-----|\n/g, ''), 'base64');
+  bent[bent.length - 3] = bent[bent.length - 3]! ^ 1;
+  const pem = `-----BEGIN CERTIFICATE REQUEST-----\n${bent.toString('base64')}\n-----END CERTIFICATE REQUEST-----\n`;
+  await assert.rejects(signRequest({ ca, csrPem: pem, kind: 'server', now, random: randomBytes }), /signature is wrong/);
 });
 
 test('certificates that are no proof of an agent', async () => {
