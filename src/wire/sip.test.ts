@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readSipCorpus } from '#kit/sip-corpus.ts';
+import { parseVia, sipTokens } from './sip-edits.ts';
 import { encodeSipRefusal } from './sip-refusal.ts';
 import { canonicalSipHost, parseNameAddr, parseSipUri, splitOutside } from './sip-uri.ts';
-import { sniffSip, type SipFacts } from './sip.ts';
+import { parseSipMessage, readSipHead, sniffSip, type SipFacts } from './sip.ts';
 import type { Unsettled } from './sniff.ts';
 
 const corpus = readSipCorpus();
@@ -59,16 +60,17 @@ test('a head that never ends, a line that never ends', () => {
   assert.equal(sniffSip(Buffer.from(' sip:a SIP/2.0\r\n')).kind, 'no');
 });
 
-test('runs of blanks cost no more than other bytes', () => {
-  const blanks = ' '.repeat(15_000);
-  const head = (field: string) => Buffer.from(`OPTIONS sip:a.example.test SIP/2.0\r\nVia: SIP/2.0/TCP 192.0.2.7\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\nFrom: <sip:a@a.example.test>\r\n${field}\r\n\r\n`);
-  const began = process.cpuUsage();
-  for (const field of [`To: a${blanks}"<sip:a@a.example.test>`, `To: <sip:a@a.example.test>;a${blanks}b`, `To: "a"${blanks}b<sip:a@a.example.test>`, `To: a${blanks}b`, `X: a${blanks}b`, `To${blanks}x: b`]) {
-    for (let i = 0; i < 20; i++) sniffSip(head(field));
+test('runs of blanks cost no more than their length', () => {
+  // Where a run of them is looked at once for each of its characters, each of these takes the better part of an hour.
+  const blanks = ' '.repeat(2_000_000);
+  const fields = [`To: a${blanks}"<sip:a@a.test>`, `To: <sip:a@a.test>;a${blanks}b`, `To: "a"${blanks}b<sip:a@a.test>`, `To: a${blanks}b`, `To: <sip:a@a.test>\r\nX: a${blanks}\r\n b`, `To${blanks}x: b`, `To: <sip:a@a.test>\r\nCSeq: 1${blanks}`];
+  for (const field of fields) {
+    const head = readSipHead(`OPTIONS sip:a.test SIP/2.0${blanks}\r\nVia: x\r\nCall-ID: 1\r\nFrom: <sip:a@a.test>\r\n${field}\r\n`);
+    if (typeof head !== 'string') assert.equal(parseSipMessage(head).kind, 'bad');
   }
-  const used = process.cpuUsage(began);
-  // A quadratic pattern takes a second for each of these.
-  assert.ok(used.user + used.system < 20_000_000);
+  assert.equal(parseVia(`SIP/2.0/TCP a${blanks}b`), null);
+  assert.equal(parseVia(`SIP${blanks}/2.0/TCP a;b${blanks}c`), null);
+  assert.deepEqual(sipTokens([{ name: 'supported', shown: 'k', value: `a${blanks}b,c` }], 'supported'), [`a${blanks}b`, 'c']);
 });
 
 test('hosts have one spelling', () => {

@@ -3,7 +3,7 @@
 import { withoutBlanks } from '#base/blanks.ts';
 import { latin1Of } from '#base/bytes.ts';
 import { limits } from '#base/limits.ts';
-import { parseNameAddr, parseSipUri, splitOutside, tokenChars, type SipUri } from './sip-uri.ts';
+import { canonicalSipHost, parseNameAddr, parseSipUri, splitOutside, tokenChars, type SipUri } from './sip-uri.ts';
 import { malformed, more, no, type Unsettled } from './sniff.ts';
 
 export interface SipField {
@@ -202,7 +202,8 @@ export const dialogParam = 'postern';
 export function dialogDomainOf(request: SipRequest): string | null {
   const claim = topRoute(request.fields)?.params.get(dialogParam);
   const isInDialog = parseNameAddr(sipField(request.fields, 'to')!)?.params.has('tag');
-  return (isInDialog && claim && /^([a-z0-9.:[\]-]{1,255})~/.exec(claim)?.[1]) || null;
+  const domain = isInDialog ? claim?.split('~', 1)[0] : undefined;
+  return domain !== undefined && canonicalSipHost(domain) === domain ? domain : null;
 }
 
 /** `dialogDomain` takes the place of what the Request-URI says (docs/wire/sip.md: requests within a dialog). */
