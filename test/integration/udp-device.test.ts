@@ -64,7 +64,7 @@ describe('a device with a UDP port', () => {
     const [visit] = await visits();
     assert.equal(visit?.live, true);
     flow.close('done');
-    const closed = await until('the visit to be closed', async () => (await visits()).find((each) => each.id === visit!.id && !each.live));
+    const closed = await until('the visit to be closed', async () => (await visits()).find((each) => each.id === visit!.id && each.closedAt !== null));
     assert.equal(closed.why, 'ended');
     assert.ok(closed.bytesIn >= 5 && closed.bytesOut >= 5);
     const audit = (await gateway.api('GET', '/audit?limit=50', { token })).json['items'] as AuditLineView[];
