@@ -82,7 +82,7 @@ suite('the configuration in Chromium', { skip }, () => {
     await banner().getByRole('link', { name: 'route wiki added; route shop added' }).click();
     const dialog = tab.getByRole('dialog');
     await dialog.getByRole('heading', { name: 'Revision 2' }).waitFor();
-    assert.equal(await dialog.locator('li[data-kind="added"]').count(), 2);
+    await dialog.locator('li[data-kind="added"]').nth(1).waitFor();
     await dialog.getByText('"wiki.example.test"').waitFor();
     await shot(tab, 'revision');
     await dialog.getByRole('button', { name: 'Close' }).click();
