@@ -1,46 +1,18 @@
 import assert from 'node:assert/strict';
 import { randomBytes, X509Certificate } from 'node:crypto';
-import { once } from 'node:events';
-import { connect as connectTcp, createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import { connect, TLSSocket } from 'node:tls';
-import type { ConnectionOptions, SecureContext } from 'node:tls';
-import type { Clock } from '#base/clock.ts';
+import type { SecureContext } from 'node:tls';
 import { isFault } from '#base/fault.ts';
 import { silentLog } from '#base/log.ts';
 import { fingerprintOf, keyFingerprintOf } from '#model/fingerprint.ts';
 import { makeKeyPair, privateKeyPemOf } from '#model/key-pair.ts';
 import { encodeCertificateRequest } from '#wire/pkcs10.ts';
+import { handClock, handshake, memoryFiles } from '../../test/kit/tls-rooms.ts';
 import { buildCertificates } from './certificates.ts';
 import type { Certificates, CertificatesOptions } from './certificates.ts';
 
 const dayMs = 24 * 3_600_000;
 const agentId = '019a2b3c-4d5e-7f60-8123-456789abcdef';
-
-/** Time that a test moves, starting now: TLS clients compare with the real clock. */
-function handClock(): Clock & { move(ms: number): void } {
-  let now = Date.now();
-  return { nowMs: () => now, monoMs: () => now, after: () => ({ cancel() {} }), every: () => ({ cancel() {} }), move: (ms) => void (now += ms) };
-}
-
-function memoryFiles(): CertificatesOptions['files'] & { kept: Map<string, Buffer>; isFull: boolean } {
-  const kept = new Map<string, Buffer>();
-  return {
-    kept,
-    isFull: false,
-    async read(name) {
-      return kept.get(name) ?? null;
-    },
-    async write(name, bytes) {
-      if (this.isFull) throw new Error('no space left');
-      kept.set(name, bytes);
-    },
-    async remove(name) {
-      kept.delete(name);
-    },
-  };
-}
 
 interface Setup extends Partial<CertificatesOptions> {
   files?: ReturnType<typeof memoryFiles>;
@@ -52,39 +24,6 @@ async function setUp(setup: Setup = {}) {
   const clock = setup.clock ?? handClock();
   const options = { log: silentLog, random: randomBytes, domains: () => ['gw.example.test'], isKnown: () => true, addresses: () => ['192.0.2.7', '2001:db8::7'], ...setup, files, clock };
   return { certificates: await buildCertificates(options), files, clock };
-}
-
-/** One connection to a server of ours with this context; what both ends saw. */
-async function handshake(context: SecureContext, client: ConnectionOptions, asksForCertificate = false) {
-  const server = createServer();
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const accepted = once(server, 'connection');
-  const { port } = server.address() as AddressInfo;
-  const there = connect({ ...client, socket: connectTcp(port, '127.0.0.1') });
-  const failed = new Promise<never>((_, reject) => there.once('error', reject));
-  const [socket] = await accepted;
-  const here = new TLSSocket(socket, { isServer: true, secureContext: context, requestCert: asksForCertificate, rejectUnauthorized: false });
-  here.on('error', () => {});
-  try {
-    let session = Buffer.alloc(0);
-    there.on('session', (latest) => (session = latest));
-    await Promise.race([Promise.all([once(there, 'secureConnect'), once(here, 'secure')]), failed]);
-    here.end('x');
-    there.resume();
-    await Promise.race([once(there, 'end'), failed]);
-    return {
-      resumed: there.isSessionReused(),
-      authorized: there.authorized,
-      shown: there.getPeerX509Certificate()!,
-      seen: here.getPeerX509Certificate() ?? null,
-      protocol: there.getProtocol(),
-      session,
-    };
-  } finally {
-    there.destroy();
-    here.destroy();
-    server.close();
-  }
 }
 
 async function agentOf(certificates: Certificates) {
