@@ -19,11 +19,11 @@ import type { FirstPacket } from '#wire/first-packet.ts';
 import { encodeH323Refusal, type H323RefusalReason } from '#wire/h323-refusal.ts';
 import { encodeLdapRefusal } from '#wire/ldap-answers.ts';
 import { encodeSipRefusal } from '#wire/sip-refusal.ts';
+import type { ConnEntry } from './conn-entry.ts';
 import { relayH323 } from './h323-relay.ts';
 import { relayLdap } from './ldap-relay.ts';
 import type { TrafficCounts } from './meter.ts';
 import { proxyHeaderFor } from './proxy-header.ts';
-import type { ConnEntry } from './serve.ts';
 import { relaySip } from './sip-relay.ts';
 
 export interface RelaysOptions {
@@ -67,7 +67,7 @@ function goodbyeOf(first: FirstPacket | null, bytes: Buffer, why: Goodbye): Buff
     case 'hello':
       return why === 'not-here' ? alertUnrecognizedName : alertInternalError;
     case 'ldap':
-      return encodeLdapRefusal(first);
+      return encodeLdapRefusal(first, why);
     case 'sip':
       return encodeSipRefusal(bytes.subarray(0, first.headBytes), why === 'not-here' ? 403 : 503);
     case 'h323': {

@@ -18,10 +18,11 @@ import type { Accepted, Conn } from '#net/conn.ts';
 import type { Sweep } from '#net/sweep.ts';
 import type { Unwrapped } from '#net/unwrap.ts';
 import { http2Preface, lookAtFirst, type FirstPacket } from '#wire/first-packet.ts';
-import { encodeStartTlsAnswer } from '#wire/ldap-answers.ts';
+import { encodeLdapRefusal, encodeStartTlsAnswer } from '#wire/ldap-answers.ts';
 import { readProxyHeader } from '#wire/proxy-protocol.ts';
 import { sniffClientHello, type ClientHello } from '#wire/tls.ts';
 import { buildAdmission } from './admission.ts';
+import type { ConnEntry } from './conn-entry.ts';
 import type { Exchange } from './exchange.ts';
 import { buildHandshakes, type LegacyUse } from './handshake.ts';
 import { buildHttpClients } from './http-clients.ts';
@@ -53,19 +54,6 @@ export interface FrontDoorOptions {
   readonly privateCaPem: string;
   readonly onLegacyUse: (use: LegacyUse) => void;
   readonly relays: Relays;
-}
-
-/** An accepted connection as Live lists it; filled as it becomes known. */
-export interface ConnEntry {
-  readonly id: string;
-  readonly listener: string;
-  readonly since: number;
-  readonly raw: Socket;
-  from: string;
-  protocol: string;
-  tls: string | null;
-  name: string | null;
-  route: string | null;
 }
 
 export interface FrontDoor {
@@ -168,6 +156,13 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
     look(accepted, doorway, accepted.raw, seen, enough, then, silent);
   };
 
+  /** In its own words, where it has some. */
+  const sayMalformed = ({ socket }: Conn, protocol: string) => {
+    const last = protocol === 'tls' ? alertDecodeError : protocol === 'ldap' ? encodeLdapRefusal(null) : null;
+    if (last === null) return void socket.destroy();
+    socket.end(last, () => socket.destroy());
+  };
+
   const malformedHello = (accepted: Accepted, why: string) => {
     refused(accepted, `malformed ClientHello: ${why}`, 'TLS listener');
     accepted.raw.end(alertDecodeError);
@@ -218,8 +213,7 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
           return;
         case 'malformed':
           refused(accepted, `malformed ${first.protocol}: ${first.why}`, 'first bytes');
-          if (first.protocol === 'tls') socket.end(alertDecodeError);
-          return void (first.protocol === 'tls' ? accepted.raw.destroySoon() : socket.destroy());
+          return sayMalformed(conn, first.protocol);
         case 'unknown':
           if (takes.has('tcp')) return relay(conn, null, bytes, 'tcp');
           refused(accepted, 'the first bytes are of no protocol that is known here', `listener ${accepted.listener}`);

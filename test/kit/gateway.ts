@@ -86,6 +86,8 @@ export interface Options extends Partial<Omit<GatewayOptions, 'dataDir'>> {
   readonly domain?: string;
   readonly deviceDomain?: string | null;
   readonly routes?: readonly unknown[];
+  /** Other fields of the configuration; listeners are added to the two that are there. */
+  readonly config?: Readonly<Record<string, unknown>> & { readonly listeners?: readonly object[] };
   readonly dataDir?: string;
   /** Instead of system-picked ports. */
   readonly httpPort?: number;
@@ -181,6 +183,13 @@ export async function startTcp(onSocket: (socket: Socket) => void): Promise<{ po
   };
 }
 
+/** The port that a listener of the configuration got. */
+export function portOf(gateway: Pick<Gateway, 'listeners'>, listener: string): number {
+  const found = gateway.listeners.find((each) => each.name === listener);
+  assert.ok(found, `no listener "${listener}"`);
+  return found.port;
+}
+
 /** Nothing is left behind: called while the gateway still runs, after everything the test opened has been closed. */
 export async function finishesCleanly(gateway: Gateway): Promise<void> {
   await until(
@@ -213,8 +222,8 @@ export async function startGateway(options: Options = {}): Promise<TestGateway> 
     adjust: (config) => {
       const adjusted = options.adjust ? options.adjust(config) : config;
       // Tests knock on 127.0.0.1 alone.
-      const listeners = adjusted.listeners.map((each) => ({ ...each, address: '127.0.0.1' }));
-      return { ...adjusted, listeners, ...(routes ? { routes: routes as Config['routes'] } : {}) };
+      const listeners = [...adjusted.listeners, ...((options.config?.listeners ?? []) as Config['listeners'])].map((each) => ({ ...each, address: '127.0.0.1', port: each.port ?? 0 }));
+      return { ...adjusted, ...(options.config as Partial<Config> | undefined), listeners, ...(routes ? { routes: routes as Config['routes'] } : {}) };
     },
   });
   const api: TestGateway['api'] = async (method, path, given = {}) => {
