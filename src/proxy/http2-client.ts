@@ -41,7 +41,6 @@ export interface Http2Client {
 
 const LINGER_MS = 2_000;
 const MINUTE_MS = 60_000;
-const HIGHEST_STREAM = 2 ** 31 - 1;
 /** nghttp2.h: NGHTTP2_ERR_TOO_MANY_CONTINUATIONS, as node:http2 hands it on. */
 const TOO_MANY_CONTINUATIONS = -905;
 const REMEMBERED_HEAD_BYTES_MAX = 4 * 1024;
@@ -131,15 +130,7 @@ class Http2Connection implements Http2Client, Swept {
   }
 
   drain(): void {
-    if (this.#phase !== 'open' || this.#session.destroyed) return;
-    this.#phase = 'draining';
-    if (this.isIdle) return this.#goodbye();
-    // Requests that are on their way now are taken, and the client learns to send no more (RFC 9113 §6.8). Once the PING is back, it has.
-    this.#session.goaway(constants.NGHTTP2_NO_ERROR, HIGHEST_STREAM);
-    this.deadlineMs = this.#options.sweep.nowMs + LINGER_MS;
-    this.#session.ping((failed) => {
-      if (failed === null && this.#phase === 'draining') this.#goodbye();
-    });
+    if (this.#phase === 'open') this.#goodbye();
   }
 
   destroy(): void {
@@ -244,15 +235,16 @@ class Http2Connection implements Http2Client, Swept {
     else if (this.#phase === 'open') this.deadlineMs = this.#options.sweep.nowMs + this.#options.limits.keepAliveIdleMs;
   }
 
-  /** GOAWAY with the last stream that was taken; those that run are finished, then the connection ends. */
+  /**
+   * GOAWAY with the last request that was taken: those behind it were not begun, so clients send them anew (RFC 9113 §6.8). The warning with the
+   * highest number, which the RFC suggests to send first, is no warning to nghttp2: it would take nothing after it, and the client would wait.
+   */
   #goodbye(): void {
     if (this.#phase === 'ending' || this.#phase === 'closed') return;
-    this.#session.close();
-    if (this.isIdle) this.#end();
-    else {
-      this.#phase = 'draining';
-      this.deadlineMs = 0;
-    }
+    if (!this.#session.destroyed) this.#session.close();
+    if (this.isIdle) return this.#end();
+    this.#phase = 'draining';
+    this.deadlineMs = 0;
   }
 
   /** Nothing is in progress any more: what the socket still holds gets a moment. */

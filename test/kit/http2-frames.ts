@@ -14,7 +14,7 @@ export interface Http2Frame {
   readonly payload: Buffer;
 }
 
-const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
+export const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 
 export function frame(type: number, flags: number, stream: number, payload: Buffer | string = ''): Buffer {
   const bytes = typeof payload === 'string' ? Buffer.from(payload, 'latin1') : payload;
@@ -63,8 +63,8 @@ export interface Http2Raw {
   [Symbol.dispose](): void;
 }
 
-/** Sends the preface and empty SETTINGS, and answers SETTINGS and nothing else. */
-export async function dialHttp2(port: number, settings: Buffer | string = ''): Promise<Http2Raw> {
+/** Sends the preface and SETTINGS and answers SETTINGS and nothing else. `settings` null: does nothing of it. */
+export async function dialHttp2(port: number, settings: Buffer | string | null = ''): Promise<Http2Raw> {
   const socket = connect({ host: '127.0.0.1', port, noDelay: true });
   const frames: Http2Frame[] = [];
   let held = Buffer.alloc(0);
@@ -79,11 +79,11 @@ export async function dialHttp2(port: number, settings: Buffer | string = ''): P
       const one = { type: held[3]!, flags: held[4]!, stream: held.readUInt32BE(5), payload: held.subarray(9, end) };
       frames.push(one);
       held = held.subarray(end);
-      if (one.type === Frame.settings && one.flags === 0) socket.write(frame(Frame.settings, ack, 0));
+      if (one.type === Frame.settings && one.flags === 0 && settings !== null) socket.write(frame(Frame.settings, ack, 0));
     }
   });
   await new Promise<void>((done) => socket.on('connect', () => done()));
-  socket.write(Buffer.concat([preface, frame(Frame.settings, 0, 0, settings)]));
+  if (settings !== null) socket.write(Buffer.concat([preface, frame(Frame.settings, 0, 0, settings)]));
   const raw: Http2Raw = {
     socket,
     frames,
