@@ -438,7 +438,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         return { from: asker.from, peerCertificate: asker.conn.peerCertificate };
       },
     });
-    const operator = await keepOperator({ folder, tables, random, clock, newId, address: () => operatorAddress(ports()), console: () => describeAddresses(snapshot, ports()).console, caPem: certificates.ca.pem });
+    const operator = await keepOperator({ folder, tables, random, clock, newId, log, watch: (onChange) => control.watchState(onChange), address: () => operatorAddress(ports()), console: () => describeAddresses(snapshot, ports()).console, caPem: certificates.ca.pem });
     undo.push(() => operator.close());
     const auditHeadTimer = clock.every(24 * 3_600_000, () => void operations.auditHead().then((head) => log.info('audit.head', head), () => {}));
     undo.push(() => auditHeadTimer.cancel());
