@@ -24,7 +24,7 @@ export const limits = {
   sipBodyBytesMax: 64 * 1024,
   sipMessageTimeoutMs: 15_000,
   sipRefusedPerConnMax: 10,
-  sipUnreadBytesMax: 256 * 1024,
+  sipUnreadBytesMax: 512 * 1024,
 
   // connections
   connsMax: 60_000,

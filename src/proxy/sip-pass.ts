@@ -1,6 +1,6 @@
 // What becomes of one SIP message between a client and its upstream: a proxy that keeps no transactions, stays on the path of dialogs, and lets only
 // requests for admitted domains through (RFC 3261 §16.11; docs/wire/sip.md). No sockets here.
-import { addOurVia, addPath, addRecordRoute, dialogClaim, encodeSip, isOurClaim, noteSource, ourUri, popRoutes, sentByOf, sipTokens, takeOurVia, withField, type SipPlace, type SipSource } from '#wire/sip-edits.ts';
+import { addOurVia, addPath, addRecordRoute, dialogClaim, encodeSip, isOurClaim, noteSource, ourUri, popRoutes, sentByOf, sipTokens, takeOurVia, withField, withoutIdentity, type SipPlace, type SipSource } from '#wire/sip-edits.ts';
 import type { SipFrame } from '#wire/sip-frames.ts';
 import { refuseSipHead, sipReasonOf } from '#wire/sip-refusal.ts';
 import { canonicalSipHost, type SipUri } from '#wire/sip-uri.ts';
@@ -93,7 +93,7 @@ export function buildSipPass(options: SipPassOptions): SipPass {
     if (required.length > 0) return { status: 420, more: { name: 'unsupported', shown: 'Unsupported', value: required.join(', ') } };
     if (from === 'client' && !isAdmitted(request)) return { status: 403 };
     const secure = request.target.scheme === 'sips';
-    let fields = popRoutes(request.fields, isUs);
+    let fields = withoutIdentity(popRoutes(request.fields, isUs), other(from));
     fields = withField(fields, 'Max-Forwards', String(hops === undefined ? 70 : Number(hops) - 1));
     if (DIALOG_METHODS.has(request.method)) {
       const claim = domain === null ? '' : dialogClaim(dialogKey, domain, sipField(fields, 'call-id')!);
@@ -108,7 +108,7 @@ export function buildSipPass(options: SipPassOptions): SipPass {
     const fields = takeOurVia(answer.fields, places[from], key);
     if (!fields) return { refused: true };
     onMessage?.({ from, method: null, status: answer.status });
-    return { forward: encodeSip(answer, fields, body), refused: false };
+    return { forward: encodeSip(answer, withoutIdentity(fields, other(from)), body), refused: false };
   };
 
   return ({ head, message, body }, from) => {

@@ -391,6 +391,24 @@ test('sips: goes on as sips, and keeps its scheme where TLS is', async () => {
   await over;
 });
 
+test('who a caller is, only the upstream may say, and only to those who may know', async () => {
+  const said = 'P-Asserted-Identity: <sip:boss@a.example.test>';
+  const { phone, pbx, over } = await join(request('INVITE', { more: [said, 'P-Preferred-Identity: <sip:alice@a.example.test>'] }));
+  const invite = await pbx.next('the INVITE');
+  assert.deepEqual([all(invite, 'p-asserted-identity').length, all(invite, 'p-preferred-identity').length], [0, 1]);
+  for (const more of [[said], [said, 'Privacy: header; Id']]) {
+    pbx.send(answer(invite, 180, more));
+    assert.equal(all(await phone.next('180'), 'p-asserted-identity').length, 2 - more.length);
+    pbx.send(request('INVITE', { via: 'SIP/2.0/TCP 192.0.2.10;branch=z9hG4bKp', more }));
+    const call = await phone.next('an INVITE');
+    assert.equal(all(call, 'p-asserted-identity').length, 2 - more.length);
+    phone.send(answer(call, 180, [said]));
+    assert.equal(all(await pbx.next('its 180'), 'p-asserted-identity').length, 0);
+  }
+  phone.socket.resetAndDestroy();
+  await over;
+});
+
 test('a message has to be whole in time, a quiet connection may stay until it is idle', async () => {
   const late = await join(request('OPTIONS').slice(0, 100));
   clock.advance(limits.sipMessageTimeoutMs - 1_000);

@@ -59,8 +59,11 @@ export function relaySip(client: Duplex, upstream: Duplex, options: SipRelayOpti
         }
         if (refusals >= limits.sipRefusedPerConnMax) return end(`${refusals} refused messages`);
       }
-      say(from, answers);
-      if (from.writableLength > limits.sipUnreadBytesMax) return end('does not read its answers');
+      if (answers.length > 0) {
+        say(from, answers);
+        // Nothing stops a sender who is only answered by us, so what it leaves unread has a bound.
+        if (from.writableLength > limits.sipUnreadBytesMax) return end('does not read its answers');
+      }
       return out.length === 1 ? out[0]! : Buffer.concat(out);
     };
   };

@@ -83,6 +83,7 @@ test('our URIs can be read, and say what they should', () => {
   assert.ok(!isOurClaim(key, uri.params.get('postern')!, '[2001:db8::1]', 'c@i'), 'another dialog');
   assert.ok(!isOurClaim(Buffer.alloc(32), uri.params.get('postern')!, '[2001:db8::1]', 'c@h'), 'another key');
   assert.deepEqual(linesOf(addRecordRoute(fieldsOf('Record-Route: <sip:p>'), ['<sip:a>', '<sip:b>'])), ['Record-Route: <sip:a>', 'Record-Route: <sip:b>', 'Record-Route: <sip:p>']);
+  assert.deepEqual(linesOf(addRecordRoute(fieldsOf('Via: a', 'v: b', 'X: y'), ['<sip:a>'])), ['Via: a', 'v: b', 'Record-Route: <sip:a>', 'X: y']);
 });
 
 test('small edits', () => {

@@ -64,8 +64,6 @@ function withFirstLine(fields: readonly SipField[], name: string, values: readon
   return fields.flatMap((field, i) => (i !== at ? [field] : values.length === 0 ? [] : [{ ...field, value: values.join(', ') }]));
 }
 
-const onTop = (shown: string, value: string, fields: readonly SipField[]): SipField[] => [{ name: shown.toLowerCase(), shown, value }, ...fields];
-
 /** `name` once and with this value; at its place, or at the end. */
 export function withField(fields: readonly SipField[], shown: string, value: string): SipField[] {
   const name = shown.toLowerCase();
@@ -104,7 +102,7 @@ export function branchFor(key: string, below: Via, fields: readonly SipField[]):
 /** Our Via on top of a request (RFC 3261 §16.6 step 8). Null: no readable Via to put it on. */
 export function addOurVia(fields: readonly SipField[], place: SipPlace, key: string): SipField[] | null {
   const below = topVia(fields);
-  return below && onTop('Via', `SIP/2.0/${place.transport.toUpperCase()} ${sentByOf(place)};branch=${branchFor(key, below, fields)}`, fields);
+  return below && [{ name: 'via', shown: 'Via', value: `SIP/2.0/${place.transport.toUpperCase()} ${sentByOf(place)};branch=${branchFor(key, below, fields)}` }, ...fields];
 }
 
 /** An answer without our Via, if that is what is on top of it and belongs to the one below; else null. */
@@ -132,13 +130,31 @@ export function ourUri({ host, port, transport }: SipPlace, secure: boolean, par
   return `<${sips ? 'sips' : 'sip'}:${sentByOf({ host, port })}${sips ? '' : `;transport=${transport}`};lr${params}>`;
 }
 
-/** The first of `uris` on top. */
-export function addRecordRoute(fields: readonly SipField[], uris: readonly string[]): readonly SipField[] {
-  return uris.reduceRight<readonly SipField[]>((all, uri) => onTop('Record-Route', uri, all), fields);
+/** Lines of one name before all others of that name, or behind Via. */
+function withNewLines(fields: readonly SipField[], shown: string, values: readonly string[]): SipField[] {
+  const name = shown.toLowerCase();
+  const first = fields.findIndex((field) => field.name === name);
+  const at = first < 0 ? fields.findLastIndex((field) => field.name === 'via') + 1 : first;
+  return [...fields.slice(0, at), ...values.map((value) => ({ name, shown, value })), ...fields.slice(at)];
 }
 
-export function addPath(fields: readonly SipField[], uri: string): readonly SipField[] {
-  return onTop('Path', uri, fields);
+/** The first of `uris` on top (RFC 3261 §16.6 step 4). */
+export function addRecordRoute(fields: readonly SipField[], uris: readonly string[]): SipField[] {
+  return withNewLines(fields, 'Record-Route', uris);
+}
+
+/** RFC 3327 §5.1. */
+export function addPath(fields: readonly SipField[], uri: string): SipField[] {
+  return withNewLines(fields, 'Path', [uri]);
+}
+
+/**
+ * At the border of a trust domain (RFC 3325 §5, §7): who a caller is said to be is believed from the upstream alone, and told to clients only when the
+ * caller did not ask for privacy.
+ */
+export function withoutIdentity(fields: readonly SipField[], to: 'client' | 'upstream'): readonly SipField[] {
+  const isPrivate = fields.some((field) => field.name === 'privacy' && field.value.toLowerCase().split(';').some((part) => withoutBlanks(part) === 'id'));
+  return to === 'upstream' || isPrivate ? fields.filter((field) => field.name !== 'p-asserted-identity') : fields;
 }
 
 /** All values of a field of tokens, in lower case. */

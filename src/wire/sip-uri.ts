@@ -39,7 +39,8 @@ export function canonicalSipHost(text: string): string | null {
   // A last label of digits is an address or nothing (RFC 3261 §25.1: toplabel begins with a letter).
   if (/(^|\.)[0-9]+$/.test(name)) return name === text ? canonicalAddress(name) : null;
   if (name === '' || name.length > 253) return null;
-  return name.split('.').every((label) => /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(label)) ? name : null;
+  // An underscore is in no name of a host, but in that of many a phone.
+  return name.split('.').every((label) => /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/.test(label)) ? name : null;
 }
 
 /** Escapes undone only where they stand for a printable character other than `%`, so that no two users become one. */
@@ -116,7 +117,8 @@ export function parseParams(text: string): ReadonlyMap<string, string> | null {
   return params;
 }
 
-const DISPLAY = new RegExp(`^(?:"(?:[^"\\\\]|\\\\.)*"[ \\t]*|[${tokenChars} \\t\\x80-\\xff]*)$`);
+// Without quotes only tokens are legal (RFC 3261 §25.1), but devices write `Smith (Sales) <sip:…>`; the address is beyond doubt all the same.
+const DISPLAY = /^(?:"(?:[^"\\]|\\.)*"[ \t]*|[^"<>,;\\]*)$/;
 
 /** `"Name" <uri>;params` or `uri;params` (RFC 3261 §20.10: without brackets what follows a semicolon belongs to the field). */
 export function parseNameAddr(value: string): NameAddr | null {

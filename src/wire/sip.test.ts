@@ -85,7 +85,8 @@ test('hosts have one spelling', () => {
     '.': null,
     'a..test': null,
     '-a.test': null,
-    'a_b.test': null,
+    'a_b.test': 'a_b.test',
+    'a-.test': null,
     '192.0.2.1.': null,
     '192.0.2': null,
     '0300.0.2.1': null,
@@ -116,6 +117,7 @@ test('users are never mixed up', () => {
 
 test('a name and an address', () => {
   assert.equal(parseNameAddr('"<sip:evil@x.test>" <sip:a@a.test>;tag=1')?.uri.host, 'a.test');
+  assert.equal(parseNameAddr('Smith (Sales): 1/2 <sip:a@a.test>')?.uri.user, 'a');
   assert.equal(parseNameAddr('sip:a@a.test;tag=1')?.params.get('tag'), '1');
   assert.equal(parseNameAddr('<sip:a@a.test;tag=1>')?.params.has('tag'), false);
   assert.equal(parseNameAddr('<sip:a@a.test>;x="a;\\"b"')?.params.get('x'), '"a;\\"b"');
