@@ -323,17 +323,47 @@ test('an answer before the body has come is whole, and the rest is not wanted', 
 
 test('half an answer is seen to be half', async () => {
   await using front = await startWatching();
-  for (const [i, text] of ['200 OK\r\nTransfer-Encoding: chunked\r\n', '200 OK\r\nContent-Length: 100\r\n', '200 OK\r\n'].entries()) {
+  const heads = ['200 OK\r\nTransfer-Encoding: chunked\r\n', '200 OK\r\nContent-Length: 100\r\n', '200 OK\r\n'];
+  for (const [i, text] of heads.flatMap((each) => [each, each]).entries()) {
     using client = await dialHttp2(front.door.port);
     client.send(frame(Frame.headers, endStream | endHeaders, 1, fieldBlock(getOf())));
     const { exchange } = await front.next(i);
     exchange.answer(headOf(text), back, null, '');
     exchange.piece(Buffer.from('half'));
+    // At once, and when there is nothing on its way any more.
+    if (i % 2 === 0) {
+      exchange.flush();
+      await client.take(Frame.data, 1);
+      await new Promise((done) => setTimeout(done, 20));
+    }
     exchange.breakOff();
     assert.equal(await client.resetOf(1), constants.NGHTTP2_INTERNAL_ERROR);
     assert.equal(client.frames.find((each) => each.stream === 1 && each.type < 2 && each.flags & endStream), undefined, 'no end that would make it whole');
   }
   assert.ok(front.all.every((each) => each.told.length === 0), 'whoever broke it off knows');
+});
+
+test('a connection that ends leaves no half answer that looks whole', async () => {
+  await using front = await startWatching();
+  const ways: readonly (() => void)[] = [
+    () => Array.from(front.door.clients)[0]!.destroy(),
+    () => void Array.from(front.all).at(-1)!.exchange.conn.socket.destroy(),
+  ];
+  for (const [i, end] of ways.entries()) {
+    for (const [j, text] of ['200 OK\r\nTransfer-Encoding: chunked\r\n', '200 OK\r\n'].entries()) {
+      using client = await dialHttp2(front.door.port);
+      client.send(frame(Frame.headers, endStream | endHeaders, 1, fieldBlock(getOf())));
+      const one = await front.next(2 * i + j);
+      one.exchange.answer(headOf(text), back, null, '');
+      one.exchange.piece(Buffer.from('half'));
+      await client.take(Frame.data, 1);
+      end();
+      await client.end();
+      assert.equal(client.frames.find((each) => each.stream === 1 && each.type < 2 && each.flags & endStream), undefined);
+      assert.equal(one.told.length, 1);
+      await until('nobody', () => front.door.clients.size === 0);
+    }
+  }
 });
 
 test('what takes the whole connection sends the client to HTTP/1.1', async () => {

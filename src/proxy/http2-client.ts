@@ -135,8 +135,9 @@ class Http2Connection implements Http2Client, Swept {
 
   destroy(): void {
     if (this.#phase === 'closed') return;
-    this.#session.destroy();
+    // The socket first: ending the session ends its streams, and what is half answered must not look whole.
     this.#options.conn.socket.destroy();
+    this.#session.destroy();
     this.#socketClosed();
   }
 

@@ -1,6 +1,7 @@
 // One HTTP/2 stream as an exchange: what the consumer writes as HTTP/1.1 would have it leaves as fields and data frames; what the client
 // sends comes as pieces. A stream has its own deadline, so that one that stands still ends without its neighbours.
 import { constants, type ServerHttp2Stream } from 'node:http2';
+import { noBytes } from '#base/bytes.ts';
 import { Fault } from '#base/fault.ts';
 import type { Limits } from '#base/limits.ts';
 import type { Conn } from '#net/conn.ts';
@@ -200,12 +201,13 @@ export class Http2Exchange implements Exchange, Swept {
   reset(code: number): void {
     this.#over = true;
     this.#sink = null;
-    if (!this.#stream.destroyed) this.#stream.close(code);
+    this.#close(code);
   }
 
   /** The connection is gone or has to go. */
   abort(why: string): void {
     this.#gone(why);
+    this.#close(constants.NGHTTP2_CANCEL);
     this.#streamClosed();
   }
 
@@ -214,12 +216,12 @@ export class Http2Exchange implements Exchange, Swept {
       if (this.#over || this.#ended) {
         // The answer is whole, and the client does not fetch it.
         this.deadlineMs = 0;
-        return this.#stream.destroyed ? this.#streamClosed() : this.#stream.close(constants.NGHTTP2_CANCEL);
+        return this.#stream.destroyed ? this.#streamClosed() : this.#close(constants.NGHTTP2_CANCEL);
       }
       const sink = this.#sink;
       if (this.#blocked || sink === null || (!this.requestDone && this.answered)) {
         this.#gone('the stream stood still');
-        return this.#stream.close(constants.NGHTTP2_CANCEL);
+        return this.#close(constants.NGHTTP2_CANCEL);
       }
       this.deadlineMs = 0;
       sink.onLate();
@@ -247,7 +249,8 @@ export class Http2Exchange implements Exchange, Swept {
     if (list === null) return;
     this.#held = null;
     const bare = isAll || this.#framing === 'none' || this.head.method === 'HEAD';
-    const waitForTrailers = !bare && this.#framing === 'chunked';
+    // Where only the end says how long the body is, the end is given by hand: see #close, and connections that end with the body half sent.
+    const waitForTrailers = !bare && this.#framing !== 'length';
     if (waitForTrailers) this.#stream.on('wantTrailers', () => this.#guarded(() => this.#sendTrailers()));
     if (bare) this.#ended = true;
     this.#stream.respond(list, { endStream: bare, waitForTrailers });
@@ -265,11 +268,21 @@ export class Http2Exchange implements Exchange, Swept {
     if (this.requestDone) return;
     // Answered before the body came: the rest of it is not wanted (RFC 9113 §8.1). With trailers, once they have gone.
     if (this.#stream.writableFinished) return this.#closeEarly();
-    if (this.#framing !== 'chunked') this.#stream.once('finish', () => this.#closeEarly());
+    if (this.#framing === 'length' || this.#framing === 'none') this.#stream.once('finish', () => this.#closeEarly());
   }
 
   #closeEarly(): void {
     if (!this.#stream.destroyed && !this.#stream.closed) this.#stream.close(constants.NGHTTP2_NO_ERROR);
+  }
+
+  #close(code: number): void {
+    const stream = this.#stream;
+    if (stream.destroyed || stream.closed) return;
+    // node:http2 ends our side before it resets the stream, and sends that end if it can: half a body would be a whole one. It cannot while a
+    // write is in progress, be it one of nothing.
+    if (stream.headersSent && !this.#ended) stream.write(noBytes);
+    this.#ended = true;
+    stream.close(code);
   }
 
   #received(piece: Buffer): void {
@@ -296,7 +309,7 @@ export class Http2Exchange implements Exchange, Swept {
 
   #refuseBody(why: string): void {
     this.#gone(why);
-    if (!this.#stream.destroyed) this.#stream.close(constants.NGHTTP2_PROTOCOL_ERROR);
+    this.#close(constants.NGHTTP2_PROTOCOL_ERROR);
   }
 
   #drained(): void {
