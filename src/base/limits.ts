@@ -140,6 +140,26 @@ export const limits = {
   certificateUploadBytesMax: 256 * 1024,
   certificateUploadPartsMax: 50,
 
+  // certificates by ACME, and DNS for it. Let's Encrypt allows 50 certificates a registered domain and 5 equal ones a week, 5 failed checks of a name an hour, 300 orders in 3 hours.
+  acmeDomainPerWeekMax: 40,
+  acmeEqualPerWeekMax: 4,
+  acmeFailuresPerHourMax: 4,
+  acmeOrdersPer3HoursMax: 200,
+  acmeAnswerBytesMax: 1024 * 1024,
+  acmeRequestTimeoutMs: 30_000,
+  acmeCheckTimeoutMs: 5 * 60_000,
+  acmeOrdersAtOnceMax: 4,
+  acmeWaitingMax: 500,
+  acmeAnswersMax: 500,
+  acmeDnsShownTimeoutMs: 3 * 60_000,
+  acmeCommandTimeoutMs: 60_000,
+  acmeCommandOutputBytesMax: 16 * 1024,
+  dnsDatagramBytesMax: 512,
+  dnsTimeoutMs: 3_000,
+  dnsTriesMax: 3,
+  dnsServersMax: 12,
+  dnsCnamesMax: 8,
+
   // store
   storeQueueMax: 4_096,
   storeBatchMax: 128,
