@@ -95,88 +95,16 @@ const whyCharsMax = 500;
 const nameForm = /^[a-z0-9]([a-z0-9._-]{0,98}[a-z0-9])?$/i;
 const gateway: Actor = { kind: 'gateway', id: null, name: 'postern', from: '' };
 
-/** One change at a time reads the row, writes key and row, and publishes; keys are made before, because an RSA key takes its time. */
 export function buildCertificateChanges(options: CertificateChangesOptions): CertificateChanges {
-  const { tables, operations, inTurn, clock } = options;
-  const keys = buildKeyFiles(options);
-
-  const find = (id: Id): Certificate => {
-    const row = tables.certificates.get(id);
-    if (!row) throw new Fault('not-found', `certificate ${id} does not exist, or not any more`);
-    return row;
-  };
-
-  const publish = async (row: Certificate, before: Certificate | null) => {
-    tables.certificates.publish({ put: [row] });
-    await options.applied();
-    if (before) await keys.drop(before, row);
-    return row;
-  };
-
-  const add = async (order: NewCertificate, made: Partial<Certificate> & Pick<Certificate, 'source'>, key: MadeKey | null, actor: Actor): Promise<Certificate> => {
-    if (!nameForm.test(order.name)) throw new Fault('bad-input', `"${order.name.slice(0, 100)}" is no name for a certificate`, { remedy: 'Use 1–100 letters, digits, dots, hyphens and underscores.' });
-    return inTurn(async () => {
-      if (tables.certificateByName(order.name)) throw new Fault('conflict', `another certificate has the name ${order.name} already`, { remedy: 'choose another one' });
-      if (tables.certificates.size >= limits.certificatesMax) throw new Fault('too-many', `there are ${limits.certificatesMax} certificates already`, { remedy: 'Remove those that nobody needs.' });
-      const row: Certificate = { ...emptyRow, ...made, id: options.newId(), customerId: order.customerId, name: order.name, createdAt: clock.nowMs() };
-      if (key) await keys.write(row.id, key);
-      try {
-        await operations.addCertificate(row, auditOf(row, 'certificate.added', actor, clock.nowMs()));
-      } catch (thrown) {
-        await keys.drop(row, null);
-        throw thrown;
-      }
-      return publish(row, null);
-    });
-  };
-
-  const edit = (id: Id, what: string, actor: Actor, next: (row: Certificate) => Promise<{ row: Certificate; key: MadeKey | null }>): Promise<Certificate> =>
-    inTurn(async () => {
-      const before = find(id);
-      const { row, key } = await next(before);
-      if (key) await keys.write(id, key);
-      try {
-        await operations.changeCertificate(row, auditOf(row, what, actor, clock.nowMs()));
-      } catch (thrown) {
-        await keys.drop(row, before);
-        throw thrown;
-      }
-      return publish(row, before);
-    });
-
-  const replaced = async (before: Certificate, material: CertificateMaterial): Promise<{ row: Certificate; key: MadeKey | null }> => {
-    const { chainPem, facts } = readMaterial(material);
-    const key = material.keyPem === null ? null : readPrivateKey(material.keyPem);
-    const held = key?.fingerprint ?? [before.csrKeyFingerprint, before.keyFingerprint, before.previousKeyFingerprint].find((each) => each === facts.keyFingerprint);
-    if (held === undefined) throw new Fault('conflict', `the key of this certificate is not here: it answers neither the request of ${before.name} nor has it the key in use`, { remedy: 'Upload the key with it.' });
-    if (held !== facts.keyFingerprint) throw new Fault('bad-input', 'key and certificate do not belong together');
-    const isAnswer = before.csrKeyFingerprint === facts.keyFingerprint;
-    const isSame = before.certificateFingerprint === facts.certificateFingerprint;
-    const row: Certificate = {
-      ...before, ...facts, chainPem, state: 'ready',
-      ...(isAnswer ? { csrPem: null, csrKeyFingerprint: null } : {}),
-      // The same leaf with a better chain is no renewal to go back from.
-      ...(isSame ? {} : { previousChainPem: before.chainPem, previousKeyFingerprint: before.keyFingerprint }),
-      renewedAt: clock.nowMs(), lastTriedAt: clock.nowMs(), lastError: null,
-    };
-    return { row, key };
-  };
+  const edits = buildEdits(options);
+  const { add, edit, find } = edits;
+  const replaced = (row: Certificate, material: CertificateMaterial) => replacedBy(row, material, options.clock.nowMs());
 
   const issueFor = async ({ keyKind, names }: Wish): Promise<CertificateMaterial & { keyPem: string }> => {
     refuseNames(names);
     const key = await makeKey(keyKind);
     return { chainPem: (await options.issueLeaf(names, key.spki)).pem, keyPem: key.pem };
   };
-
-  const failed = async (id: Id, why: string): Promise<void> =>
-    inTurn(async () => {
-      const row = tables.certificates.get(id);
-      if (!row) return;
-      const noted = { id, lastTriedAt: clock.nowMs(), lastError: why.slice(0, whyCharsMax) };
-      await operations.noteCertificateAttempt(noted);
-      tables.certificates.publish({ put: [{ ...row, ...noted }] });
-      options.log.warn('certificate.renewal-failed', { certificate: row.name, why: noted.lastError });
-    });
 
   const issueAgain: CertificateChanges['issueAgain'] = async (id, order, actor) => {
     if (find(id).source !== 'private-ca') throw new Fault('conflict', 'this certificate is not of the private CA');
@@ -185,14 +113,11 @@ export function buildCertificateChanges(options: CertificateChangesOptions): Cer
   };
 
   return {
-    failed,
     issueAgain,
+    failed: edits.failed,
+    remove: edits.remove,
     upload: async (order, actor) => {
-      const { material } = order;
-      if (material.keyPem === null) throw new Fault('bad-input', 'the private key of the certificate is missing');
-      const key = readPrivateKey(material.keyPem);
-      const { chainPem, facts } = readMaterial(material);
-      if (key.fingerprint !== facts.keyFingerprint) throw new Fault('bad-input', 'key and certificate do not belong together');
+      const { chainPem, facts, key } = readOwn(order.material);
       return add(order, { ...facts, chainPem, source: 'uploaded', state: 'ready' }, key, actor);
     },
     request: async (order, actor) => {
@@ -202,37 +127,105 @@ export function buildCertificateChanges(options: CertificateChangesOptions): Cer
     requestAgain: async (id, order, actor) => {
       find(id);
       const made = await makeRequest(order);
-      return edit(id, 'certificate.requested', actor, async (row) => ({
-        row: { ...row, csrPem: made.csrPem, csrKeyFingerprint: made.key.fingerprint, ...(row.state === 'waiting' ? { keyKind: order.keyKind, names: order.names, subject: made.subject } : {}) },
-        key: made.key,
-      }));
+      const asked = { keyKind: order.keyKind, names: order.names, subject: made.subject };
+      return edit(id, 'certificate.requested', actor, (row) => ({ row: { ...row, csrPem: made.csrPem, csrKeyFingerprint: made.key.fingerprint, ...(row.state === 'waiting' ? asked : {}) }, key: made.key }));
     },
     issue: async (order, actor) => {
-      const material = await issueFor(order);
-      const { chainPem, facts } = readMaterial(material);
-      return add(order, { ...facts, chainPem, source: 'private-ca', state: 'ready' }, readPrivateKey(material.keyPem), actor);
+      const { chainPem, facts, key } = readOwn(await issueFor(order));
+      return add(order, { ...facts, chainPem, source: 'private-ca', state: 'ready' }, key, actor);
     },
-    order: (order, actor) => {
+    order: async (order, actor) => {
       refuseNames(order.acme.names);
-      return add(order, { source: 'acme', keyKind: order.acme.keyKind, names: order.acme.names, acme: order.acme, subject: '' }, null, actor);
+      return add(order, { source: 'acme', keyKind: order.acme.keyKind, names: order.acme.names, acme: order.acme }, null, actor);
     },
     replace: (id, material, actor) => edit(id, 'certificate.replaced', actor, (row) => replaced(row, material)),
     goBack: (id, actor) =>
-      edit(id, 'certificate.went-back', actor, async (row) => {
+      edit(id, 'certificate.went-back', actor, (row) => {
         if (row.previousChainPem === null) throw new Fault('conflict', `certificate ${row.name} has nothing to go back to`);
-        const { chainPem, facts } = readMaterial({ chainPem: row.previousChainPem });
+        const { chainPem, facts } = readMaterial(row.previousChainPem);
         return { row: { ...row, ...facts, chainPem, previousChainPem: row.chainPem, previousKeyFingerprint: row.keyFingerprint }, key: null };
       }),
     change: async (id, { name, enabled, acme }, actor) => {
-      if (name !== undefined && !nameForm.test(name)) throw new Fault('bad-input', `"${name.slice(0, 100)}" is no name for a certificate`);
+      if (name !== undefined) refuseName(name);
       if (acme) refuseNames(acme.names);
-      return edit(id, 'certificate.changed', actor, async (row) => {
+      return edit(id, 'certificate.changed', actor, (row) => {
         if (acme && row.source !== 'acme') throw new Fault('conflict', 'this certificate does not come by ACME');
         const asked = acme && row.state === 'waiting' ? { names: acme.names, keyKind: acme.keyKind } : {};
         return { row: { ...row, ...asked, ...(name === undefined ? {} : { name }), ...(enabled === undefined ? {} : { enabled }), ...(acme ? { acme } : {}) }, key: null };
       });
     },
-    remove: (id, actor) =>
+    async keyPemOf(id) {
+      const { keyFingerprint } = find(id);
+      return keyFingerprint === null ? null : ((await options.files.read(keyFileOf(id, keyFingerprint)))?.toString() ?? null);
+    },
+    renewPrivate: () => renewDue(options, issueAgain, edits.failed),
+  };
+}
+
+async function renewDue({ tables, clock, log }: CertificateChangesOptions, issueAgain: CertificateChanges['issueAgain'], failed: CertificateChanges['failed']): Promise<number> {
+  const due = Array.from(tables.certificates.values()).filter((row) => row.source === 'private-ca' && (row.notAfter ?? Infinity) - clock.nowMs() < renewBeforeMs);
+  let renewed = 0;
+  for (const { id, names, keyKind } of due) {
+    try {
+      await issueAgain(id, { names, keyKind: keyKind as KeyKind }, gateway);
+      renewed += 1;
+    } catch (thrown) {
+      await failed(id, reasonOf(thrown)).catch((error: unknown) => log.error('certificate.not-noted', { why: reasonOf(error) }));
+    }
+  }
+  return renewed;
+}
+
+/** A row as it is to be, and the key that it names and that is not on the disk yet. */
+interface Edited {
+  readonly row: Certificate;
+  readonly key: MadeKey | null;
+}
+
+/** One change at a time reads the row, writes key and row, and publishes; keys are made before, because an RSA key takes its time. */
+function buildEdits(options: CertificateChangesOptions) {
+  const { tables, operations, inTurn, clock } = options;
+  const keys = buildKeyFiles(options);
+
+  const find = (id: Id): Certificate => {
+    const row = tables.certificates.get(id);
+    if (!row) throw new Fault('not-found', `certificate ${id} does not exist, or not any more`);
+    return row;
+  };
+
+  /** `before` null: it is new. Nothing stays of what could not be committed. */
+  const commit = async ({ row, key }: Edited, before: Certificate | null, write: () => Promise<void>): Promise<Certificate> => {
+    if (key) await keys.write(row.id, key);
+    try {
+      await write();
+    } catch (thrown) {
+      await keys.drop(row, before);
+      throw thrown;
+    }
+    tables.certificates.publish({ put: [row] });
+    await options.applied();
+    if (before) await keys.drop(before, row);
+    return row;
+  };
+
+  return {
+    find,
+    async add(order: NewCertificate, made: Partial<Certificate> & Pick<Certificate, 'source'>, key: MadeKey | null, actor: Actor): Promise<Certificate> {
+      refuseName(order.name);
+      return inTurn(async () => {
+        if (tables.certificateByName(order.name)) throw new Fault('conflict', `another certificate has the name ${order.name} already`, { remedy: 'choose another one' });
+        if (tables.certificates.size >= limits.certificatesMax) throw new Fault('too-many', `there are ${limits.certificatesMax} certificates already`, { remedy: 'Remove those that nobody needs.' });
+        const row: Certificate = { ...emptyRow, ...made, id: options.newId(), customerId: order.customerId, name: order.name, createdAt: clock.nowMs() };
+        return commit({ row, key }, null, () => operations.addCertificate(row, auditOf(row, 'certificate.added', actor, clock.nowMs())));
+      });
+    },
+    edit: (id: Id, what: string, actor: Actor, next: (row: Certificate) => Edited): Promise<Certificate> =>
+      inTurn(async () => {
+        const before = find(id);
+        const edited = next(before);
+        return commit(edited, before, () => operations.changeCertificate(edited.row, auditOf(edited.row, what, actor, clock.nowMs())));
+      }),
+    remove: (id: Id, actor: Actor): Promise<void> =>
       inTurn(async () => {
         const row = find(id);
         await operations.removeCertificate(id, auditOf(row, 'certificate.removed', actor, clock.nowMs()));
@@ -240,24 +233,34 @@ export function buildCertificateChanges(options: CertificateChangesOptions): Cer
         await options.applied();
         await keys.drop(row, null);
       }),
-    async keyPemOf(id) {
-      const { keyFingerprint } = find(id);
-      return keyFingerprint === null ? null : ((await options.files.read(keyFileOf(id, keyFingerprint)))?.toString() ?? null);
-    },
-    async renewPrivate() {
-      const due = Array.from(tables.certificates.values()).filter((row) => row.source === 'private-ca' && (row.notAfter ?? Infinity) - clock.nowMs() < renewBeforeMs);
-      let renewed = 0;
-      for (const { id, names, keyKind } of due) {
-        try {
-          await issueAgain(id, { names, keyKind: keyKind as KeyKind }, gateway);
-          renewed += 1;
-        } catch (thrown) {
-          await failed(id, reasonOf(thrown)).catch((error: unknown) => options.log.error('certificate.not-noted', { why: reasonOf(error) }));
-        }
-      }
-      return renewed;
-    },
+    failed: (id: Id, why: string): Promise<void> =>
+      inTurn(async () => {
+        const row = tables.certificates.get(id);
+        if (!row) return;
+        const noted = { id, lastTriedAt: clock.nowMs(), lastError: why.slice(0, whyCharsMax) };
+        await operations.noteCertificateAttempt(noted);
+        tables.certificates.publish({ put: [{ ...row, ...noted }] });
+        options.log.warn('certificate.renewal-failed', { certificate: row.name, why: noted.lastError });
+      }),
   };
+}
+
+function replacedBy(before: Certificate, material: CertificateMaterial, now: number): Edited {
+  const { chainPem, facts } = readMaterial(material.chainPem);
+  const key = material.keyPem === null ? null : readPrivateKey(material.keyPem);
+  const held = key?.fingerprint ?? [before.csrKeyFingerprint, before.keyFingerprint, before.previousKeyFingerprint].find((each) => each === facts.keyFingerprint);
+  if (held === undefined) throw new Fault('conflict', `the key of this certificate is not here: it answers neither the request of ${before.name} nor has it the key in use`, { remedy: 'Upload the key with it.' });
+  if (held !== facts.keyFingerprint) throw new Fault('bad-input', 'key and certificate do not belong together');
+  const isAnswer = before.csrKeyFingerprint === facts.keyFingerprint;
+  const isSame = before.certificateFingerprint === facts.certificateFingerprint;
+  const row: Certificate = {
+    ...before, ...facts, chainPem, state: 'ready',
+    ...(isAnswer ? { csrPem: null, csrKeyFingerprint: null } : {}),
+    // The same leaf with a better chain is no renewal to go back from.
+    ...(isSame ? {} : { previousChainPem: before.chainPem, previousKeyFingerprint: before.keyFingerprint }),
+    renewedAt: now, lastTriedAt: now, lastError: null,
+  };
+  return { row, key };
 }
 
 const emptyRow: Omit<Certificate, 'id' | 'customerId' | 'name' | 'source' | 'createdAt'> = {
@@ -265,9 +268,22 @@ const emptyRow: Omit<Certificate, 'id' | 'customerId' | 'name' | 'source' | 'cre
   notBefore: null, notAfter: null, csrPem: null, csrKeyFingerprint: null, previousChainPem: null, previousKeyFingerprint: null, acme: null, renewedAt: null, lastTriedAt: null, lastError: null,
 };
 
-function readMaterial({ chainPem }: Pick<CertificateMaterial, 'chainPem'>) {
-  const chain = readChain(chainPem);
+function readMaterial(pem: string) {
+  const chain = readChain(pem);
   return { chainPem: pemOf(chain), facts: factsOf(chain[0]!) };
+}
+
+/** A chain together with its key. */
+function readOwn({ chainPem, keyPem }: CertificateMaterial) {
+  if (keyPem === null) throw new Fault('bad-input', 'the private key of the certificate is missing');
+  const key = readPrivateKey(keyPem);
+  const read = readMaterial(chainPem);
+  if (key.fingerprint !== read.facts.keyFingerprint) throw new Fault('bad-input', 'key and certificate do not belong together');
+  return { ...read, key };
+}
+
+function refuseName(name: string): void {
+  if (!nameForm.test(name)) throw new Fault('bad-input', `"${name.slice(0, 100)}" is no name for a certificate`, { remedy: 'Use 1–100 letters, digits, dots, hyphens and underscores.' });
 }
 
 function refuseNames({ dns, ip }: CertificateNames): void {

@@ -95,13 +95,13 @@ test('swaps under handshakes: every one succeeds, with the one or the other', as
   const { certificates, changes, upload } = await setUp();
   const made = [await leafFor(['gw.example.test']), await leafFor(['gw.example.test'])];
   const row = await upload('front', made[0]!);
-  let swapping = true;
+  const state = { swapping: true };
   const swaps = (async () => {
     for (let i = 1; i < 20; i++) await changes.replace(row.id, materialOf(made[i % 2]!), anna);
-    swapping = false;
+    state.swapping = false;
   })();
   let seen = 0;
-  while (swapping) {
+  while (state.swapping) {
     const { authorized } = await handshake(await certificates.contextFor('gw.example.test'), { servername: 'gw.example.test', ca: root.pem });
     assert.equal(authorized, true);
     seen += 1;

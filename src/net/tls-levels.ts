@@ -30,10 +30,16 @@ const signatures = [
   'rsa_pkcs1_sha256', 'rsa_pkcs1_sha384', 'rsa_pkcs1_sha512',
 ].join(':');
 
+/**
+ * No client may renegotiate (RFC 5246 §7.4.1.1 lets us refuse): it costs us more than the client, and would let it change its certificate after it was judged.
+ * OpenSSL's SSL_OP_NO_RENEGOTIATION, which Node's types do not name.
+ */
+const secureOptions = 0x40000000;
+
 export const tlsLevelOptions: Readonly<Record<TlsLevel, SecureContextOptions>> = {
   // The client chooses the suite: it knows whether it has AES in hardware.
-  modern: { minVersion: 'TLSv1.3', ciphers: tls13.join(':'), ecdhCurve: curves, honorCipherOrder: false, sigalgs: signatures },
-  intermediate: { minVersion: 'TLSv1.2', ciphers: [...tls13, ...ephemeralAead].join(':'), ecdhCurve: curves, honorCipherOrder: false, sigalgs: signatures },
+  modern: { secureOptions, minVersion: 'TLSv1.3', ciphers: tls13.join(':'), ecdhCurve: curves, honorCipherOrder: false, sigalgs: signatures },
+  intermediate: { secureOptions, minVersion: 'TLSv1.2', ciphers: [...tls13, ...ephemeralAead].join(':'), ecdhCurve: curves, honorCipherOrder: false, sigalgs: signatures },
   // Security level 0, because TLS 1.0 and 1.1 sign with MD5 and SHA-1 together. The better suite wins whatever an old client prefers.
-  legacy: { minVersion: 'TLSv1', ciphers: [...tls13, ...ephemeralAead, ...old, '@SECLEVEL=0'].join(':'), ecdhCurve: curves, honorCipherOrder: true, dhparam: 'auto' },
+  legacy: { secureOptions, minVersion: 'TLSv1', ciphers: [...tls13, ...ephemeralAead, ...old, '@SECLEVEL=0'].join(':'), ecdhCurve: curves, honorCipherOrder: true, dhparam: 'auto' },
 };

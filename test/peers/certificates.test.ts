@@ -163,6 +163,15 @@ test('what openssl can talk at each level', { skip: peers.skip }, async () => {
   }
 });
 
+test('nobody renegotiates', { skip: peers.skip }, async () => {
+  using room = await setUp();
+  for (const level of ['intermediate', 'legacy'] as const) {
+    const done = await run(peers.path('openssl'), ['s_client', '-connect', `127.0.0.1:${room.ports[level]}`, '-servername', 'gw.example.test', '-tls1_2', '-CAfile', 'private-ca.pem'], 'R\n');
+    assert.match(done.stdout, /^New, TLSv1\.2/m);
+    assert.match(done.stdout + done.stderr, /RENEGOTIATING[^]*no renegotiation/);
+  }
+});
+
 test('sslscan finds the protocols of each level and no others', { skip: scanners.skip }, async () => {
   using room = await setUp();
   for (const [level, versions] of [['modern', ['1.3']], ['intermediate', ['1.2', '1.3']], ['legacy', ['1.0', '1.1', '1.2', '1.3']]] as const) {
