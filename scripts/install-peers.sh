@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the real peers that test/peers and bench/ talk to, from Debian's own packages. Needs root.
 set -eu
-packages="libatomic1 ca-certificates curl openssl sslscan testssl.sh openssh-client openssh-server nginx-light chromium haproxy caddy wrk tshark procps snmp snmpd"
+packages="libatomic1 ca-certificates curl openssl sslscan testssl.sh openssh-client openssh-server nginx-light chromium haproxy caddy wrk tshark procps snmp snmpd slapd ldap-utils sip-tester"
 missing=""
 for package in $packages; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"

@@ -24,6 +24,9 @@ const kinds = {
   haproxy: { package: 'haproxy', folders: system },
   tshark: { package: 'tshark' },
   curl: { package: 'curl' },
+  nghttp: { package: 'nghttp2-client' },
+  h2load: { package: 'nghttp2-client' },
+  h2spec: { package: 'none: scripts/install-peers.sh builds it where Go is', folders: system },
   openssl: { package: 'openssl' },
   sslscan: { package: 'sslscan' },
   keytool: { package: 'default-jre-headless' },
@@ -33,6 +36,12 @@ const kinds = {
   snmpwalk: { package: 'snmp' },
   snmpbulkget: { package: 'snmp' },
   snmpbulkwalk: { package: 'snmp' },
+  slapd: { package: 'slapd', folders: system },
+  slapadd: { package: 'slapd', folders: system },
+  ldapsearch: { package: 'ldap-utils' },
+  ldapwhoami: { package: 'ldap-utils' },
+  ldapcompare: { package: 'ldap-utils' },
+  sipp: { package: 'sip-tester' },
   go: { package: 'golang-go', folders: ['/usr/local/go/bin', '/usr/lib/go/bin'] },
 } as const satisfies Record<string, PeerKind>;
 
