@@ -1,8 +1,10 @@
 // Two byte streams joined: each direction ends on its own FIN, a slow side stops the other, nothing is kept.
 // A protocol that has to be watched hands in an inspection: every piece passes through it before it is written on.
 import type { Duplex } from 'node:stream';
+import { Socket } from 'node:net';
 import { limits } from '#base/limits.ts';
 import type { Sweep, Swept } from './sweep.ts';
+import { TAKEN_BYTES_MAX, tapReads } from './tapped-reads.ts';
 
 /**
  * Sees every piece in order, before a byte of it goes on; must not throw. Returns what is written on now: the piece itself, less of it (the
@@ -75,10 +77,17 @@ export function relay(a: Duplex, b: Duplex, options: RelayOptions): Promise<{ wh
         if (!refused) finish(why);
         else if (refused.by === source) finish(refused.why);
       };
-      source.on('data', (piece: Buffer) => {
+      const take = (piece: Buffer) => {
         if (!refused) swept.deadlineMs = sweep.nowMs + idleMs;
         pass(piece);
+      };
+      // Where a socket has written all of it already, the next read may go to the same place.
+      const isHeld = sink instanceof Socket ? () => sink.writableLength > 0 : () => true;
+      const isTapped = !inspect && tapReads(source, (piece) => {
+        take(piece.length <= TAKEN_BYTES_MAX ? Buffer.from(piece) : piece);
+        return isHeld();
       });
+      if (!isTapped) source.on('data', take);
       sink.on('drain', () => {
         if (!refused) swept.deadlineMs = sweep.nowMs + idleMs;
         source.resume();
