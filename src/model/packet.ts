@@ -1,11 +1,15 @@
 // What the readers of first packets found, in the words that routes are chosen by.
 import type { FirstPacket } from '#wire/first-packet.ts';
+import type { SipAsked } from '#wire/sip.ts';
 import type { PacketFacts } from './decide-connection.ts';
 
 const some = (...values: readonly (string | null)[]): string[] => values.filter((value) => value !== null && value !== '') as string[];
 
 /** For a first packet that names nobody, or that nobody looked at. */
 export const namelessPacket = (protocol: PacketFacts['protocol']): PacketFacts => ({ protocol, host: null, users: [], claims: [] });
+
+/** Whom a request is for is not who sends it; but who registers says whose registration it is in To (RFC 3261 §10.2). */
+export const sipPacketFacts = (asked: SipAsked, method: string): PacketFacts => ({ protocol: 'sip', host: asked.domain, users: some(asked.user, asked.fromUser), claims: some(method === 'REGISTER' ? asked.user : asked.fromUser) });
 
 /** Null for HTTP and TLS, which are not relayed by their first packet. */
 export function packetFactsOf(first: FirstPacket): PacketFacts | null {
@@ -16,8 +20,7 @@ export function packetFactsOf(first: FirstPacket): PacketFacts | null {
     case 'ldap':
       return { protocol: 'ldap', host: first.domain, users: some(first.user), claims: some(first.user) };
     case 'sip':
-      // Whom a request is for is not who sends it; a registration is for oneself.
-      return { protocol: 'sip', host: first.domain, users: some(first.user, first.fromUser), claims: some(first.fromUser) };
+      return sipPacketFacts(first, first.method);
     case 'h323': {
       const aliases = first.aliases.map((alias) => alias.value);
       const own = first.message === 'setup' ? first.sourceAliases.map((alias) => alias.value) : aliases;

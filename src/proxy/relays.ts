@@ -7,7 +7,7 @@ import { printable } from '#base/log.ts';
 import type { ConnVerdict, PacketFacts } from '#model/decide-connection.ts';
 import { decideConnection } from '#model/decide-connection.ts';
 import type { Journal } from '#model/live.ts';
-import { packetFactsOf } from '#model/packet.ts';
+import { packetFactsOf, sipPacketFacts } from '#model/packet.ts';
 import type { Snapshot } from '#model/snapshot.ts';
 import type { TlsTarget } from '#model/target.ts';
 import { placesOf, type Conn } from '#net/conn.ts';
@@ -22,7 +22,7 @@ import { encodeSipRefusal } from '#wire/sip-refusal.ts';
 import type { ConnEntry } from './conn-entry.ts';
 import { relayH323 } from './h323-relay.ts';
 import { relayLdap } from './ldap-relay.ts';
-import type { TrafficCounts } from './meter.ts';
+import { countRefused, type TrafficCounts } from './meter.ts';
 import { proxyHeaderFor } from './proxy-header.ts';
 import { relaySip } from './sip-relay.ts';
 
@@ -99,7 +99,7 @@ export function buildRelays(options: RelaysOptions): Relays {
   };
 
   const refuse = (conn: Conn, entry: ConnEntry, first: FirstPacket | null, bytes: Buffer, why: string, rule: string) => {
-    counts.connsRefused += 1;
+    countRefused(counts, conn.facts.listener);
     journal.note('conn.refused', { conn: conn.id, from: conn.from, listener: conn.facts.listener, protocol: entry.protocol, name: printable(entry.name ?? '', 100), why: printable(why, 200), rule });
     leave(conn, first, bytes, 'not-here');
   };
@@ -136,7 +136,7 @@ export function buildRelays(options: RelaysOptions): Relays {
   const join = (conn: Conn, entry: ConnEntry, first: FirstPacket | null, bytes: Buffer, pinned: Relayed, upstream: Duplex): Promise<{ why: string }> => {
     const judge = judgeOf(conn, pinned);
     const onRefused = (why: string) => {
-      counts.connsRefused += 1;
+      countRefused(counts, conn.facts.listener);
       journal.note('conn.refused', { conn: conn.id, from: conn.from, listener: conn.facts.listener, protocol: entry.protocol, name: printable(entry.name ?? '', 100), why: printable(why, 200), rule: `${pinned.route.name}: later packets` });
     };
     const common = {
@@ -163,7 +163,7 @@ export function buildRelays(options: RelaysOptions): Relays {
       case 'h323':
         return relayH323(conn.socket, upstream, { ...common, judge: (asked) => judge(packetFactsOf(asked)!) });
       case 'sip':
-        return relaySip(conn.socket, upstream, { ...common, ...sipPlaces(conn, pinned, upstream), judge: (asked) => judge({ protocol: 'sip', host: asked.domain, users: [asked.user, asked.fromUser].filter((each) => each !== null), claims: asked.fromUser === null ? [] : [asked.fromUser] }) });
+        return relaySip(conn.socket, upstream, { ...common, ...sipPlaces(conn, pinned, upstream), judge: (asked) => judge(sipPacketFacts(asked, asked.method)) });
       default:
         return relay(conn.socket, upstream, { sweep, idleMs: common.idleMs, leftoverA: bytes, onBytes: common.onBytes });
     }
