@@ -15,6 +15,7 @@ import { firstConfig, type Config } from '#model/config.ts';
 import { decideExchange } from '#model/decide.ts';
 import { bearerOf, visitorOfToken } from '#model/credentials.ts';
 import { explainWith } from '#model/explain.ts';
+import { routesInOrder } from '#model/precedence.ts';
 import { buildJournal } from '#model/journal.ts';
 import type { Live } from '#model/live.ts';
 import { refusalToOpen } from '#model/opening.ts';
@@ -50,7 +51,7 @@ import { keepCertificateCare } from './certificate-care.ts';
 import { buildConsoleListener, openServiceServer } from './console-service.ts';
 import { runDoctor } from './doctor.ts';
 import { buildFirstCertificates } from './first-certificates.ts';
-import { keepListeners } from './listeners.ts';
+import { describeListeners, keepListeners } from './listeners.ts';
 import { buildMetrics } from './metrics.ts';
 import { keepOperator } from './operator.ts';
 import { buildReach } from './reach.ts';
@@ -240,6 +241,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       onNew: ({ from, serverName, policy, bestVersion, ja4 }) => journal.note('tls.legacy', { from, name: serverName ?? '', policy, bestVersion, ja4 }),
     });
     undo.push(() => legacyClients.close());
+    const onBroken = (thrown: unknown) => log.error('conn.broken', { why: reasonOf(thrown), stack: thrown instanceof Error ? thrown.stack : undefined });
     const connRelays = buildRelays({
       limits, sweep, journal, counts,
       snapshot: () => snapshot,
@@ -247,6 +249,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       identityOf: (name) => certificates.identityOf(name),
       sipDialogKey: await folder.readOrMake('sip-dialog.key', () => random(32)),
       newSipBranch: () => random(16).toString('hex'),
+      onBroken,
     });
     undo.push(() => connRelays.close('the gateway went down'));
     const hostFacts = (headSoFar: string) => {
@@ -256,7 +259,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const door = buildFrontDoor({
       limits, sweep, journal, counts, newConnId, newRequestId,
       onExchange: front.onExchange,
-      onBroken: (thrown) => log.error('conn.broken', { why: reasonOf(thrown), stack: thrown instanceof Error ? thrown.stack : undefined }),
+      onBroken,
       mayGrow: (headSoFar) => {
         const verdict = hostFacts(headSoFar);
         return (verdict.step === 'device' || verdict.step === 'route') && verdict.route.largeHeads;
@@ -307,6 +310,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     // people
     const live: Live = {
       conns: (limit) => door.conns(limit),
+      findConns: (wanted, limit) => door.findConns(wanted, limit),
+      connCounts: () => ({ open: counts.connsOpen, accepted: counts.connsAccepted, refused: counts.connsRefused }),
+      listeners: () => describeListeners(snapshot, listeners, counts),
+      legacyClients: () => legacyClients.list(),
       closeConn: (id) => door.closeConn(id),
       links: () => hub.links(),
       linkOf: (agentId) => hub.linkOf(agentId),
@@ -353,7 +360,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       askerOf: (request) => {
         const asker = askerOf(request.socket);
         if (!asker) throw new Error('a request came past the front door');
-        return asker;
+        return { from: asker.from, secure: asker.secure, conn: asker.connId };
       },
       addresses: (asked) => describeAddresses(snapshot, ports(), asked),
       describeJoinToken: (secret) => Promise.resolve(describeJoin(secret, agentAddresses(snapshot, ports()), certificates.ca.keyFingerprint, options.command)),
@@ -366,9 +373,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         return Promise.resolve({ to: `${origin}/.postern/enter?code=${code}` });
       },
       explain: (question) => {
-        const { verdict, rule, lines } = explainWith(snapshot, question, (label) => describeLabel(tables, hub, label, clock.nowMs()));
-        return Promise.resolve({ verdict, rule, lines: [...lines] });
+        const nowMs = clock.nowMs();
+        return Promise.resolve(explainWith(snapshot, { ...question, nowMs }, (label) => describeLabel(tables, hub, label, nowMs)));
       },
+      routesInOrder: (asked) => routesInOrder(snapshot, asked),
       runDoctor: () =>
         runDoctor({
           clock,

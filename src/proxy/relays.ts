@@ -39,6 +39,8 @@ export interface RelaysOptions {
   /** Of the gateway, the same over restarts: proves which domain a SIP dialog was admitted for. */
   readonly sipDialogKey: Buffer;
   readonly newSipBranch: () => string;
+  /** A mistake of ours in one connection; it has ended. */
+  readonly onBroken: (thrown: unknown) => void;
 }
 
 type Relayed = Extract<ConnVerdict, { step: 'relay' }>;
@@ -110,9 +112,9 @@ export function buildRelays(options: RelaysOptions): Relays {
     return proxyHeaderFor(conn, target.proxyProtocol);
   };
 
-  const dial = async (conn: Conn, { target }: Relayed, signal: AbortSignal): Promise<Duplex> => {
+  const dial = async (conn: Conn, { target }: Relayed, signal: AbortSignal | undefined): Promise<Duplex> => {
     const header = headerFor(conn, target);
-    const by: DialBy = { client: conn.from, timeoutMs: target.kind === 'named-device' ? limits.deviceDialTimeoutMs : limits.dialTimeoutMs, signal };
+    const by: DialBy = { client: conn.from, timeoutMs: target.kind === 'named-device' ? limits.deviceDialTimeoutMs : limits.dialTimeoutMs, ...(signal ? { signal } : {}) };
     if (target.kind === 'named-device') return options.dialNamedDevice(target.device, target.port, by);
     if (target.kind === 'tcp') {
       const stream = await dialTappedTcp(target, by);
@@ -193,14 +195,15 @@ export function buildRelays(options: RelaysOptions): Relays {
     entry.route = route.name;
     if (verdict.host !== null) entry.name = verdict.host;
     const to = target.kind === 'named-device' ? `device "${target.device}", port ${target.port}` : authorityOf(target.host, target.port);
-    const dialing = new AbortController();
-    const giveUp = () => dialing.abort();
     const { socket } = conn;
-    socket.once('close', giveUp);
+    // A TCP dial ends soon by itself; a signal for each would cost more than the few that are given up.
+    const dialing = target.kind === 'tcp' ? null : new AbortController();
+    const giveUp = () => dialing?.abort();
+    if (dialing) socket.once('close', giveUp);
     counts.upstreamDials += 1;
-    dial(conn, verdict, dialing.signal).then(
+    dial(conn, verdict, dialing?.signal).then(
       async (upstream) => {
-        socket.off('close', giveUp);
+        if (dialing) socket.off('close', giveUp);
         if (socket.destroyed) return void upstream.destroy();
         const { raw } = conn.accepted;
         let cutWhy: string | null = null;
@@ -210,18 +213,21 @@ export function buildRelays(options: RelaysOptions): Relays {
           upstream.destroy();
         };
         standing.set(cut, target.kind === 'named-device' ? target.device : null);
-        const { why } = await join(conn, entry, first, bytes, verdict, upstream);
-        standing.delete(cut);
+        const { why } = await join(conn, entry, first, bytes, verdict, upstream).finally(() => standing.delete(cut));
         journal.note('relay.ended', { conn: conn.id, from: conn.from, listener: conn.facts.listener, protocol: entry.protocol, name: printable(entry.name ?? '', 100), route: route.name, to, bytesIn: raw.bytesRead, bytesOut: raw.bytesWritten, why: printable(cutWhy ?? why, 200) });
       },
       (thrown: unknown) => {
-        socket.off('close', giveUp);
+        if (dialing) socket.off('close', giveUp);
         if (socket.destroyed) return;
         counts.upstreamFailures += 1;
         journal.note('relay.failed', { conn: conn.id, from: conn.from, listener: conn.facts.listener, protocol: entry.protocol, route: route.name, to, why: printable(reasonOf(thrown), 300) });
         leave(conn, first, bytes, 'unreachable');
       },
-    );
+    ).catch((thrown: unknown) => {
+      // A mistake of ours in one connection ends that connection, not everybody's.
+      socket.destroy();
+      options.onBroken(thrown);
+    });
   };
 
   return {
