@@ -12,6 +12,9 @@ interface Order {
   readonly routes: number;
   /** The device's dial goes straight to the origin, past the hub. */
   readonly direct: boolean;
+  /** Listeners beside http and https, and routes of theirs. */
+  readonly listeners?: readonly object[];
+  readonly more?: readonly unknown[];
   /** Join tokens to make, for many links. */
   readonly tokens?: number;
 }
@@ -20,10 +23,12 @@ const order = JSON.parse(process.argv[2]!) as Order;
 const routes: unknown[] = [];
 for (let i = 0; i < order.routes - 1; i++) routes.push({ name: `r${i}`, listeners: ['http', 'https'], host: `h${i}.example.test`, target: { kind: 'tcp', host: '127.0.0.1', port: order.originPort } });
 routes.push({ name: 'bare', listeners: ['http', 'https'], host: 'shop.example.test', target: { kind: 'tcp', host: '127.0.0.1', port: order.originPort } });
+routes.push(...(order.more ?? []));
 
 const gateway = await startGateway({
   domain: 'gw.example.test',
   routes,
+  ...(order.listeners ? { config: { listeners: order.listeners } } : {}),
   // Every listener serves device hosts here, so that plain and TLS are measured alike.
   adjust: (config) => ({ ...config, domains: [{ name: 'localhost' }] }),
   ...(order.direct ? { dialDevice: (_device, port, by) => dialTappedTcp({ kind: 'tcp', host: '127.0.0.1', port: port.number }, by) } : {}),
@@ -36,13 +41,13 @@ const owner = await gateway.owner();
 const cookie = await enterDevice(gateway, owner.cookie, 'bench.localhost');
 const tokens: string[] = [];
 for (let i = 0; i < (order.tokens ?? 0); i++) tokens.push((await gateway.makeJoinToken({ deviceName: `idle ${i}`, host: '127.0.0.1', ports: device.ports })).text);
-process.stdout.write(`${JSON.stringify({ http: gateway.ports.http, https: gateway.ports.https, cookie, token: owner.token, stateDir: join(stateDir, 'agent'), tokens })}\n`);
+process.stdout.write(`${JSON.stringify({ http: gateway.ports.http, https: gateway.ports.https, cookie, token: owner.token, stateDir: join(stateDir, 'agent'), tokens, listeners: Object.fromEntries(gateway.listeners.map((each) => [each.name, each.port])) })}\n`);
 process.stdin.resume();
 process.stdin.on('data', (text) => {
   // Asked for: the memory after a collection, so that garbage is not taken for need.
   if (String(text).includes('memory')) {
     (globalThis as { gc?: () => void }).gc?.();
-    process.stdout.write(`${JSON.stringify({ rss: process.memoryUsage.rss(), heap: process.memoryUsage().heapUsed, external: process.memoryUsage().external, links: gateway.live.links().length })}\n`);
+    process.stdout.write(`${JSON.stringify({ rss: process.memoryUsage.rss(), heap: process.memoryUsage().heapUsed, external: process.memoryUsage().external, links: gateway.live.links().length, conns: gateway.leftovers().conns })}\n`);
   }
 });
 process.stdin.on('end', () => {

@@ -29,6 +29,8 @@ export interface LoadOptions {
   readonly connections: number;
   /** Each request's head differs from the last one's. */
   readonly varying?: boolean;
+  /** A connection for each request. */
+  readonly closing?: boolean;
 }
 
 export interface Load {
@@ -40,7 +42,7 @@ export interface Load {
 }
 
 export async function load(options: LoadOptions): Promise<Load> {
-  const lines = [...BROWSER, ['Host', options.host] as const, ...(options.cookie ? [['Cookie', options.cookie] as const] : [])];
+  const lines = [...BROWSER, ['Host', options.host] as const, ...(options.cookie ? [['Cookie', options.cookie] as const] : []), ...(options.closing ? [['Connection', 'close'] as const] : [])];
   const script = `${lines.map(([name, value]) => `wrk.headers["${name}"]="${value}"`).join('\n')}
 ${options.varying ? 'local n=0\nrequest=function() n=n+1; wrk.headers["Accept-Language"]="en;q=0."..(n%1000); return wrk.format() end' : ''}
 done=function(s,l,r) io.write(string.format('{"requests":%d,"us":%d,"p50":%d,"errors":%d}\\n', s.requests, s.duration, l:percentile(50), s.errors.connect+s.errors.read+s.errors.write+s.errors.status+s.errors.timeout)) end`;
@@ -53,13 +55,24 @@ done=function(s,l,r) io.write(string.format('{"requests":%d,"us":%d,"p50":%d,"er
 }
 
 /** One download to nowhere: CPU milliseconds of the proxy per GB (2^30 bytes), and how long it took. */
-export async function download(options: { url: string; host: string; cookie?: string; pid: number }): Promise<{ cpuMsPerGb: number; seconds: number }> {
+export async function download(options: { url: string; host: string; cookie?: string; pid: number; resolve?: string }): Promise<{ cpuMsPerGb: number; seconds: number }> {
   const before = cpuMs(options.pid);
-  const args = ['-c', LOAD_CORE, 'curl', '-sk', '-o', '/dev/null', '-w', '%{http_code} %{size_download} %{time_total}', '-H', `Host: ${options.host}`, '-H', 'Sec-Fetch-Site: none', ...(options.cookie ? ['-H', `Cookie: ${options.cookie}`] : []), options.url];
+  const args = ['-c', LOAD_CORE, 'curl', '-sk', '-o', '/dev/null', '-w', '%{http_code} %{size_download} %{time_total}', '-H', `Host: ${options.host}`, '-H', 'Sec-Fetch-Site: none', ...(options.cookie ? ['-H', `Cookie: ${options.cookie}`] : []), ...(options.resolve ? ['--resolve', options.resolve] : []), options.url];
   const { stdout } = await run('taskset', args);
   const [status, bytes, seconds] = stdout.split(' ').map(Number);
   if (status !== 200 || bytes !== 2 ** 30) throw new Error(`the download ended with ${stdout}`);
   return { cpuMsPerGb: cpuMs(options.pid) - before, seconds: seconds! };
+}
+
+/** HTTP/2 from h2load: `streams` at once on each of `connections`. */
+export async function loadH2(options: { url: string; host: string; pid: number; seconds: number; connections: number; streams: number }): Promise<Load> {
+  const before = cpuMs(options.pid);
+  const { stdout } = await run('taskset', ['-c', LOAD_CORE, 'h2load', '-t1', `-c${options.connections}`, `-m${options.streams}`, '-D', String(options.seconds), '--warm-up-time=0', `--header=:authority: ${options.host}`, ...BROWSER.map(([name, value]) => `--header=${name.toLowerCase()}: ${value.replaceAll('\\"', '"')}`), options.url]);
+  const cpu = cpuMs(options.pid) - before;
+  const done = /requests: (\d+) total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed/.exec(stdout);
+  if (!done) throw new Error(`h2load said ${stdout}`);
+  const requests = Number(done[3]);
+  return { requests, perSecond: requests / options.seconds, cpuUsPerRequest: (cpu * 1000) / requests, medianUs: 0, errors: Number(done[4]) };
 }
 
 export function median(values: readonly number[]): number {
