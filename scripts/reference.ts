@@ -288,6 +288,7 @@ const auditMeanings: Readonly<Record<string, string>> = {
   'agent.locked': 'an agent was locked',
   'agent.revoked': 'an agent was revoked for ever',
   'agent.unlocked': 'an agent was unlocked',
+  'conn.cut': 'somebody ended a client\'s connection',
   'config.changed': 'a revision of the configuration came into force; with `confirmBy` for the time being',
   'config.confirmed': 'somebody confirmed it: it stays',
   'config.rolled-back': 'an earlier revision came back: by somebody, or by the gateway because nobody confirmed in time or it was restarted; `missing` names listeners that could not be opened',
@@ -338,7 +339,7 @@ function said(what: string, found: Iterable<string>, told: Readonly<Record<strin
 function journalReference(): string {
   const files = sourcesUnder('src');
   const journal = said('journal', files.flatMap(({ text }) => [...text.matchAll(/journal\.note\('([a-z.-]+)'/g)].map((match) => match[1]!)), journalMeanings);
-  const audited = /(?:what: |auditOf\([^\n]*?|\? |: |const what = [^\n]*?)'((?:agent|config|device|invite|join-token|person|sign-in|token|visit)\.[a-z-]+)'/g;
+  const audited = /(?:what: |auditOf\([^\n]*?|\? |: |const what = [^\n]*?)'((?:agent|config|conn|device|invite|join-token|person|sign-in|token|visit)\.[a-z-]+)'/g;
   const calls = files.filter(({ path }) => /^src\/(?:admin|app\/(?:gateway|first-certificates)|proxy\/visits|store\/records|tunnel\/join|model\/change-config)/.test(path));
   const lines = calls.flatMap(({ text }) => text.split('\n').filter((line) => !/\blog\.|journal\.note|(?:===|!==) '/.test(line) || /auditOf\(|operations\./.test(line)));
   const audit = said('audit', [...lines.flatMap((line) => [...line.matchAll(audited)].map((match) => match[1]!)), ...[...source('src/admin/agents.ts').matchAll(/'(agent\.(?:locked|unlocked|revoked))'/g)].map((match) => match[1]!)], auditMeanings);
@@ -401,8 +402,8 @@ const tags: readonly (readonly [string, RegExp])[] = [
   ['First run and signing in', /^\/(?:setup|sign-in|me|sign-ins|tokens|cli-logins)(?:\/|$)/],
   ['People', /^\/(?:people|invites|customers|sites)(?:\/|$)/],
   ['Devices and agents', /^\/(?:devices|agents|join-tokens|hand-over)(?:\/|$)/],
-  ['What runs and what happened', /^\/(?:visits|audit|journal|events)(?:\/|$)/],
-  ['The gateway', /^\/(?:config|explain|status|doctor|openapi\.json)(?:\/|$)/],
+  ['What runs and what happened', /^\/(?:visits|conns|legacy-clients|audit|journal|events)(?:\/|$)/],
+  ['The gateway', /^\/(?:config|listeners|routes|explain|status|doctor|openapi\.json)(?:\/|$)/],
 ];
 
 function apiReference(): string {

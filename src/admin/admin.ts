@@ -17,6 +17,7 @@ import type { AdminDeps, Asker } from './deps.ts';
 import { buildConfigActs } from './config.ts';
 import { buildDeviceActs } from './devices.ts';
 import { keepEvents } from './events.ts';
+import { buildFrontDoorActs } from './front-door.ts';
 import { buildGatewayActs, buildPlaceActs } from './gateway.ts';
 import { buildRequestListener, type Beside } from './listener.ts';
 import { buildInviteActs, buildPeopleActs } from './people.ts';
@@ -49,6 +50,7 @@ function buildActs(room: Room): Acts<PlainRoute> {
     ...buildVisitActs(room),
     ...buildRecordActs(room),
     ...buildConfigActs(room),
+    ...buildFrontDoorActs(room),
     ...buildGatewayActs(room),
   };
 }
@@ -147,7 +149,7 @@ async function prepare(room: Room, name: RouteName, request: Request, { asker }:
   const body = guarded && request.method !== 'GET' ? await readBody(request, shapes.body) : undefined;
   if (known) room.uses.note(known.visitor);
   const asked = {
-    requestId, from: asker.from, secure: asker.secure, host, known, params, query, body, reply, signal: request.signal,
+    requestId, from: asker.from, secure: asker.secure, conn: asker.conn, host, known, params, query, body, reply, signal: request.signal,
     get rights() {
       return rightsOf(room, known);
     },

@@ -30,6 +30,8 @@ export interface Asked<Name extends RouteName = RouteName> {
   readonly requestId: string;
   readonly from: string;
   readonly secure: boolean;
+  /** The connection that it came over, by its id in Live. */
+  readonly conn: string;
   /** The authority that the request named. */
   readonly host: string;
   readonly known: Known | null;

@@ -1,12 +1,14 @@
 // What has changed, gathered a few times a second from tables and Live, for the event streams.
 import type { Timer } from '#base/clock.ts';
 import type { Id } from '#base/ids.ts';
-import type { LiveLink } from '#model/live.ts';
+import type { ConnCounts, LiveLink } from '#model/live.ts';
 import type { AgentNote, JoinToken, Visit } from '#model/rows.ts';
 import type { Room } from './room.ts';
 
 const tellEveryMs = 250;
 const measureEveryMs = 2_000;
+/** The data plane tells nobody of connections: their counts are looked at while somebody listens. */
+const countEveryMs = 1_000;
 
 export interface Changes {
   readonly devices: ReadonlySet<Id>;
@@ -19,9 +21,11 @@ export interface Changes {
   readonly people: boolean;
   /** Revision, or whether it waits to be confirmed. */
   readonly config: boolean;
+  /** Connections came, went or were refused. */
+  readonly conns: ConnCounts | null;
 }
 
-const noChanges = () => ({ devices: new Set<Id>(), joins: new Map<Id, JoinToken>(), agents: new Set<Id>(), visits: [] as Visit[], links: false, people: false, config: false });
+const noChanges = () => ({ devices: new Set<Id>(), joins: new Map<Id, JoinToken>(), agents: new Set<Id>(), visits: [] as Visit[], links: false, people: false, config: false, conns: null as ConnCounts | null });
 
 /** What runs, compared with the last time. */
 function buildComparison({ live }: Pick<Room, 'live'>) {
@@ -74,6 +78,8 @@ export function gatherChanges(room: Room, tell: (changes: Changes) => void, onPe
   let visitsMoved = false;
   let telling: Timer | undefined;
   let measuring: Timer | undefined;
+  let counting: Timer | undefined;
+  let counted: ConnCounts | null = null;
 
   const tellNow = () => {
     telling = undefined;
@@ -91,6 +97,10 @@ export function gatherChanges(room: Room, tell: (changes: Changes) => void, onPe
   const measure = () => {
     const moved = comparison.movedAgents();
     if (moved.length > 0) note(() => moved.forEach((agentId) => changes.agents.add(agentId)));
+  };
+  const count = () => {
+    const [before, now] = [counted, (counted = live.connCounts())];
+    if (now.open !== before?.open || now.accepted !== before.accepted || now.refused !== before.refused) note(() => (changes.conns = now));
   };
   const devices = (ids: Iterable<Id>) => note(() => Array.from(ids).forEach((id) => changes.devices.add(id)));
   const devicesOf = (agentId: Id) => devices(tables.devicesOfAgent(agentId).map((device) => device.id));
@@ -126,12 +136,15 @@ export function gatherChanges(room: Room, tell: (changes: Changes) => void, onPe
     listening = wanted;
     telling?.cancel();
     measuring?.cancel();
-    telling = measuring = undefined;
+    counting?.cancel();
+    telling = measuring = counting = undefined;
     if (!wanted) return;
     changes = noChanges();
     visitsMoved = false;
     comparison.start();
     measuring = clock.every(measureEveryMs, measure);
+    counted = live.connCounts();
+    counting = clock.every(countEveryMs, count);
   };
   return {
     setListening,

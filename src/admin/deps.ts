@@ -1,5 +1,6 @@
 // What the admin room is given: functions and tables, composed in app.
 import type { IncomingMessage } from 'node:http';
+import type { ParsedBody } from '#api/contract.ts';
 import type { ExplainView, FindingView, StatusView } from '#api/shapes.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Id, Random } from '#base/ids.ts';
@@ -9,6 +10,7 @@ import type { Log } from '#base/log.ts';
 import type { Control } from '#model/control.ts';
 import type { Journal, Live } from '#model/live.ts';
 import type { Operations } from '#model/operations.ts';
+import type { RankedRoute, RoutesQuery } from '#model/precedence.ts';
 import type { Device } from '#model/rows.ts';
 import type { Tables } from '#model/tables.ts';
 import type { Visitor } from '#model/visitor.ts';
@@ -29,6 +31,8 @@ export interface Asker {
   /** The client's address, by trusted means only. */
   readonly from: string;
   readonly secure: boolean;
+  /** The connection's id in Live. */
+  readonly conn: string;
 }
 
 export interface HandOverOrder {
@@ -69,7 +73,9 @@ export interface AdminDeps {
   readonly describeJoinToken: (secret: string) => Promise<{ readonly text: string; readonly commands: readonly { readonly address: string; readonly command: string }[] }>;
   /** Makes the one-time code (60 s, bound to that host) and the address that takes it. */
   readonly issueHandOver: (order: HandOverOrder) => Promise<{ readonly to: string }>;
-  readonly explain: (question: { readonly url: string; readonly from: string; readonly method: string }) => Promise<ExplainView>;
+  readonly explain: (question: ParsedBody<'explain'>) => Promise<ExplainView>;
+  /** The snapshot's routes in the order in which they are looked at. */
+  readonly routesInOrder: (asked: RoutesQuery) => readonly RankedRoute[];
   readonly runDoctor: () => Promise<readonly FindingView[]>;
   readonly status: () => Promise<StatusView>;
   /** Cuts what runs under a sign-in, a token or a person: visits, the CLI's streams. Called after the table says so. */

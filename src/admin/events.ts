@@ -55,6 +55,7 @@ function eventsFor(room: Room, known: Known, changes: Changes): string {
   const audited = changes.devices.size > 0 || changes.joins.size > 0 || changes.visits.length > 0 || changes.people || changes.links || changes.config;
   if (audited && mayAnywhere(rights, 'administer')) text += encode('audit', {});
   if ((changes.links || changes.config) && may(asked, 'see', 'gateway')) text += encode('status', {});
+  if (changes.conns && may(asked, 'see', 'gateway')) text += encode('conns', changes.conns);
   if (changes.config && may(asked, 'administer', 'gateway')) text += encode('config', {});
   return text;
 }

@@ -12,8 +12,7 @@ export function buildGatewayActs(room: Room): Acts<Names> {
   return {
     async explain(asked) {
       mustMay(asked, 'administer', 'gateway', 'ask about routes');
-      const { verdict, rule, lines } = await room.explain(asked.body);
-      return { verdict, rule, lines: [...lines] };
+      return await room.explain(asked.body);
     },
     async getStatus(asked) {
       mustMay(asked, 'see', 'gateway', "see the gateway's status");

@@ -7,7 +7,7 @@ import { silentLog } from '#base/log.ts';
 import { buildRequestListener, type ListenerOptions } from './listener.ts';
 
 async function withServer(fetch: ListenerOptions['fetch'], run: (port: number) => Promise<void>): Promise<void> {
-  const listener = buildRequestListener({ fetch, refuse: (fault) => new Response(fault.message, { status: 400 }), askerOf: () => ({ from: '192.0.2.1', secure: true }), bodyBytesMax: 1_000, strangerBodyBytesMax: 100, isKnown: (headers) => headers.get('authorization') === 'Bearer known', log: silentLog });
+  const listener = buildRequestListener({ fetch, refuse: (fault) => new Response(fault.message, { status: 400 }), askerOf: () => ({ from: '192.0.2.1', secure: true, conn: 'c1' }), bodyBytesMax: 1_000, strangerBodyBytesMax: 100, isKnown: (headers) => headers.get('authorization') === 'Bearer known', log: silentLog });
   const server = createServer(listener);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -78,7 +78,7 @@ export function buildVisitActs(room: Room): Acts<'listVisits' | 'closeVisit'> {
 /** Lines about the gateway as a whole are for who administers it; the others for who administers the thing or its customer. */
 function maySeeLine(room: Room, asked: Anyone, line: AuditLine): boolean {
   if (may(asked, 'administer', 'gateway')) return true;
-  if (line.subjectKind === 'gateway' || line.subjectKind === 'config') return false;
+  if (line.subjectKind === 'gateway' || line.subjectKind === 'config' || line.subjectKind === 'conn') return false;
   const device = line.subjectKind === 'device' && line.subjectId !== null ? room.tables.devices.get(line.subjectId) : undefined;
   return may(asked, 'administer', device ? subjectOfDevice(device) : { customerId: line.customerId });
 }

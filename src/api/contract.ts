@@ -2,8 +2,8 @@
 import { z } from 'zod';
 import { paths, type ParamsOf, type RouteName } from './paths.ts';
 import {
-  action, agentView, auditLineView, configDiffView, configStateView, confirmWithinMs, customerView, deviceView, explainView, findingView, fingerprint, grants, hostText, id, inviteView, joinTokenView, journalLineView, label, login, meView, name, page,
-  pageQuery, personView, portNumber, portsInput, revisionView, serial, signInView, siteView, statusView, time, tokenView, visitView,
+  action, agentView, auditLineView, configDiffView, configStateView, confirmWithinMs, connView, customerView, deviceView, explainView, findingView, fingerprint, grants, hostText, id, inviteView, joinTokenView, journalLineView, label, legacyClientView, listenerView, login, meView, name, page,
+  pageQuery, personView, portNumber, portsInput, protocol, revisionView, routeView, serial, signInView, siteView, statusView, time, tokenView, visitView,
 } from './shapes.ts';
 
 export interface Shapes {
@@ -112,6 +112,13 @@ const shapes = {
 
   listVisits: { summary: 'Visits, the newest first', query: query({ ...list, deviceId: id.optional(), state: z.enum(['live', 'all']).default('all') }), answer: page(visitView) },
   closeVisit: { summary: 'End a visit now', answer: nothing },
+  listConns: {
+    summary: 'Connections of clients, the newest first; `matching` and `open` say how many there are beyond those listed',
+    query: query({ listener: z.string().max(64).optional(), protocol: z.string().max(20).optional(), search: z.string().max(100).optional().meta({ description: 'in address, name, route or id' }), limit: pageQuery.limit }),
+    answer: z.object({ items: z.array(connView), matching: z.int(), open: z.int(), now: time }),
+  },
+  closeConn: { summary: 'End a connection now', answer: nothing },
+  listLegacyClients: { summary: 'Who still needs the lane for old TLS, last seen first', query: query(list), answer: page(legacyClientView) },
   listAudit: { summary: 'The audit, the newest first', query: query({ ...list, what: z.string().max(100).optional(), actorId: id.optional(), subjectId: z.string().max(200).optional() }), answer: page(auditLineView) },
   verifyAudit: { summary: 'Walk the chain of the audit', answer: z.object({ lines: z.int(), brokenAt: z.int().nullable(), why: z.string().nullable(), headHash: z.string() }) },
   listJournal: { summary: 'The journal, the newest first', query: query({ ...list, event: z.string().max(100).optional() }), answer: page(journalLineView).extend({ dropped: z.int() }) },
@@ -148,9 +155,23 @@ const shapes = {
   listRevisions: { summary: 'Revisions, the newest first', query: query(list), answer: page(revisionView) },
   getRevision: { summary: 'A revision with its document', answer: revisionView.extend({ config: z.unknown() }) },
   diffRevisions: { summary: 'What differs from one revision to another, by the names of listeners, routes and domains', answer: configDiffView.extend({ from: z.int(), to: z.int() }) },
+  listListeners: { summary: 'Listeners as configured, and as they are', answer: z.object({ items: z.array(listenerView) }) },
+  listRoutes: {
+    summary: 'Routes, built-in ones too, in the order in which they are looked at for a host: the first that fits wins',
+    query: query({ protocol: protocol.default('http'), host: z.string().max(255).optional().meta({ description: 'without it, routes for any name alone' }), limit: pageQuery.limit }),
+    answer: z.object({ items: z.array(routeView), matching: z.int() }),
+  },
   explain: {
-    summary: 'Which rule decides what happens to a request',
-    body: body({ url: z.string().min(1).max(4_096), from: z.string().max(100).default('127.0.0.1'), method: z.string().regex(/^[A-Z]{1,20}$/).default('GET') }),
+    summary: 'Which rule decides what happens to a request, or to a connection by its first packet',
+    body: body({
+      url: z.string().min(1).max(4_096).meta({ description: 'its scheme names the protocol: https, ldap, ldaps, ldap+starttls, sip, sips, h323, h323s, ssh, rdp, tcp, tls …' }),
+      from: z.string().max(100).default('127.0.0.1'),
+      method: z.string().regex(/^[A-Z]{1,20}$/).default('GET'),
+      certificate: z.string().min(1).max(200).optional().meta({ description: 'common name of the client certificate that would be shown' }),
+      user: z.string().min(1).max(200).optional().meta({ description: 'user, alias or number that the first packet names' }),
+      tls: z.enum(['1.0', '1.1', '1.2', '1.3']).optional().meta({ description: 'the best that the client can do' }),
+      serverName: z.string().min(1).max(253).optional().meta({ description: 'the name in TLS, where it is not the host of the address' }),
+    }),
     answer: explainView,
   },
   getStatus: { summary: 'What the gateway is doing', answer: statusView },

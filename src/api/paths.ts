@@ -72,6 +72,9 @@ export const paths = {
   // what runs and what happened
   listVisits: { method: 'GET', path: '/visits', needs: 'sign-in' },
   closeVisit: { method: 'POST', path: '/visits/{id}/close', needs: 'sign-in' },
+  listConns: { method: 'GET', path: '/conns', needs: 'sign-in' },
+  closeConn: { method: 'DELETE', path: '/conns/{id}', needs: 'sign-in' },
+  listLegacyClients: { method: 'GET', path: '/legacy-clients', needs: 'sign-in' },
   listAudit: { method: 'GET', path: '/audit', needs: 'sign-in' },
   verifyAudit: { method: 'POST', path: '/audit/verify', needs: 'sign-in' },
   listJournal: { method: 'GET', path: '/journal', needs: 'sign-in' },
@@ -86,6 +89,8 @@ export const paths = {
   listRevisions: { method: 'GET', path: '/config/revisions', needs: 'sign-in' },
   getRevision: { method: 'GET', path: '/config/revisions/{number}', needs: 'sign-in' },
   diffRevisions: { method: 'GET', path: '/config/revisions/{number}/diff/{other}', needs: 'sign-in' },
+  listListeners: { method: 'GET', path: '/listeners', needs: 'sign-in' },
+  listRoutes: { method: 'GET', path: '/routes', needs: 'sign-in' },
   explain: { method: 'POST', path: '/explain', needs: 'sign-in' },
   getStatus: { method: 'GET', path: '/status', needs: 'sign-in' },
   runDoctor: { method: 'POST', path: '/doctor', needs: 'sign-in' },

@@ -2,6 +2,7 @@
 // lengths of time milliseconds, sizes bytes. No node: imports here, so that a browser bundle can take these.
 import { z } from 'zod';
 import { limits } from '#base/limits.ts';
+import type { Config } from '#model/config.ts';
 
 export const id = z.string().regex(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/, 'is not an id').meta({ description: 'UUIDv7' });
 export const time = z.int().min(0).meta({ description: 'milliseconds since 1970' });
@@ -174,6 +175,70 @@ export type AuditLineView = z.infer<typeof auditLineView>;
 export const journalLineView = z.object({ seq: count, at: time, event: z.string(), fields: flatFacts });
 export type JournalLineView = z.infer<typeof journalLineView>;
 
+export const protocol = z.enum(['http', 'tls', 'ldap', 'sip', 'h323', 'ssh', 'rdp', 'tcp']);
+
+export const connView = z.object({
+  id: z.string(),
+  from: z.string(),
+  listener: z.string(),
+  protocol: z.string().meta({ description: 'http, h2, ldap …; empty while nothing is known' }),
+  tls: z.string().nullable().meta({ description: 'modern, intermediate, legacy, link; null without TLS of ours' }),
+  name: z.string().nullable().meta({ description: 'the name in TLS, or the domain that the first packet named' }),
+  route: z.string().nullable().meta({ description: 'of a relayed connection; of HTTP each request has its own' }),
+  since: time,
+  bytesIn: count.meta({ description: 'from the client' }),
+  bytesOut: count.meta({ description: 'to the client' }),
+  mine: z.boolean().meta({ description: 'this very question came over it' }),
+});
+export type ConnView = z.infer<typeof connView>;
+
+export const listenerView = z.object({
+  name: z.string(),
+  address: z.string(),
+  port: z.int().min(0).max(65_535).meta({ description: 'as configured; 0: the system chose' }),
+  tls: z.boolean(),
+  protocols: z.array(protocol),
+  plain: z.array(protocol),
+  proxyProtocolFrom: z.array(z.string()),
+  serverFirst: z.boolean(),
+  bound: z.object({ address: z.string(), port: portNumber }).nullable().meta({ description: 'null: it is not open' }),
+  why: z.string().nullable().meta({ description: 'why it is not open' }),
+  open: count.meta({ description: 'connections now' }),
+  accepted: count.meta({ description: 'connections since the process began' }),
+  refused: count.meta({ description: 'refused at the door, or for what they asked later; requests that HTTP refuses are not among them' }),
+});
+export type ListenerView = z.infer<typeof listenerView>;
+
+export const routeView = z.object({
+  name: z.string(),
+  protocol,
+  tier: z.enum(['exact', 'wildcard', 'any']).meta({ description: 'by this very name, by a name above it, by none' }),
+  host: z.string().nullable(),
+  path: z.string(),
+  alias: z.string().nullable(),
+  certificate: z.boolean().meta({ description: 'only with a client certificate' }),
+  listeners: z.array(z.string()).nullable(),
+  classes: count,
+  target: z.string(),
+  builtIn: z.boolean(),
+});
+export type RouteView = z.infer<typeof routeView>;
+
+export const legacyClientView = z.object({
+  from: z.string(),
+  serverName: z.string().nullable(),
+  policy: z.string().meta({ description: 'the TLS policy whose lane let it in' }),
+  bestVersion: z.string().nullable().meta({ description: 'the best that it offered: TLS 1.0 …' }),
+  ja4: z.string().meta({ description: 'the kind of client' }),
+  firstAt: time,
+  lastAt: time,
+  count,
+});
+export type LegacyClientView = z.infer<typeof legacyClientView>;
+
+/** The configuration's document, for programs that change it. */
+export type ConfigDocument = Config;
+
 export const confirmWithinMs = z.int().min(limits.confirmWithinMinMs).max(limits.confirmWithinMaxMs);
 export const revisionView = z.object({
   number: count,
@@ -208,9 +273,15 @@ export const configStateView = z.object({
 export type ConfigStateView = z.infer<typeof configStateView>;
 
 export const explainView = z.object({
-  verdict: z.string().meta({ description: 'forward, device, console, redirect, respond, refuse' }),
+  verdict: z.string().meta({ description: 'forward, device, console, redirect, respond, link, stream, join, terminate (TLS ends here, what is inside decides), refuse' }),
   rule: z.string().meta({ description: 'the rule that wins' }),
   lines: z.array(z.string()).meta({ description: 'the way there, step by step' }),
+  listener: z.string().nullable(),
+  proxyHeader: z.boolean().meta({ description: 'the sender is listed: it must begin with a PROXY protocol header' }),
+  tls: z.object({ policy: z.string().nullable(), level: z.string().nullable(), passedThrough: z.boolean() }).nullable(),
+  route: z.string().nullable(),
+  cls: z.string().nullable().meta({ description: 'the class of the route that the request is in' }),
+  target: z.string().nullable(),
 });
 export type ExplainView = z.infer<typeof explainView>;
 
@@ -265,6 +336,8 @@ export const eventShapes = {
   visits: z.object({}),
   people: z.object({}),
   audit: z.object({}),
+  /** Connections came, went or were refused; at most once a second. */
+  conns: z.object({ open: count, accepted: count, refused: count }),
   status: z.object({}),
   config: z.object({}),
   join: z.object({ id, state: z.enum(['waiting', 'used', 'expired']), deviceId: id.nullable() }),

@@ -3,14 +3,18 @@ import type { Socket } from 'node:net';
 import { Fault, isFault } from '#base/fault.ts';
 import type { Log } from '#base/log.ts';
 import type { Config } from '#model/config.ts';
+import type { LiveListener } from '#model/live.ts';
 import type { Snapshot } from '#model/snapshot.ts';
 import { openListener, type Listener } from '#net/listener.ts';
+import type { TrafficCounts } from '#proxy/meter.ts';
 import type { Ports } from './addresses.ts';
 
 type Wanted = Config['listeners'][number];
 
 export interface Listeners {
   readonly all: readonly Listener[];
+  /** Why a listener of the configuration in force is not open; null when it is. */
+  whyMissing(name: string): string | null;
   /** As bound, by the configuration given. */
   ports(snapshot: Snapshot): Ports;
   /** Opens what is new. Faults: those of `openListener`; then nothing has changed. `keepWhatWorks`: names what cannot be opened instead. */
@@ -24,6 +28,7 @@ const placeOf = (each: Wanted) => `${each.name} ${each.address} ${each.port} ${e
 export function keepListeners(log: Log, accept: (socket: Socket, from: string, listener: Wanted) => void): Listeners {
   let all: Listener[] = [];
   let closed: Promise<void> | null = null;
+  let whys: ReadonlyMap<string, string> = new Map();
 
   const open = async (each: Wanted, before: Snapshot | null): Promise<Listener> => {
     try {
@@ -45,6 +50,7 @@ export function keepListeners(log: Log, accept: (socket: Socket, from: string, l
     get all() {
       return all;
     },
+    whyMissing: (name) => whys.get(name) ?? null,
     ports(snapshot) {
       const of = (tls: boolean) => {
         const wanted = snapshot.config.listeners.find((each) => each.tls === tls && each.protocols.includes('http'));
@@ -59,6 +65,7 @@ export function keepListeners(log: Log, accept: (socket: Socket, from: string, l
       const kept = new Set(standing.map(placeOf));
       const opened: Listener[] = [];
       const missing: string[] = [];
+      const missingWhys = new Map<string, string>();
       const cancel = async () => {
         for (const each of opened) await each.close();
       };
@@ -67,6 +74,7 @@ export function keepListeners(log: Log, accept: (socket: Socket, from: string, l
           if (kept.has(placeOf(each))) continue;
           const listener = await open(each, before).catch((thrown: unknown) => {
             if (!keepWhatWorks || !isFault(thrown)) throw thrown;
+            missingWhys.set(each.name, thrown.message);
             missing.push(`listener "${each.name}" is not open: ${thrown.message}`);
             return null;
           });
@@ -80,6 +88,7 @@ export function keepListeners(log: Log, accept: (socket: Socket, from: string, l
         cancel,
         missing,
         commit() {
+          whys = missingWhys;
           const wanted = new Set(next.config.listeners.map(placeOf));
           const stays = new Set(standing.filter((each) => wanted.has(placeOf(each))).map((each) => each.name));
           for (const each of all) if (!stays.has(each.name)) void each.close();
@@ -89,4 +98,13 @@ export function keepListeners(log: Log, accept: (socket: Socket, from: string, l
     },
     close: () => (closed ??= Promise.allSettled(all.map((each) => each.close())).then(() => {})),
   };
+}
+
+/** The configured ones as they are. */
+export function describeListeners(snapshot: Snapshot, listeners: Pick<Listeners, 'all' | 'whyMissing'>, counts: TrafficCounts): LiveListener[] {
+  return snapshot.config.listeners.map(({ name }) => {
+    const bound = listeners.all.find((each) => each.name === name);
+    const { open, accepted, refused } = counts.byListener.get(name) ?? { open: 0, accepted: 0, refused: 0 };
+    return { name, bound: bound ? { address: bound.address, port: bound.port } : null, why: bound ? null : (listeners.whyMissing(name) ?? 'it is being opened'), open, accepted, refused };
+  });
 }

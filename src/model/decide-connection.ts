@@ -24,7 +24,7 @@ export type ConnVerdict =
 const refuse = (why: string, rule: string): ConnVerdict => ({ step: 'refuse', why, rule });
 
 /** The routes that may hold for a name, most specific first. */
-function entriesFor(table: HostTable, name: string | null): HostRoutes[] {
+export function entriesFor(table: HostTable, name: string | null): HostRoutes[] {
   const found: HostRoutes[] = [];
   if (name !== null) {
     const exact = table.exact.get(name);

@@ -95,7 +95,7 @@ function classOf(route: Route, method: string, target: string): string | null {
 }
 
 /** The routes that may hold for a host name, most specific first. */
-function candidates(snapshot: Snapshot, host: string, loopback: boolean): HostRoutes[] {
+export function candidates(snapshot: Snapshot, host: string, loopback: boolean): HostRoutes[] {
   const found: HostRoutes[] = [];
   const exact = snapshot.exact.get(host) ?? (loopback && LOOPBACK_NAMES.has(host) ? snapshot.exact.get(snapshot.primaryDomain) : undefined);
   if (exact) found.push(exact);

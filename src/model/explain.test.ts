@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { isFault } from '#base/fault.ts';
 import { ConfigRefused, explain } from './explain.ts';
 
+const nowMs = Date.parse('2026-11-20T12:00:00Z');
 const document = {
   version: 1,
   domains: [{ name: 'gw.example.test' }],
@@ -15,7 +16,7 @@ const document = {
   ],
 };
 const told = (url: string, from = '203.0.113.5') => {
-  const { verdict, rule, lines } = explain(document, { url, from });
+  const { verdict, rule, lines } = explain(document, { url, from, nowMs });
   return { verdict, rule, text: lines.join('\n') };
 };
 
@@ -44,7 +45,7 @@ for (const [url, verdict, rule, text] of cases) {
 }
 
 test('what is no address, and a configuration that is none', () => {
-  for (const url of ['https://', 'ftp://a.example.test/', 'http://a b/']) assert.throws(() => explain(document, { url }), (thrown) => isFault(thrown, 'bad-input'), url);
-  assert.throws(() => explain({ ...document, routes: [{ name: 'x' }] }, { url: 'https://a.example.test/' }), (thrown) => thrown instanceof ConfigRefused && thrown.problems[0]!.path.startsWith('routes[0]'));
-  assert.throws(() => explain({ ...document, routes: [document.routes[0], document.routes[0]] }, { url: 'https://a.example.test/' }), ConfigRefused);
+  for (const url of ['https://', 'ftp://a.example.test/', 'http://a b/']) assert.throws(() => explain(document, { url, nowMs }), (thrown) => isFault(thrown, 'bad-input'), url);
+  assert.throws(() => explain({ ...document, routes: [{ name: 'x' }] }, { url: 'https://a.example.test/', nowMs }), (thrown) => thrown instanceof ConfigRefused && thrown.problems[0]!.path.startsWith('routes[0]'));
+  assert.throws(() => explain({ ...document, routes: [document.routes[0], document.routes[0]] }, { url: 'https://a.example.test/', nowMs }), ConfigRefused);
 });

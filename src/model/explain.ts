@@ -1,30 +1,58 @@
-// Why would this request go there? The same decision as on the data plane, told in lines. Offline with a document, or with the
-// running snapshot and what the tables know.
-import { isLoopback } from '#base/cidr.ts';
+// Why would this go there? The same decisions as on the data plane, told in lines. Offline with a document, or with the running snapshot and
+// what the tables know.
+import { canonicalAddress, isLoopback } from '#base/cidr.ts';
 import { Fault } from '#base/fault.ts';
-import { hostNameOf } from '#wire/http1.ts';
-import { parseConfig, type ConfigProblem } from './config.ts';
-import { decideExchange } from './decide.ts';
-import { compile, isLinkName, type Snapshot } from './snapshot.ts';
-import { tlsPolicyOf } from './tls-policy.ts';
+import { isInNetworks } from '#base/networks.ts';
+import { parseConfig, type ConfigListener, type ConfigProblem } from './config.ts';
+import { decideConnection, passThrough, type ConnVerdict } from './decide-connection.ts';
+import { decideExchange, type ConnFacts } from './decide.ts';
+import { packetOf, parseWay, type Way } from './explain-address.ts';
+import { namelessPacket } from './packet.ts';
+import { describeTarget } from './precedence.ts';
+import { compile, isLinkName, type Doorway, type Route, type Snapshot } from './snapshot.ts';
+import { levelFor, tlsPolicyOf, type TlsCapability } from './tls-policy.ts';
+import { isTrustedPeer } from './trusted.ts';
+
+export const tlsVersions = ['1.0', '1.1', '1.2', '1.3'] as const;
+export type TlsVersion = (typeof tlsVersions)[number];
 
 export interface ExplainQuery {
-  /** `https://name/path`, the port names the listener. */
+  /** `https://name/path`, `ldap://domain:port` …: the scheme names the protocol (explain-address.ts), the port the listener. */
   readonly url: string;
-  /** Where the request would come from; a loopback address when absent. */
-  readonly from?: string;
-  readonly method?: string;
-  /** Common name of the client certificate that it would show. */
-  readonly certificate?: string;
+  /** Where it would come from; a loopback address when absent. */
+  readonly from?: string | undefined;
+  /** http only; GET when absent. */
+  readonly method?: string | undefined;
+  /** Common name of the client certificate that it would show, signed by the CA that the TLS policy names. */
+  readonly certificate?: string | undefined;
+  /** User, alias or number that the first packet names; `domain\user` and `user@domain` name the domain, too. */
+  readonly user?: string | undefined;
+  /** The best TLS that the client can do; 1.3 when absent. */
+  readonly tls?: TlsVersion | undefined;
+  /** The name in TLS, where it is not the host of the address. */
+  readonly serverName?: string | undefined;
+  /** When: the legacy lane has an end. */
+  readonly nowMs: number;
 }
 
 export interface Explanation {
-  /** `forward`, `device`, `console`, `redirect`, `respond`, `refuse` */
+  /** `forward`, `device`, `console`, `redirect`, `respond`, `link`, `stream`, `join`, `terminate` (TLS ends here, what is inside decides), `refuse` */
   readonly verdict: string;
   /** The rule that wins. */
   readonly rule: string;
-  readonly lines: readonly string[];
+  readonly lines: string[];
+  readonly listener: string | null;
+  /** The sender is listed: it must begin with a PROXY protocol header. */
+  readonly proxyHeader: boolean;
+  /** Null: no TLS, or it was not come to. */
+  readonly tls: { readonly policy: string | null; readonly level: string | null; readonly passedThrough: boolean } | null;
+  readonly route: string | null;
+  /** The class of the route that the request is in. */
+  readonly cls: string | null;
+  readonly target: string | null;
 }
+
+type Told = { -readonly [Key in keyof Explanation]: Explanation[Key] };
 
 export class ConfigRefused extends Fault {
   readonly problems: readonly ConfigProblem[];
@@ -43,57 +71,187 @@ export function explain(document: unknown, query: ExplainQuery): Explanation {
   return explainWith(compiled.snapshot, query);
 }
 
-/** With a snapshot. `describeDevice` tells what the tables know of a label. */
-export function explainWith(snapshot: Snapshot, query: ExplainQuery, describeDevice?: (label: string) => string[]): Explanation {
-  let url: URL;
-  try {
-    url = new URL(query.url.includes('://') ? query.url : `https://${query.url}`);
-  } catch {
-    throw new Fault('bad-input', `"${query.url}" is not an address`, { remedy: 'Give it like https://printer1.gw.example.test/path' });
+const able: Readonly<Record<TlsVersion, TlsCapability>> = {
+  '1.0': { tls13: false, needsLegacy: true }, '1.1': { tls13: false, needsLegacy: true }, '1.2': { tls13: false, needsLegacy: false }, '1.3': { tls13: true, needsLegacy: false },
+};
+
+interface Asking {
+  readonly snapshot: Snapshot;
+  readonly query: ExplainQuery;
+  readonly way: Way;
+  readonly from: string;
+  readonly doorway: Doorway;
+  readonly told: Told;
+  readonly describeDevice: ((label: string) => string[]) | undefined;
+}
+
+function end(told: Told, verdict: string, rule: string, line: string): Explanation {
+  told.lines.push(line);
+  return { ...told, verdict, rule };
+}
+
+const placeOf = (each: ConfigListener) => `${each.name} (${each.address} ${each.port}${each.tls ? ', TLS' : ''})`;
+
+/** The listener of that port, one that speaks as the address does before another; without a port one of that kind. */
+function chooseListener({ config }: Snapshot, way: Way, from: string): ConfigListener | undefined {
+  const speaksTls = way.tls === 'at-once';
+  const reached = (each: ConfigListener) => !each.address.startsWith('127.') || isLoopback(from);
+  const takes = (each: ConfigListener) => each.protocols.includes(way.protocol) || each.plain.includes(way.protocol);
+  const score = (each: ConfigListener) => Number(reached(each)) * 4 + Number(each.tls === speaksTls) * 2 + Number(takes(each));
+  const best = (list: readonly ConfigListener[]) => list.toSorted((a, b) => score(b) - score(a))[0];
+  const ofPort = best(config.listeners.filter((each) => each.port === way.port));
+  // A plain address on a TLS port is a mistake for HTTP, and a wish where the listener takes it without TLS.
+  if (ofPort && (way.portGiven || ofPort.tls === speaksTls)) return ofPort;
+  return way.portGiven ? undefined : best(config.listeners.filter((each) => each.tls === speaksTls && (way.protocol === 'http' || takes(each))));
+}
+
+function routeLine(route: Route): string {
+  const words = [route.protocol, route.host === null ? 'any host' : `host ${route.host}`];
+  if (route.protocol === 'http') words.push(`path ${route.path}`);
+  if (route.alias !== null) words.push(`alias ${route.alias}`);
+  if (route.certificate !== null) words.push(route.certificate.subject === null ? 'with a client certificate' : `with the client certificate of ${route.certificate.subject}`);
+  if (route.listeners) words.push(`listeners ${[...route.listeners].join(', ')}`);
+  return `route "${route.name}" wins: ${words.join(', ')}${route.builtIn ? ' (built in)' : ''}`;
+}
+
+/** What a TLS or PROXY-speaking target asks for. */
+function upstreamLines({ target }: Pick<Route, 'target'>): string[] {
+  if (target.kind !== 'tcp' && target.kind !== 'tls') return [];
+  const lines: string[] = [];
+  if (target.kind === 'tls') {
+    const { verify } = target;
+    const how = verify.by === 'name' ? `its name (${verify.name ?? target.host}) and ${verify.ca === undefined ? "the system's CAs" : 'the CA given'}` : verify.by === 'ca' ? 'the CA given, whatever its name' : `its fingerprint ${verify.sha256}`;
+    lines.push(`TLS to the server: its certificate is judged by ${how}${target.certificate === undefined ? '' : `; ours, "${target.certificate}", is shown`}`);
   }
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new Fault('bad-input', `"${url.protocol}" is not http or https`);
-  const secure = url.protocol === 'https:';
-  const port = url.port === '' ? (secure ? 443 : 80) : Number(url.port);
-  const from = query.from ?? '127.0.0.1';
-  const ofKind = snapshot.config.listeners.filter((listener) => listener.tls === secure);
-  const listener = ofKind.find((each) => each.port === port) ?? (url.port === '' ? ofKind[0] : undefined);
-  const lines: string[] = [`from ${from} to ${secure ? 'TLS' : 'plain'} port ${port}, host ${url.hostname}, path ${url.pathname}`];
-  if (!listener) {
-    lines.push(`no ${secure ? 'TLS' : 'plain'} listener has port ${port}; there are ${snapshot.config.listeners.map((each) => `${each.name} (${each.address} ${each.port}${each.tls ? ', TLS' : ''})`).join(', ')}`);
-    return { verdict: 'refuse', rule: 'no listener', lines };
+  if (target.proxyProtocol !== undefined) lines.push(`the server is told who the client is by a PROXY header, ${target.proxyProtocol}`);
+  return lines;
+}
+
+function tellRelay({ told, query }: Asking, verdict: ConnVerdict): Explanation {
+  if (verdict.step === 'refuse') return end(told, 'refuse', verdict.rule, `refused: ${verdict.why}`);
+  const { route, target, proved } = verdict;
+  told.route = route.name;
+  told.target = describeTarget(target);
+  told.lines.push(routeLine(route));
+  if (route.target.kind === 'tls' && route.target.checkCertificate) {
+    told.lines.push(proved ? `check certificate: ${query.certificate} is the user named` : `check certificate: not proved, so it is led to port ${target.port} without TLS`);
   }
-  if (listener.address.startsWith('127.') && !isLoopback(from)) {
-    lines.push(`listener ${listener.name} listens on ${listener.address} only; ${from} does not get there`);
-    return { verdict: 'refuse', rule: `listener ${listener.name}`, lines };
-  }
-  lines.push(`listener ${listener.name} (${listener.address} ${listener.port}${listener.tls ? ', TLS' : ''}) takes it`);
-  const name = hostNameOf(url.hostname) ?? null;
-  const verdict = decideExchange(snapshot, { listener: listener.name, secure, link: secure && name !== null && isLinkName(snapshot, name), loopback: isLoopback(from), serverName: secure ? name : null, policy: secure ? tlsPolicyOf(snapshot.tlsPolicies, listener.name, name) : null, certificate: query.certificate === undefined ? null : { subject: query.certificate, verified: true } }, url.host, `${url.pathname}${url.search}`, query.method);
+  told.lines.push(...upstreamLines({ target }));
+  return end(told, 'forward', route.name, `forwarded to ${told.target}${target.kind === 'named-device' ? ', through its agent' : ''}`);
+}
+
+function tellExchange(asking: Asking, facts: ConnFacts): Explanation {
+  const { snapshot, query, way, told, from } = asking;
+  if (isTrustedPeer(snapshot.trustedProxies, from, facts.certificate?.verified ? facts.certificate.subject : null)) told.lines.push(`${from} is a trusted proxy: its forwarding headers are kept, and say who the client is`);
+  const verdict = decideExchange(snapshot, facts, way.authority, way.target, query.method);
   switch (verdict.step) {
     case 'refuse':
-      lines.push(`refused with ${verdict.status}: ${verdict.why}`);
-      return { verdict: 'refuse', rule: verdict.rule, lines };
+      return end(told, 'refuse', verdict.rule, `refused with ${verdict.status}: ${verdict.why}`);
     case 'secure':
-      lines.push(`a plain listener answers only routes that name it; redirected with 308 to https://${url.hostname}${url.pathname}`);
-      return { verdict: 'redirect', rule: verdict.rule, lines };
+      return end(told, 'redirect', verdict.rule, `a plain listener answers only routes that name it; redirected with 308 to https://${way.host}${way.target}`);
     case 'link':
-      lines.push('the link endpoint: agents with a certificate, and joins with a one-time token');
-      return { verdict: 'link', rule: 'link endpoint', lines };
+      return end(told, 'link', 'link endpoint', 'the link endpoint: agents with a certificate, and joins with a one-time token');
     case 'device':
-      lines.push(`route "${verdict.route.name}" wins: host ${verdict.route.host}; the device is the one with label "${verdict.label}"`);
-      lines.push(...(describeDevice?.(verdict.label) ?? ['which device that is, and who may open it, is known to the running gateway only']));
-      return { verdict: 'device', rule: verdict.route.name, lines };
+      told.route = verdict.route.name;
+      told.target = describeTarget(verdict.route.target);
+      told.lines.push(`route "${verdict.route.name}" wins: host ${verdict.route.host}; the device is the one with label "${verdict.label}"`);
+      told.lines.push(...(asking.describeDevice?.(verdict.label) ?? ['which device that is, and who may open it, is known to the running gateway only']));
+      return { ...told, verdict: 'device', rule: verdict.route.name };
     case 'route': {
-      const { route } = verdict;
-      lines.push(`route "${route.name}" wins: ${route.host === null ? 'any host' : `host ${route.host}`}, path ${route.path}${route.listeners ? `, listeners ${[...route.listeners].join(', ')}` : ''}${route.builtIn ? ' (built in)' : ''}`);
+      const { route, cls } = verdict;
       const { target } = route;
-      if (target.kind === 'tcp') lines.push(`forwarded to ${target.host}:${target.port}`);
-      else if (target.kind === 'named-device') lines.push(`forwarded to device "${target.device}", port ${target.port}, through its agent`);
-      else if (target.kind === 'redirect') lines.push(`redirected with ${target.status} to ${target.to}`);
-      else if (target.kind === 'respond') lines.push(`answered with ${target.status} and ${Buffer.byteLength(target.body)} bytes`);
-      else if (target.kind === 'service') lines.push(`answered by the gateway's own ${target.name}`);
-      const word = target.kind === 'service' ? target.name : target.kind === 'redirect' || target.kind === 'respond' ? target.kind : 'forward';
-      return { verdict: word, rule: route.name, lines };
+      told.route = route.name;
+      told.cls = cls;
+      told.target = describeTarget(target);
+      told.lines.push(routeLine(route));
+      if (route.classes.length > 0) told.lines.push(cls === null ? 'it is in no class of the route' : `it is in class "${cls}"`);
+      if (target.kind === 'redirect') return end(told, 'redirect', route.name, `redirected with ${target.status} to ${target.to}`);
+      if (target.kind === 'respond') return end(told, 'respond', route.name, `answered with ${target.status} and ${Buffer.byteLength(target.body)} bytes`);
+      if (target.kind === 'service') return end(told, target.name, route.name, `answered by the gateway's own ${target.name}`);
+      told.lines.push(...upstreamLines(route));
+      return end(told, 'forward', route.name, `forwarded to ${told.target}${target.kind === 'named-device' ? ', through its agent' : ''}`);
     }
   }
+}
+
+/** Inside TLS, or without it: what the first bytes would say. */
+function lookInside(asking: Asking, facts: ConnFacts, takes: Doorway['protocols']): Explanation {
+  const { snapshot, way, told, doorway, query } = asking;
+  if (doorway.serverFirst && (facts.secure || !doorway.tls)) {
+    told.lines.push('the server speaks first here: nothing is looked at, the port alone decides');
+    return tellRelay(asking, decideConnection(snapshot, facts, namelessPacket('tcp')));
+  }
+  if (way.protocol === 'http') {
+    if (!takes.has('http')) return end(told, 'refuse', `listener ${doorway.name}`, `refused: http is not what this listener takes ${facts.secure ? 'inside TLS' : 'without TLS'}`);
+    return tellExchange(asking, facts);
+  }
+  if (way.protocol === 'tls') return end(told, 'terminate', `listener ${doorway.name}`, `TLS ends here; what comes inside decides. Taken are ${[...takes].filter((each) => each !== 'tls').join(', ') || 'none'}`);
+  const packet = packetOf(way, query.user ?? way.userinfo);
+  told.lines.push(`the first packet is ${packet.protocol}, names ${packet.host === null ? 'no domain' : packet.host}${packet.users.length > 0 ? ` and ${packet.users.join(', ')}` : ''}${packet.host === null && facts.serverName !== null ? `; the name in TLS, ${facts.serverName}, stands in` : ''}`);
+  return tellRelay(asking, decideConnection(snapshot, facts, packet));
+}
+
+/** The handshake: link endpoint, policy, level, certificate. */
+function shake(asking: Asking, serverName: string | null, loopback: boolean, takes: Doorway['protocols']): Explanation {
+  const { snapshot, query, from, told, doorway } = asking;
+  const common = { listener: doorway.name, secure: true, loopback, serverName };
+  if (takes.has('http') && serverName !== null && isLinkName(snapshot, serverName)) {
+    told.tls = { policy: null, level: 'link', passedThrough: false };
+    return tellExchange(asking, { ...common, link: true, policy: null, certificate: null });
+  }
+  const policy = tlsPolicyOf(snapshot.tlsPolicies, doorway.name, serverName);
+  const version = query.tls ?? '1.3';
+  told.tls = { policy: policy.name, level: null, passedThrough: false };
+  const chosen = levelFor(policy, from, able[version], query.nowMs);
+  if ('why' in chosen) return end(told, 'refuse', `TLS policy ${policy.name}`, `TLS policy "${policy.name}" (level ${policy.level}) refuses a client of TLS ${version}: ${chosen.why}`);
+  told.tls = { ...told.tls, level: chosen.level };
+  const lane = chosen.level === 'legacy' ? `, through the legacy lane, open until ${policy.lane!.until}` : '';
+  told.lines.push(`TLS policy "${policy.name}" serves a client of TLS ${version} with level ${chosen.level}${lane}`);
+  if (policy.clientCa !== null) {
+    const whose = policy.clientCa === 'private' ? 'the private CA' : "the policy's CA";
+    told.lines.push(`a client certificate of ${whose} is ${policy.certificateRequired ? 'needed' : 'asked for'}; ${query.certificate === undefined ? 'none is shown' : `that of ${query.certificate} is shown`}`);
+  } else if (query.certificate !== undefined) told.lines.push('nobody is asked for a client certificate here, so none is shown');
+  const certificate = query.certificate === undefined || policy.clientCa === null ? null : { subject: query.certificate, verified: true };
+  return lookInside(asking, { ...common, link: false, policy, certificate }, takes);
+}
+
+/** With a snapshot. `describeDevice` tells what the tables know of a label. */
+export function explainWith(snapshot: Snapshot, query: ExplainQuery, describeDevice?: (label: string) => string[]): Explanation {
+  const way = parseWay(query.url);
+  const from = canonicalAddress(query.from ?? '127.0.0.1');
+  if (from === null) throw new Fault('bad-input', `"${query.from}" is not an IP address`);
+  const kind = way.tls === 'at-once' ? 'TLS' : 'plain';
+  const told: Told = { verdict: '', rule: '', lines: [`from ${from} to ${kind} port ${way.port}, host ${way.host}${way.protocol === 'http' ? `, path ${way.target.split('?')[0]}` : ''}`], listener: null, proxyHeader: false, tls: null, route: null, cls: null, target: null };
+  const listener = chooseListener(snapshot, way, from);
+  const doorway = listener && snapshot.doorways.get(listener.name);
+  if (!listener || !doorway) return end(told, 'refuse', 'no listener', `no ${kind} listener has port ${way.port}; there are ${snapshot.config.listeners.map(placeOf).join(', ')}`);
+  told.listener = listener.name;
+  if (listener.address.startsWith('127.') && !isLoopback(from)) return end(told, 'refuse', `listener ${listener.name}`, `listener ${listener.name} listens on ${listener.address} only; ${from} does not get there`);
+  told.lines.push(`listener ${placeOf(listener)} takes it`);
+  told.proxyHeader = isInNetworks(doorway.proxyProtocolFrom, from);
+  if (told.proxyHeader) told.lines.push(`${from} is a listed sender: it must begin with a PROXY protocol header, and from there on the address in it counts`);
+  else if (listener.proxyProtocolFrom.length > 0) told.lines.push(`${from} is no listed sender: a PROXY protocol header from it would be no part of the protocol`);
+  const loopback = isLoopback(from) && !told.proxyHeader;
+  const asking: Asking = { snapshot, query, way, from, doorway, told, describeDevice };
+  const serverName = query.serverName === undefined ? way.name : parseWay(`tls://${query.serverName}`).name;
+  const plain: ConnFacts = { listener: doorway.name, secure: false, link: false, loopback, serverName: null, policy: null, certificate: null };
+  if (way.tls === 'at-once') {
+    if (!doorway.tls && doorway.serverFirst) return lookInside(asking, plain, doorway.protocols);
+    const through = doorway.tls || doorway.protocols.has('tls') ? passThrough(snapshot, doorway.name, serverName) : null;
+    if (through !== null) {
+      told.tls = { policy: null, level: null, passedThrough: true };
+      told.lines.push(`TLS for ${serverName ?? 'a client that names no host'} is passed through as it comes`);
+      return tellRelay(asking, through);
+    }
+    if (!doorway.tls) return end(told, 'refuse', 'plain listener', 'refused: TLS on a plain port');
+    return shake(asking, serverName, loopback, doorway.protocols);
+  }
+  if (doorway.tls && doorway.plain.size === 0) return end(told, 'refuse', 'TLS listener', 'refused: this listener takes nothing without TLS');
+  const takes = doorway.tls ? doorway.plain : doorway.protocols;
+  if (way.tls === 'start') {
+    if (!takes.has('ldap')) return end(told, 'refuse', `listener ${doorway.name}`, 'refused: ldap is not what this listener takes');
+    told.lines.push('StartTLS is answered by the gateway, and nothing that came before TLS survives');
+    return shake(asking, serverName, loopback, new Set(['ldap']));
+  }
+  return lookInside(asking, plain, takes);
 }

@@ -34,8 +34,49 @@ export interface LiveConn {
   readonly bytesOut: number;
 }
 
+/** A listener as it is: what is bound, and what came there since the process began. */
+export interface LiveListener {
+  readonly name: string;
+  /** Null: it is not open. */
+  readonly bound: { readonly address: string; readonly port: number } | null;
+  /** Why it is not open; null when it is. */
+  readonly why: string | null;
+  readonly open: number;
+  readonly accepted: number;
+  /** Connections refused at the door, or by what they asked for later. Requests that HTTP refuses are not among them. */
+  readonly refused: number;
+}
+
+/** Somebody who still needs TLS older than level intermediate. */
+export interface LegacyClientSeen {
+  readonly from: string;
+  readonly serverName: string | null;
+  /** The TLS policy whose lane let it in. */
+  readonly policy: string;
+  /** The best that it offered: 0x0301 is TLS 1.0. */
+  readonly bestVersion: number | null;
+  readonly ja4: string;
+  readonly firstAt: number;
+  readonly lastAt: number;
+  readonly count: number;
+}
+
+/** Of all listeners, for the whole process; moves whenever a connection comes, goes or is refused. */
+export interface ConnCounts {
+  readonly open: number;
+  readonly accepted: number;
+  readonly refused: number;
+}
+
 export interface Live {
   conns(limit: number): LiveConn[];
+  /** The newest of those that are wanted; `wanted` sees them without their bytes. */
+  findConns(wanted: (conn: Omit<LiveConn, 'bytesIn' | 'bytesOut'>) => boolean, limit: number): { readonly conns: LiveConn[]; readonly matching: number };
+  connCounts(): ConnCounts;
+  /** In the order of the configuration in force. */
+  listeners(): LiveListener[];
+  /** Last seen first. */
+  legacyClients(): LegacyClientSeen[];
   /** False: it is not there any more. */
   closeConn(id: string): boolean;
   links(): LiveLink[];

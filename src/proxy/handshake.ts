@@ -18,7 +18,7 @@ import { buildGate, unwrapTls, type Unwrapped } from '#net/unwrap.ts';
 import { ja4Of } from '#wire/ja4.ts';
 import { capabilityOf } from '#wire/tls-capability.ts';
 import { linkAlpn, type ClientHello } from '#wire/tls.ts';
-import type { TrafficCounts } from './meter.ts';
+import { countRefused, type TrafficCounts } from './meter.ts';
 
 export interface LegacyUse {
   readonly from: string;
@@ -86,7 +86,7 @@ export function buildHandshakes(options: HandshakeOptions): { begin(order: Hands
   const useOf = (policy: TlsPolicy, level: TlsLevel): ContextUse => ({ level, clientCaPem: policy.clientCa === 'private' ? options.privateCaPem : policy.clientCa });
 
   const refuse = ({ accepted, hello }: HandshakeOrder, why: string, rule: string, alert: Buffer) => {
-    counts.connsRefused += 1;
+    countRefused(counts, accepted.listener);
     journal.note('tls.refused', { conn: accepted.id, from: accepted.from, listener: accepted.listener, name: hello.serverName ?? '', why, rule, ja4: ja4Of(hello) });
     accepted.raw.end(alert);
     accepted.raw.destroySoon();

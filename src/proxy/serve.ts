@@ -11,7 +11,7 @@ import type { Protocol } from '#model/config.ts';
 import type { ConnFacts } from '#model/decide.ts';
 import { namelessPacket, packetFactsOf } from '#model/packet.ts';
 import { passThrough } from '#model/decide-connection.ts';
-import type { Journal, LiveConn } from '#model/live.ts';
+import type { Journal, Live, LiveConn } from '#model/live.ts';
 import type { Doorway, Snapshot } from '#model/snapshot.ts';
 import type { ContextUse } from '#net/certificates.ts';
 import type { Accepted, Conn } from '#net/conn.ts';
@@ -26,7 +26,7 @@ import type { ConnEntry } from './conn-entry.ts';
 import type { Exchange } from './exchange.ts';
 import { buildHandshakes, type LegacyUse } from './handshake.ts';
 import { buildHttpClients } from './http-clients.ts';
-import type { TrafficCounts } from './meter.ts';
+import { countRefused, listenerCounts, type TrafficCounts } from './meter.ts';
 import { peek } from './peek.ts';
 import type { Relays } from './relays.ts';
 
@@ -60,6 +60,8 @@ export interface FrontDoor {
   accept(socket: Socket, from: string, listener: { readonly name: string }): void;
   readonly open: number;
   conns(limit: number): LiveConn[];
+  /** The newest of those that are wanted. */
+  findConns: Live['findConns'];
   /** False: it is not there any more. */
   closeConn(id: string): boolean;
   /** No further requests; idle connections end now. */
@@ -73,6 +75,8 @@ const alertDecodeError = alert(50);
 const alertHandshakeFailure = alert(40);
 const isPrefaceSoFar = (bytes: Buffer) => bytes.subarray(0, http2Preface.length).equals(http2Preface.subarray(0, bytes.length));
 
+const viewOf = ({ raw, ...entry }: ConnEntry): LiveConn => ({ ...entry, bytesIn: raw.bytesRead, bytesOut: raw.bytesWritten });
+
 export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
   const { limits, sweep, journal, counts } = options;
   const entries = new Map<string, ConnEntry>();
@@ -81,7 +85,7 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
   const admission = buildAdmission(limits);
 
   const refused = (accepted: Pick<Accepted, 'id' | 'from' | 'listener'>, why: string, rule: string) => {
-    counts.connsRefused += 1;
+    countRefused(counts, accepted.listener);
     journal.note('conn.refused', { conn: accepted.id, from: accepted.from, listener: accepted.listener, why, rule });
   };
   const entryOf = (accepted: Accepted): ConnEntry => entries.get(accepted.id)!;
@@ -309,11 +313,15 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
       }
       counts.connsAccepted += 1;
       counts.connsOpen += 1;
+      const tally = listenerCounts(counts, listener.name);
+      tally.accepted += 1;
+      tally.open += 1;
       entries.set(accepted.id, { id: accepted.id, listener: listener.name, since: options.nowMs(), raw: socket, from, protocol: '', tls: null, name: null, route: null });
       socket.on('error', () => {}); // `close` follows, and whoever owns the connection hears that
       socket.on('close', () => {
         entries.delete(accepted.id);
         counts.connsOpen -= 1;
+        tally.open -= 1;
         slot.leave();
       });
       if (behindHeader) readHeader(accepted, doorway, slot.alsoFrom);
@@ -323,7 +331,11 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
       return entries.size;
     },
     conns: (limit) =>
-      Array.from(entries.values().take(limit), ({ raw, ...entry }) => ({ ...entry, bytesIn: raw.bytesRead, bytesOut: raw.bytesWritten })),
+      Array.from(entries.values().take(limit), viewOf),
+    findConns(wanted, limit) {
+      const matching = Array.from(entries.values()).filter(wanted);
+      return { conns: matching.slice(-limit).reverse().map(viewOf), matching: matching.length };
+    },
     closeConn(id) {
       const entry = entries.get(id);
       entry?.raw.destroy();

@@ -20,8 +20,9 @@ import { silentLog } from '#base/log.ts';
 import { digestOf } from '#base/secret.ts';
 import { buildControl } from '#model/change-config.ts';
 import { firstConfig } from '#model/config.ts';
-import type { Journal, JournalLine, LiveLink } from '#model/live.ts';
+import type { Journal, JournalLine, LegacyClientSeen, LiveConn, LiveLink, LiveListener } from '#model/live.ts';
 import type { Operations } from '#model/operations.ts';
+import { routesInOrder } from '#model/precedence.ts';
 import type { Agent, AgentCertificate, AuditEntry, Device, Visit } from '#model/rows.ts';
 import { buildTables, type Tables } from '#model/tables.ts';
 import { openStore } from '#store/open.ts';
@@ -119,8 +120,32 @@ function buildLive() {
     links: () => [...links.values()],
     linkOf: (agentId: string) => links.get(agentId),
     visits: () => [...visits.values()],
-    conns: () => [],
-    closeConn: () => false,
+    /** Filled by tests, the oldest first. */
+    connList: [] as LiveConn[],
+    listenerList: [] as LiveListener[],
+    legacyList: [] as LegacyClientSeen[],
+    connsRefused: 0,
+    conns(limit: number) {
+      return this.connList.slice(0, limit);
+    },
+    findConns(wanted: (conn: LiveConn) => boolean, limit: number) {
+      const matching = this.connList.filter(wanted);
+      return { conns: matching.slice(-limit).reverse(), matching: matching.length };
+    },
+    connCounts() {
+      return { open: this.connList.length, accepted: this.connList.length, refused: this.connsRefused };
+    },
+    listeners() {
+      return this.listenerList;
+    },
+    legacyClients() {
+      return this.legacyList;
+    },
+    closeConn(id: string) {
+      const at = this.connList.findIndex((conn) => conn.id === id);
+      if (at >= 0) this.connList.splice(at, 1);
+      return at >= 0;
+    },
     closeVisit(id: string, why: string) {
       if (!visits.delete(id)) return false;
       closed.push(`visit ${id}: ${why}`);
@@ -164,6 +189,8 @@ export interface AdminRoom {
   /** Where requests seem to come from. */
   from: string;
   secure: boolean;
+  /** The id of the connection that they seem to come over. */
+  conn: string;
   readonly newId: () => string;
   browser(): Caller;
   program(token: string): Caller;
@@ -261,14 +288,15 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
   const deps: AdminDeps = {
     tables, operations, control, live, journal, clock, random: randomBytes, log: silentLog, newId, limits, version: '0.0.0-test', inTurn,
     setupDigest: () => digestOf(setupCode),
-    askerOf: () => ({ from: room.from, secure: room.secure }),
+    askerOf: () => ({ from: room.from, secure: room.secure, conn: room.conn }),
     addresses: () => ({ domains: ['gw.example.test'], console: 'https://gw.example.test:8443', devicePattern: 'https://{label}.gw.example.test:8443/', deviceHost: (name) => (name.endsWith('.gw.example.test') ? name.slice(0, -'.gw.example.test'.length) : undefined) }),
     describeJoinToken: async (secret) => ({ text: `postern-join-1.${secret}`, commands: [{ address: 'https://gw.example.test:8443', command: 'postern join' }] }),
     issueHandOver: async (order) => {
       handOvers.push(order);
       return { to: `https://${order.host}/.postern/enter?code=once` };
     },
-    explain: async ({ url }) => ({ verdict: 'console', rule: 'the console', lines: [url] }),
+    explain: async ({ url }) => ({ verdict: 'console', rule: 'the console', lines: [url], listener: 'https', proxyHeader: false, tls: null, route: null, cls: null, target: null }),
+    routesInOrder: (asked) => routesInOrder(control.snapshot(), asked),
     runDoctor: async () => [{ id: 'clock', title: 'Clock', status: 'ok', evidence: [], verdict: 'good', remedy: null, ms: 1 }],
     status: async () => ({ version: '0.0.0-test', runtime: 'v26', startedAt: 1, now: 2, revision: 1, listeners: [], conns: 0, links: 0, streams: 0, visitsLive: 0, devices: 0, devicesOnline: 0, memory: { rssBytes: 1, heldBytes: 0, budgetBytes: 1 }, journalDropped: 0, storeBytes: 1, remarks: [] }),
     closeFor: (kind, id, why) => void cut.push(`${kind} ${id}: ${why}`),
@@ -281,6 +309,7 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
     admin, tables, operations, clock, live, journal, cut, handOvers, host, newId,
     from: '192.0.2.10',
     secure: false,
+    conn: 'c0',
     browser: () => buildCaller(port, host, null),
     program: (token) => buildCaller(port, host, token),
     async owner() {
