@@ -16,7 +16,7 @@ const listeners = [
   { name: 'first', port: 25, tls: false, protocols: ['tcp'], serverFirst: true },
 ];
 const tlsPolicies = [
-  { name: 'phones', listeners: ['h323s'], clientCertificates: { ca: 'private' } },
+  { name: 'phones', listeners: ['h323s'], clientCertificates: { ca: 'private', required: false } },
   { name: 'staff', hosts: ['staff.example.test', '*.staff.example.test'], clientCertificates: { ca, required: false } },
 ];
 
@@ -84,14 +84,38 @@ test('check certificate: TLS inside only for who is the user that the certificat
     { name: 'strict', protocol: 'h323', listeners: ['h323s'], host: 'a.example.test', target: target('refuse') },
     { name: 'lenient', protocol: 'h323', listeners: ['h323s'], host: 'b.example.test', target: target(1720) },
   ], { tlsPolicies: [tlsPolicies[0]] });
-  const there = (host: string, subject?: string, verified = true) => says(decideConnection(snapshot, factsOf(snapshot, 'h323s', null, subject, verified), packet('h323', host, '0090331a2b3c', '4711')));
+  const there = (host: string, subject?: string, verified = true) => says(decideConnection(snapshot, factsOf(snapshot, 'h323s', null, subject, verified), packet('h323', host, ...names)));
+  let names = ['0090331a2b3c'];
   assert.equal(there('a.example.test', '0090331A2B3C'), 'strict tls 1300');
   assert.equal(there('a.example.test', 'somebody else'), 'refuse: strict: check certificate');
   assert.equal(there('a.example.test', '0090331a2b3c', false), 'refuse: strict: check certificate');
   assert.equal(there('a.example.test'), 'refuse: strict: check certificate');
-  assert.equal(there('b.example.test', '4711'), 'lenient tls 1300');
+  assert.equal(there('b.example.test', '0090331a2b3c'), 'lenient tls 1300');
   assert.equal(there('b.example.test', '4712'), 'lenient tcp 1720');
   assert.equal(there('b.example.test'), 'lenient tcp 1720');
+  for (names of [['0090331a2b3c', 'boss'], ['boss', '0090331a2b3c'], []]) {
+    assert.equal(there('a.example.test', '0090331A2B3C'), 'refuse: strict: check certificate', 'who says to be two proves neither');
+    assert.equal(there('b.example.test', '0090331A2B3C'), 'lenient tcp 1720');
+  }
+});
+
+test('a policy that asks for certificates holds where TLS is left out', () => {
+  const snapshot = snapshotOf([
+    { name: 'pbx', protocol: 'ldap', host: 'pbx.example.test', listeners: ['https', 'ldap'], target: tcp(389) },
+    { name: 'shell', protocol: 'ssh', listeners: ['https'], target: tcp(22) },
+    { name: 'web', host: 'pbx.example.test', target: tcp(80) },
+    { name: 'meant', host: 'pbx.example.test', path: '/meant', listeners: ['http'], target: tcp(81) },
+  ], { tlsPolicies: [{ name: 'strict', hosts: ['pbx.example.test'], clientCertificates: { ca } }, { name: 'nameless', listeners: ['https'], clientCertificates: { ca } }] });
+  const bare = (listener: string, more: object = {}) => ({ ...factsOf(snapshot, listener), secure: false, policy: null, certificate: null, ...more });
+  assert.equal(says(decideConnection(snapshot, bare('https'), packet('ssh', null))), 'refuse: TLS policy nameless');
+  assert.equal(says(decideConnection(snapshot, bare('ldap'), packet('ldap', 'pbx.example.test', 'anna'))), 'pbx tcp 389', 'a route that names a plain listener is meant');
+  const web = (more: object, path = '/') => {
+    const verdict = decideExchange(snapshot, bare('http', more), 'pbx.example.test', path);
+    return verdict.step === 'route' ? verdict.route.name : verdict.step === 'refuse' ? verdict.status : verdict.step;
+  };
+  assert.equal(web({ secure: true }), 403, 'a proxy in front that says "https" shows no certificate');
+  assert.equal(web({}), 'secure');
+  assert.equal(web({ secure: true }, '/meant'), 'meant');
 });
 
 test('a client certificate that a route asks for has no way around', () => {

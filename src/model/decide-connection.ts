@@ -3,7 +3,7 @@
 import type { Protocol } from './config.ts';
 import { holdsCertificate, type ConnFacts } from './decide.ts';
 import { isLinkName, type HostRoutes, type HostTable, type Route, type RouteTarget, type Snapshot } from './snapshot.ts';
-import { tlsPolicyOf } from './tls-policy.ts';
+import { isMisdirected, tlsPolicyOf } from './tls-policy.ts';
 
 /** What a first packet says, whatever the protocol. */
 export interface PacketFacts {
@@ -12,7 +12,7 @@ export interface PacketFacts {
   readonly host: string | null;
   /** Users, aliases and numbers that it names, for routes by alias. */
   readonly users: readonly string[];
-  /** Who the client says that it is itself: what "check certificate" compares. */
+  /** Who the client says that it is itself: "check certificate" compares each of them. */
   readonly claims: readonly string[];
 }
 
@@ -50,7 +50,7 @@ function relayTo(route: Route, facts: ConnFacts, packet: PacketFacts): ConnVerdi
   const { target } = route;
   if (target.kind !== 'tcp' && target.kind !== 'tls' && target.kind !== 'named-device') return refuse('this route leads to no server', route.name);
   const subject = facts.certificate?.verified === true ? (facts.certificate.subject?.toLowerCase() ?? null) : null;
-  const proved = subject !== null && packet.claims.some((claim) => claim.toLowerCase() === subject);
+  const proved = subject !== null && packet.claims.length > 0 && packet.claims.every((claim) => claim.toLowerCase() === subject);
   if (target.kind !== 'tls' || target.checkCertificate === undefined || proved) return { step: 'relay', route, target, host: packet.host, proved };
   const { otherwise } = target.checkCertificate;
   const why = subject === null ? 'no client certificate proves who the user is' : `the client certificate is not the user's: ${facts.certificate!.subject}`;
@@ -65,10 +65,15 @@ export function decideConnection(snapshot: Snapshot, facts: ConnFacts, packet: P
   const takes = doorway.tls && !facts.secure && packet.protocol !== 'tls' ? doorway.plain : doorway.protocols;
   if (!takes.has(packet.protocol)) return refuse(`${packet.protocol} is not what this listener takes`, `listener ${facts.listener}`);
   // The name inside must ask of clients what the name in TLS asked for (research: 421 for HTTP, here a refusal).
-  if (facts.policy !== null && packet.host !== null && !snapshot.tlsPolicies.isEmpty && tlsPolicyOf(snapshot.tlsPolicies, facts.listener, packet.host).key !== facts.policy.key) {
+  if (facts.policy !== null && packet.host !== null && isMisdirected(snapshot.tlsPolicies, facts.listener, packet.host, facts.policy, facts.serverName)) {
     return refuse('the domain asked for has another TLS policy than the name in TLS', 'TLS policy');
   }
   if (facts.policy?.certificateRequired === true && facts.certificate?.verified !== true) return refuse('the TLS policy asks for a client certificate, and none was shown that its CA signed', `TLS policy ${facts.policy.name}`);
+  // Where TLS may be left out, a policy that asks for certificates holds all the same: leaving it out is no way around them.
+  if (facts.policy === null && !facts.secure && doorway.tls && packet.protocol !== 'tls' && !snapshot.tlsPolicies.isEmpty) {
+    const left = tlsPolicyOf(snapshot.tlsPolicies, facts.listener, packet.host);
+    if (left.certificateRequired) return refuse('the TLS policy asks for a client certificate, and without TLS none can be shown', `TLS policy ${left.name}`);
+  }
   const table = snapshot.byProtocol.get(packet.protocol);
   if (!table) return refuse(`no route takes ${packet.protocol}`, 'default deny');
   const name = packet.host ?? facts.serverName;

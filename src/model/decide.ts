@@ -3,7 +3,7 @@
 import { hostNameOf } from '#wire/http1.ts';
 import { comparablePath } from './snapshot.ts';
 import type { HostRoutes, Route, Snapshot } from './snapshot.ts';
-import { tlsPolicyOf, type TlsPolicy } from './tls-policy.ts';
+import { isMisdirected, tlsPolicyOf, type TlsPolicy } from './tls-policy.ts';
 
 /** A client certificate as the TLS policy judged it. */
 export interface ClientCertificate {
@@ -143,12 +143,15 @@ export function decideExchange(snapshot: Snapshot, facts: ConnFacts, authority: 
   const { host, entries } = lookup;
   if (entries.length === 0) return refuse(421, `"${host}" is not a name of this gateway`, 'unknown host');
   // A name that asks other things of clients than the one in TLS did is a way around it (domain fronting, coalesced connections).
-  if (facts.policy !== null && !snapshot.tlsPolicies.isEmpty && tlsPolicyOf(snapshot.tlsPolicies, facts.listener, host).key !== facts.policy.key) {
+  if (facts.policy !== null && isMisdirected(snapshot.tlsPolicies, facts.listener, host, facts.policy, facts.serverName)) {
     return refuse(421, `"${host}" has another TLS policy than the name this connection was made for`, 'TLS policy');
   }
   if (facts.policy !== null && facts.policy.certificateRequired && facts.certificate?.verified !== true) {
     return refuse(403, 'a client certificate is needed, and none was shown that the CA of this name signed', `TLS policy ${facts.policy.name}`);
   }
+  // Without TLS of ours nobody shows a certificate: a gateway that serves on plain loopback and a proxy that says "https" are no way around it.
+  // Where a route names a plain listener, that is what somebody wanted.
+  const wanting = facts.policy === null && !snapshot.tlsPolicies.isEmpty ? tlsPolicyOf(snapshot.tlsPolicies, facts.listener, host) : null;
   let elsewhere = false;
   for (const entry of entries) {
     if (entry.byPath && DOT_SEGMENT.test(target)) return refuse(400, 'the path has dot segments', 'path syntax');
@@ -159,6 +162,10 @@ export function decideExchange(snapshot: Snapshot, facts: ConnFacts, authority: 
       continue;
     }
     if (route === 'certificate') return refuse(403, 'a client certificate is needed that was not shown, or names somebody else', 'client certificate');
+    if (wanting?.certificateRequired === true && route.listeners === null && !route.plainToo && !(facts.loopback && route.builtIn)) {
+      const rule = `TLS policy ${wanting.name}`;
+      return facts.secure ? refuse(403, 'a client certificate is needed, and without TLS none can be shown here', rule) : { step: 'secure', rule };
+    }
     if (route.target.kind === 'devices') {
       const domain = entry.host!.slice(2);
       const label = host.slice(0, host.length - domain.length - 1);

@@ -8,8 +8,8 @@ const some = (...values: readonly (string | null)[]): string[] => values.filter(
 /** For a first packet that names nobody, or that nobody looked at. */
 export const namelessPacket = (protocol: PacketFacts['protocol']): PacketFacts => ({ protocol, host: null, users: [], claims: [] });
 
-/** Whom a request is for is not who sends it; but who registers says whose registration it is in To (RFC 3261 §10.2). */
-export const sipPacketFacts = (asked: SipAsked, method: string): PacketFacts => ({ protocol: 'sip', host: asked.domain, users: some(asked.user, asked.fromUser), claims: some(method === 'REGISTER' ? asked.user : asked.fromUser) });
+/** Whom a request is for is not who sends it; but who registers says whose registration it is in To (RFC 3261 §10.2), and may be nobody else in From. */
+export const sipPacketFacts = (asked: SipAsked, method: string): PacketFacts => ({ protocol: 'sip', host: asked.domain, users: some(asked.user, asked.fromUser), claims: some(method === 'REGISTER' ? asked.user : null, asked.fromUser) });
 
 /** Null for HTTP and TLS, which are not relayed by their first packet. */
 export function packetFactsOf(first: FirstPacket): PacketFacts | null {
@@ -23,8 +23,10 @@ export function packetFactsOf(first: FirstPacket): PacketFacts | null {
       return sipPacketFacts(first, first.method);
     case 'h323': {
       const aliases = first.aliases.map((alias) => alias.value);
-      const own = first.message === 'setup' ? first.sourceAliases.map((alias) => alias.value) : aliases;
-      return { protocol: 'h323', host: first.domain, users: some(...aliases, first.calledNumber), claims: some(first.user, ...own) };
+      // Every name counts: a gatekeeper may take whichever it likes. A number beside a name is the gatekeeper's to judge, alone it is the name.
+      const own = first.message === 'setup' ? first.sourceAliases : first.aliases;
+      const names = own.filter((alias) => alias.kind !== 'digits');
+      return { protocol: 'h323', host: first.domain, users: some(...aliases, first.calledNumber), claims: (names.length > 0 ? names : own).map((alias) => alias.value) };
     }
     case 'rdp':
       return { protocol: 'rdp', host: null, users: some(first.user), claims: [] };

@@ -9,6 +9,8 @@ export interface TlsPolicy {
   readonly name: string;
   /** Equal for policies that ask the same of a client, across snapshots: a connection made under another one is misdirected. */
   readonly key: string;
+  /** The part of it that holds for standing connections, too. */
+  readonly certificateKey: string;
   readonly level: Exclude<TlsLevel, 'legacy'>;
   /** Whose client certificates are asked for: `private` is the gateway's CA, else PEM; null: nobody is asked. */
   readonly clientCa: string | null;
@@ -16,7 +18,13 @@ export interface TlsPolicy {
   readonly lane: { readonly from: NetworkSet; readonly untilMs: number; readonly until: string } | null;
 }
 
-export const defaultTlsPolicy: TlsPolicy = { name: 'default', key: 'intermediate', level: 'intermediate', clientCa: null, certificateRequired: false, lane: null };
+// With the lane: who came in by it for one name must not ask for another that has none.
+const keysOf = (level: TlsPolicy['level'], clientCa: string | null, certificateRequired: boolean, lane: unknown) => {
+  const certificateKey = JSON.stringify([clientCa, certificateRequired]);
+  return { key: JSON.stringify([level, certificateKey, lane]), certificateKey };
+};
+
+export const defaultTlsPolicy: TlsPolicy = { name: 'default', ...keysOf('intermediate', null, false, null), level: 'intermediate', clientCa: null, certificateRequired: false, lane: null };
 
 interface Entry {
   readonly listeners: ReadonlySet<string> | null;
@@ -45,7 +53,7 @@ export function compileTlsPolicies(config: Config, listenerNames: ReadonlySet<st
     const lane = given.legacyLane ? { from: buildNetworkSet(given.legacyLane.from), until: given.legacyLane.until, untilMs: Date.parse(`${given.legacyLane.until}T00:00:00Z`) + 86_400_000 } : null;
     const clientCa = given.clientCertificates?.ca ?? null;
     const certificateRequired = given.clientCertificates?.required ?? false;
-    const policy: TlsPolicy = { name: given.name, key: JSON.stringify([given.level, clientCa, certificateRequired]), level: given.level, clientCa, certificateRequired, lane };
+    const policy: TlsPolicy = { name: given.name, ...keysOf(given.level, clientCa, certificateRequired, given.legacyLane ?? null), level: given.level, clientCa, certificateRequired, lane };
     const entry: Entry = { listeners: given.listeners ? new Set(given.listeners) : null, policy };
     const put = (list: Entry[], host: string) => {
       const twin = list.find((other) => (other.listeners === null || entry.listeners === null ? other.listeners === entry.listeners : [...entry.listeners].some((name) => other.listeners!.has(name))));
@@ -75,6 +83,17 @@ export function tlsPolicyOf(policies: TlsPolicies, listener: string, name: strin
     }
   }
   return first(policies.any, listener) ?? defaultTlsPolicy;
+}
+
+/**
+ * Does `name` ask other things of clients than the policy that a connection was made under? For the very name that it was made for, a level that
+ * has changed since counts from the next handshake: nobody's connection breaks for it. Client certificates count at once.
+ */
+export function isMisdirected(policies: TlsPolicies, listener: string, name: string, made: TlsPolicy, serverName: string | null): boolean {
+  if (policies.isEmpty) return false;
+  const now = tlsPolicyOf(policies, listener, name);
+  if (now.key === made.key) return false;
+  return name !== serverName || now.certificateKey !== made.certificateKey;
 }
 
 /** What a client can do that says this in its hello (wire/tls-capability.ts). */

@@ -107,7 +107,7 @@ function chooseRequest(ras: readonly (RasRequest | null)[]): RasRequest | null {
   if (first === undefined) return null;
   for (const other of requests) {
     if (domainOf(other.gatekeeperId, other.aliases) !== domainOf(first.gatekeeperId, first.aliases)) wrong('two requests in one FACILITY ask for different domains');
-    if (userOf(other.aliases) !== userOf(first.aliases)) wrong('two requests in one FACILITY name different users');
+    if (userOf(other.aliases) !== userOf(first.aliases) || other.aliases.some((alias) => alias.kind !== 'digits' && !first.aliases.some((each) => each.value === alias.value))) wrong('two requests in one FACILITY name different users');
   }
   return first;
 }

@@ -71,7 +71,8 @@ export const DIGITS = /^[0-9]{1,15}$/;
 export const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}$/;
 // RFC 3986 characters; also the few that browsers send unescaped in queries.
 export const TARGET = /^[!-"$-~]+$/;
-export const AUTHORITY = /^(?:[0-9A-Za-z._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/;
+// Without empty labels: "name.." is "name." to one reader and "name" to the next.
+export const AUTHORITY = /^(?:[0-9A-Za-z_~-]+(?:\.[0-9A-Za-z_~-]+)*\.?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/;
 
 function bad(why: string, status: BadHead['status'] = 400): BadHead {
   return { bad: why, status };
