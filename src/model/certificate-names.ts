@@ -59,13 +59,15 @@ function isAbove(a: readonly number[], b: readonly number[]): boolean {
   return false;
 }
 
-/** Why nobody should be given a certificate for this name; null when it is a host name, `*.` above one of two labels or more, or an address. */
+/** Why nobody should be given a certificate for this name; null when it is (the gateway's own leaves are not asked for here) a host name, `*.` above one of two labels or more, or an address. */
 export function nameRefusal(name: string): string | null {
   if (canonicalAddress(name) !== null) return null;
   const isWild = name.startsWith('*.');
   const labels = (isWild ? name.slice(2) : name).split('.');
   if (name.length > 253 || labels.some((label) => !/^(?!-)[a-z0-9_-]{1,63}(?<!-)$/.test(label))) return `"${name.slice(0, 253)}" is not a host name (letters, digits, hyphens and dots; other alphabets as xn--…)`;
   if (/^\d+$/.test(labels.at(-1)!)) return `"${name}" is neither a host name nor an address`;
+  // By one of these agents know the gateway's own leaf (`gatewayMark`); and everybody's own machine is nobody's name.
+  if (labels.at(-1) === 'localhost') return `"${name}" means every machine itself, and no certificate is given for it`;
   // Nobody takes it, and whoever did would take it for a whole top level domain.
   if (isWild && labels.length < 2) return `"${name}" stands for too much: a wildcard needs a domain of at least two labels`;
   return null;

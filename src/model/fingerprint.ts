@@ -49,6 +49,12 @@ export function keyRefusal(spki: Buffer): string | null {
   }
 }
 
+/**
+ * A name in the leaf that the link endpoint shows, and in no other certificate that the private CA signs: agents pin the CA's key and compare no
+ * address, so that without it every server whose request the CA signed could pose as the gateway.
+ */
+export const gatewayMark = 'link.localhost';
+
 /** What a certificate that our CA made for an agent says. Whether the agent is locked or revoked is for the tables. */
 export interface AgentProof {
   readonly agentId: Id;

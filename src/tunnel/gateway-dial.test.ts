@@ -15,6 +15,8 @@ const now = Date.now();
 const agentId = '01890a5d-ac96-774b-bcce-b302099a8057';
 let ca: Awaited<ReturnType<typeof makeCa>>;
 let server: { key: string; cert: string };
+/** Of the same CA, for whoever brought a request. */
+let other: { key: string; cert: string };
 let agent: { key: string; cert: string };
 
 before(async () => {
@@ -22,7 +24,9 @@ before(async () => {
   ca = await makeCa({ name: 'test', keys: caKeys, now, random });
   const authority = { certificatePem: ca.pem, signingKey: caKeys.privateKey };
   const serverKeys = await makeKeyPair();
-  server = { key: await privateKeyPemOf(serverKeys), cert: (await issueServerLeaf({ ca: authority, names: { dns: ['link.gw.example.test'], ip: [] }, publicKey: serverKeys.publicKey, now, random })).pem };
+  const serverFor = async (dns: string[]) => ({ key: await privateKeyPemOf(serverKeys), cert: (await issueServerLeaf({ ca: authority, names: { dns, ip: ['127.0.0.1'] }, publicKey: serverKeys.publicKey, now, random })).pem });
+  server = await serverFor(['gw.example.test', 'link.localhost']);
+  other = await serverFor(['link.gw.example.test', 'xlink.localhost', '*.localhost']);
   const key = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
   agent = { key, cert: (await issueAgentCertificate({ ca: authority, csrPem: encodeCertificateRequest(key, 'agent'), agentId, now, random })).pem };
 });
@@ -53,6 +57,12 @@ test('another CA is not the gateway', async () => {
 
 test('an agent of the same CA cannot pose as the gateway', async () => {
   const fault = await dialOne(agent, ca.keyFingerprint);
+  assert.ok(isFault(fault, 'unauthenticated'), String(fault));
+  assert.match(fault.message, /not a gateway's/);
+});
+
+test('a server of the same CA cannot either, whatever it is called', async () => {
+  const fault = await dialOne(other, ca.keyFingerprint);
   assert.ok(isFault(fault, 'unauthenticated'), String(fault));
   assert.match(fault.message, /not a gateway's/);
 });

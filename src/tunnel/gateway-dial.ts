@@ -6,7 +6,7 @@ import type { TLSSocket } from 'node:tls';
 import type { X509Certificate } from 'node:crypto';
 import { Fault, isFault } from '#base/fault.ts';
 import type { FaultCode } from '#base/fault.ts';
-import { keyFingerprintOf } from '#model/fingerprint.ts';
+import { gatewayMark, keyFingerprintOf } from '#model/fingerprint.ts';
 import { linkAlpn } from '#wire/tls.ts';
 import { parseGatewayAddress } from '#wire/join-token.ts';
 
@@ -25,8 +25,8 @@ const chainMax = 8;
 const serverAuth = '1.3.6.1.5.5.7.3.1'; // RFC 5280 §4.2.1.12
 
 /**
- * The leaf must be signed by a certificate of the chain whose key is the pinned one. Names are not compared: the key is the
- * identity. Fault `unauthenticated`.
+ * The leaf must be signed by a certificate of the chain whose key is the pinned one, and be the gateway's own. The name that was dialled is not
+ * compared: the key is the identity. Fault `unauthenticated`.
  */
 export function checkGatewayChain(leaf: X509Certificate, options: Pick<GatewayDialOptions, 'caFingerprint' | 'nowMs' | 'builtAtMs'>): void {
   let issuer: X509Certificate | undefined = leaf.issuerCertificate;
@@ -40,9 +40,9 @@ export function checkGatewayChain(leaf: X509Certificate, options: Pick<GatewayDi
       remedy: 'Something between may open TLS connections (a proxy that inspects them); let this address pass, or join again with a new token.',
     });
   }
-  // The same CA signs agents: without this, any agent that ever joined could pose as the gateway to the others.
-  if (leaf.ca || !leaf.keyUsage?.includes(serverAuth)) {
-    throw new Fault('unauthenticated', 'what answers there has a certificate of the right CA, but not a gateway\'s', { remedy: 'An agent of this gateway may be posing as it; tell whoever runs the gateway.' });
+  // The same CA signs agents, and servers of people: without this, any of them could pose as the gateway to the others.
+  if (leaf.ca || !leaf.keyUsage?.includes(serverAuth) || leaf.checkHost(gatewayMark, { subject: 'never', wildcards: false }) === undefined) {
+    throw new Fault('unauthenticated', 'what answers there has a certificate of the right CA, but not a gateway\'s', { remedy: 'Somebody with a certificate of this CA may be posing as the gateway; tell whoever runs it.' });
   }
   const now = options.nowMs();
   if (now < options.builtAtMs) return;

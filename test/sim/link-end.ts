@@ -45,7 +45,7 @@ export async function buildTestCa(): Promise<TestCa> {
   const made = await makeCa({ name: 'test', keys, now, random: randomBytes });
   const ca = { certificatePem: made.pem, signingKey: keys.privateKey };
   const leafKeys = await makeKeyPair();
-  const leaf = await issueServerLeaf({ ca, names: { dns: ['link.gw.example.test'], ip: [] }, publicKey: leafKeys.publicKey, now, random: randomBytes });
+  const leaf = await issueServerLeaf({ ca, names: { dns: ['link.gw.example.test', 'link.localhost'], ip: [] }, publicKey: leafKeys.publicKey, now, random: randomBytes });
   return {
     caPem: made.pem,
     caFingerprint: made.keyFingerprint,
