@@ -321,6 +321,37 @@ test('an answer before the body has come is whole, and the rest is not wanted', 
   }
 });
 
+test('an upload behind its answer is read for a while, then it is reset and gone', async () => {
+  await using door = await startHttp2Door((exchange) => exchange.respond(200, '', 'enough'));
+  using client = openClient(door.port);
+  const answered = client.send({ ':method': 'POST' }, Buffer.alloc(5_000_000));
+  await closed(answered);
+  assert.deepEqual([answered.headers?.[':status'], answered.body.toString(), answered.code], [200, 'enough', constants.NGHTTP2_NO_ERROR]);
+  await until('the stream to be gone', () => door.sweep.size === 1);
+  // One that fits into the time is not reset at all.
+  const short = client.send({ ':method': 'POST' }, Buffer.alloc(500_000));
+  await closed(short);
+  assert.equal(short.stream.aborted, false);
+  await until('the stream to be gone', () => door.sweep.size === 1);
+});
+
+test('a request that waits is gone when its client gives it up, whatever code it says', async () => {
+  await using front = await startWatching();
+  for (const [i, code] of [0, 8].entries()) {
+    using client = await dialHttp2(front.door.port);
+    client.send(post(1));
+    const one = await front.next(i);
+    one.exchange.pauseRequest();
+    client.send(frame(Frame.data, 0, 1, 'x'.repeat(10_000)), frame(Frame.data, 0, 1, 'x'.repeat(10_000)));
+    await new Promise((done) => setTimeout(done, 20));
+    client.send(frame(Frame.reset, 0, 1, Buffer.from([0, 0, 0, code])));
+    await until('the request to be ended', () => one.told.length === 1);
+    await until('the stream to be gone', () => front.door.sweep.size === 1);
+    client.socket.destroy();
+    await until('nobody', () => front.door.clients.size === 0);
+  }
+});
+
 test('half an answer is seen to be half', async () => {
   await using front = await startWatching();
   const heads = ['200 OK\r\nTransfer-Encoding: chunked\r\n', '200 OK\r\nContent-Length: 100\r\n', '200 OK\r\n'];

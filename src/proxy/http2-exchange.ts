@@ -23,6 +23,9 @@ export interface Http2Door {
   broken(thrown: unknown): void;
 }
 
+const LINGER_MS = 2_000;
+const LINGER_BYTES_MAX = 1024 * 1024;
+
 /** Statuses whose answers have no content (RFC 9110 §15.3.5, §15.3.6, §15.4.5). */
 const isBodiless = (status: number) => status === 204 || status === 205 || status === 304;
 
@@ -56,6 +59,9 @@ export class Http2Exchange implements Exchange, Swept {
   /** The client ended it first. */
   #givenUp = false;
   #reading = false;
+  /** The answer has left, and the rest of the request is read for a while, so that the client sees the answer before the reset. */
+  #lingers = false;
+  #lingered = 0;
   #paused = false;
   #blocked = false;
   /** Bytes of the body that have not come, where its length is known. */
@@ -90,12 +96,7 @@ export class Http2Exchange implements Exchange, Swept {
 
   set sink(sink: ExchangeSink | null) {
     this.#sink = sink;
-    if (sink === null || this.#reading || this.requestDone || this.isGone) return;
-    this.#reading = true;
-    const stream = this.#stream;
-    stream.on('data', (piece: Buffer) => this.#guarded(() => this.#received(piece)));
-    stream.on('end', () => this.#guarded(() => this.#requestEnded()));
-    if (this.#paused) stream.pause();
+    if (sink !== null && !this.requestDone && !this.isGone) this.#read();
   }
 
   get requestId(): string {
@@ -213,6 +214,7 @@ export class Http2Exchange implements Exchange, Swept {
 
   onDeadline(): void {
     this.#guarded(() => {
+      if (this.#lingers) return this.#closeEarly();
       if (this.#over || this.#ended) {
         // The answer is whole, and the client does not fetch it.
         this.deadlineMs = 0;
@@ -258,21 +260,32 @@ export class Http2Exchange implements Exchange, Swept {
 
   #sendTrailers(): void {
     this.#stream.sendTrailers(objectOf(listOfLines(this.#answerTrailers)));
-    // They leave in a turn of their own, and the stream may be closed after that one.
-    if (!this.requestDone) setImmediate(() => this.#closeEarly());
+    this.#linger();
   }
 
   /** The answer has been handed to the stream, which still has to bring it to the client. */
   #finish(): void {
     this.#expect(this.#door.limits.bodyIdleMs);
     if (this.requestDone) return;
-    // Answered before the body came: the rest of it is not wanted (RFC 9113 §8.1). With trailers, once they have gone.
-    if (this.#stream.writableFinished) return this.#closeEarly();
-    if (this.#framing === 'length' || this.#framing === 'none') this.#stream.once('finish', () => this.#closeEarly());
+    // Answered before the body came. With trailers, once they have gone.
+    if (this.#stream.writableFinished) this.#linger();
+    else if (this.#framing === 'length' || this.#framing === 'none') this.#stream.once('finish', () => this.#guarded(() => this.#linger()));
+    this.#paused = false;
+    this.#read();
+    this.#stream.resume();
   }
 
+  #linger(): void {
+    if (this.requestDone) return;
+    this.#lingers = true;
+    this.#expect(LINGER_MS);
+  }
+
+  /** The rest of the body is not wanted (RFC 9113 §8.1). */
   #closeEarly(): void {
+    this.deadlineMs = 0;
     if (!this.#stream.destroyed && !this.#stream.closed) this.#stream.close(constants.NGHTTP2_NO_ERROR);
+    this.#stream.resume();
   }
 
   #close(code: number): void {
@@ -285,8 +298,22 @@ export class Http2Exchange implements Exchange, Swept {
     stream.close(code);
   }
 
+  #read(): void {
+    if (this.#reading) return;
+    this.#reading = true;
+    const stream = this.#stream;
+    stream.on('data', (piece: Buffer) => this.#guarded(() => this.#received(piece)));
+    stream.on('end', () => this.#guarded(() => this.#requestEnded()));
+    if (this.#paused) stream.pause();
+  }
+
   #received(piece: Buffer): void {
-    if (this.#over || this.isGone) return;
+    if (this.isGone || this.#stream.closed) return;
+    if (this.#over) {
+      this.#lingered += piece.length;
+      if (this.#lingered <= LINGER_BYTES_MAX) return;
+      return this.#lingers ? this.#closeEarly() : void this.#stream.pause();
+    }
     if (this.head.framing === 'length' && (this.#left -= piece.length) < 0) return this.#refuseBody('the body is longer than Content-Length says (RFC 9113 §8.1.1)');
     this.#expect(this.#door.limits.bodyIdleMs);
     this.#sink?.onRequestPiece(piece);
@@ -324,6 +351,8 @@ export class Http2Exchange implements Exchange, Swept {
   #gone(why: string): void {
     if (this.isGone) return;
     this.isGone = true;
+    // A stream that was reset with NO_ERROR closes once what came before has been read.
+    this.#stream.resume();
     if (this.#over) return;
     this.#over = true;
     this.#givenUp = true;
