@@ -26,7 +26,7 @@ const kinds = {
   curl: { package: 'curl' },
   nghttp: { package: 'nghttp2-client' },
   h2load: { package: 'nghttp2-client' },
-  h2spec: { package: 'none: scripts/install-peers.sh builds it where Go is', folders: system },
+  h2spec: { package: 'golang-go, then scripts/install-peers.sh', folders: system },
   openssl: { package: 'openssl' },
   sslscan: { package: 'sslscan' },
   keytool: { package: 'default-jre-headless' },
