@@ -77,6 +77,18 @@ test('what we write is opened by OpenSSL, and by us', { skip }, async () => {
   }
 });
 
+test('what we write for old readers is 3DES and SHA-1, and nothing is written without a passphrase', { skip }, async () => {
+  const order = { certificates: [ec.der(ec.leafPem)], key: createPrivateKey(ec.keyPem).export({ type: 'pkcs8', format: 'der' }), friendlyName: 'x', random: randomBytes };
+  const file = await makePkcs12({ ...order, passphrase, forOldReaders: true });
+  const read = openssl(file, 'pkcs12', '-info', '-noenc', '-passin', `pass:${passphrase}`);
+  assert.ok(read.ok, read.error);
+  assert.match(read.error, /MAC: sha1[^]*pbeWithSHA1And3-KeyTripleDES-CBC/);
+  assert.doesNotMatch(read.error, /AES/);
+  assert.equal(keyOf(createPrivateKey(read.text)).fingerprint, ec.key.fingerprint);
+  assert.equal((await openPkcs12(file, passphrase)).keys.length, 1);
+  await assert.rejects(makePkcs12({ ...order, passphrase: '' }), (thrown) => isFault(thrown, 'bad-input'));
+});
+
 test('a wrong passphrase and a missing one are told apart', { skip }, async () => {
   const file = exported(ec, 'right');
   await assert.rejects(openPkcs12(file, 'wrong'), (thrown) => isFault(thrown, 'unauthenticated') && /does not fit/.test(thrown.message));

@@ -35,6 +35,8 @@ const ids = {
   aes256Cbc: '2.16.840.1.101.3.4.1.42',
   hmacSha256: '1.2.840.113549.2.9',
   sha256: '2.16.840.1.101.3.4.2.1',
+  sha1: '1.3.14.3.2.26',
+  old3des: '1.2.840.113549.1.12.1.3',
 } as const;
 
 const hashes: Readonly<Record<string, string>> = {
@@ -239,6 +241,8 @@ export interface Pkcs12Order {
   /** What Windows shows in its list. */
   readonly friendlyName: string;
   readonly passphrase: string;
+  /** 3DES and SHA-1 instead: for Windows before 10 version 1709 and Server 2019, and for devices that read nothing else. The file is then as safe as its way there. */
+  readonly forOldReaders?: boolean;
   readonly random: Random;
 }
 
@@ -246,15 +250,22 @@ const rounds = 10_000;
 /** Of the older derivation, which holds up everything else: what OpenSSL takes. The passphrase is guarded by the other. */
 const macRounds = 2_048;
 
-/** AES-256 with PBKDF2-HMAC-SHA-256, MAC SHA-256: what OpenSSL 3 writes; Windows opens it from 10 version 1709 and Server 2019 on. */
+/** AES-256 with PBKDF2-HMAC-SHA-256, MAC SHA-256: what OpenSSL 3 writes; Windows opens it from 10 version 1709 and Server 2019 on. A passphrase is wanted: Fault `bad-input`. */
 export async function makePkcs12(order: Pkcs12Order): Promise<Buffer> {
   const { random, passphrase } = order;
+  if (passphrase === '') throw new Fault('bad-input', 'a PKCS#12 file wants a passphrase', { remedy: 'Without one Windows does not open it, and the key lies open.' });
   const localKeyId = createHash('sha1').update(order.certificates[0]!).digest();
   const attributes = setOf(
     sequence(oid(ids.friendlyName), setOf(tlv(0x1e, Buffer.from(order.friendlyName, 'utf16le').swap16()))),
     sequence(oid(ids.localKeyId), setOf(octets(localKeyId))),
   );
   const encrypt = async (plain: Buffer) => {
+    if (order.forOldReaders) {
+      const salt = random(8);
+      const bmp = bmpOf(passphrase);
+      const cipher = createCipheriv('des-ede3-cbc', derive('sha1', 1, bmp, salt, macRounds, 24), derive('sha1', 2, bmp, salt, macRounds, 8));
+      return { algorithm: sequence(oid(ids.old3des), sequence(octets(salt), integer(macRounds))), encrypted: Buffer.concat([cipher.update(plain), cipher.final()]) };
+    }
     const [salt, iv] = [random(16), random(16)];
     const cipher = createCipheriv('aes-256-cbc', await pbkdf2Of(passphrase, salt, rounds, 32, 'sha256'), iv);
     const derivation = sequence(oid(ids.pbkdf2), sequence(octets(salt), integer(rounds), sequence(oid(ids.hmacSha256), derNull)));
@@ -272,6 +283,7 @@ export async function makePkcs12(order: Pkcs12Order): Promise<Buffer> {
     sequence(oid(ids.data), tagged(0, octets(sequence(keyBag)))),
   );
   const salt = random(16);
-  const mac = createHmac('sha256', derive('sha256', 3, bmpOf(passphrase), salt, macRounds, 32)).update(content).digest();
-  return sequence(integer(3), sequence(oid(ids.data), tagged(0, octets(content))), sequence(sequence(sequence(oid(ids.sha256), derNull), octets(mac)), octets(salt), integer(macRounds)));
+  const [hash, hashId] = order.forOldReaders ? (['sha1', ids.sha1] as const) : (['sha256', ids.sha256] as const);
+  const mac = createHmac(hash, derive(hash, 3, bmpOf(passphrase), salt, macRounds, createHash(hash).digest().length)).update(content).digest();
+  return sequence(integer(3), sequence(oid(ids.data), tagged(0, octets(content))), sequence(sequence(sequence(oid(hashId), derNull), octets(mac)), octets(salt), integer(macRounds)));
 }

@@ -17,6 +17,7 @@ import { dayMs, ecKeys, makeCertificate, rsaKeys, type Made } from '../../test/k
 import { certificateRow } from '../../test/kit/certificate-rows.ts';
 import { handClock, handshake, memoryFiles } from '../../test/kit/tls-rooms.ts';
 import { buildCertificates } from './certificates.ts';
+import { buildContexts, newIdentity } from './contexts.ts';
 
 const anna: Actor = { kind: 'person', id: 'p1', name: 'anna', from: '192.0.2.7' };
 const now = Date.now();
@@ -234,4 +235,20 @@ test('a table that says what cannot be is no reason to end', async () => {
   const { certificates, shown } = await setUp({ rows });
   assert.match((await shown('gw.example.test')).issuer, /Postern CA/);
   assert.equal(certificates.identityOf('broken'), null);
+});
+
+test('contexts are kept to a bound, each policy has its own, and a turn of the ticket keys forgets them', async () => {
+  const { keyPem, pem } = await leafFor(['gw.example.test']);
+  const [one, two] = [newIdentity(pem, keyPem), newIdentity(pem, keyPem)];
+  const contexts = buildContexts(() => randomBytes(48), 3);
+  const use = (clientCaPem: string | null, level: 'modern' | 'intermediate' = 'intermediate') => ({ level, clientCaPem });
+  const first = contexts.of([one], use(null));
+  assert.equal(contexts.of([one], use(null)), first);
+  const others = [contexts.of([two], use(null)), contexts.of([one], use(root.pem)), contexts.of([one], use(null, 'modern'))];
+  assert.equal(new Set([first, ...others]).size, 4);
+  assert.equal(contexts.size, 3);
+  assert.equal(contexts.of([one], use(root.pem)), others[1]);
+  assert.notEqual(contexts.of([one], use(null)), first, 'the oldest has gone');
+  contexts.clear();
+  assert.equal(contexts.size, 0);
 });
