@@ -37,10 +37,10 @@ export function connectTapped(place: TcpNetConnectOpts): Socket {
           return true;
         }
         const kept = from === shared ? Buffer.from(read) : read;
-        const isFree = tap.take !== null && tap.take(kept) === false && from !== shared;
-        // A buffer that is filled again while its pages are in the cache costs a third less than a new one.
-        if (bytes < BULK_BYTES) buffer = shared;
-        else if (!isFree) buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+        const isFree = tap.take !== null && tap.take(kept) === false;
+        // A buffer that is filled again while its pages are in the cache costs half of what a new one does.
+        if (isFree) buffer = from === shared ? Buffer.allocUnsafeSlow(READ_BYTES) : buffer;
+        else buffer = bytes >= BULK_BYTES ? Buffer.allocUnsafeSlow(READ_BYTES) : shared;
         return tap.take !== null || socket.push(kept);
       },
     },
