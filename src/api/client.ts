@@ -3,7 +3,7 @@ import type { X509Certificate } from 'node:crypto';
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { connect as connectTcp, isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { getCACertificates, connect as connectTls, type TLSSocket } from 'node:tls';
 import { Fault, toFault } from '#base/fault.ts';
 import { keyFingerprintOf } from '#model/fingerprint.ts';
 import type { Answer, Body, Params, Query } from './contract.ts';
@@ -88,6 +88,9 @@ function parseAddress({ address, dial }: ClientOptions): Way {
   return { url, host, dialHost, dialPort: dial?.port ?? (url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : Number(url.port)) };
 }
 
+let roots: string[] | null = null;
+const publicRoots = (): string[] => (roots ??= getCACertificates('default'));
+
 /** Nothing is sent before the chain was judged: the token must not reach a stranger. */
 function openSocket(way: Way, options: ClientOptions, timeoutMs: number): Promise<Duplex> {
   const where = `${way.dialHost}:${way.dialPort}`;
@@ -96,7 +99,7 @@ function openSocket(way: Way, options: ClientOptions, timeoutMs: number): Promis
     const pinned = options.caFingerprint;
     const base = { host: way.dialHost, port: way.dialPort };
     const socket = secure
-      ? connectTls({ ...base, ...(isIP(way.host) ? {} : { servername: way.host }), ALPNProtocols: ['http/1.1'], rejectUnauthorized: pinned === undefined, ...(options.ca === undefined ? {} : { ca: options.ca }) })
+      ? connectTls({ ...base, ...(isIP(way.host) ? {} : { servername: way.host }), ALPNProtocols: ['http/1.1'], rejectUnauthorized: pinned === undefined, ...(options.ca === undefined ? {} : { ca: [options.ca, ...publicRoots()] }) })
       : connectTcp(base);
     socket.setNoDelay(true);
     const settle = (fault?: Fault) => {
@@ -112,7 +115,9 @@ function openSocket(way: Way, options: ClientOptions, timeoutMs: number): Promis
       settle(new Fault('unreachable', `${where} cannot be reached: ${error.code === 'ECONNREFUSED' ? 'it refused the connection' : error.message}`, { remedy: 'is the gateway running, and is the address right?', cause: error }));
     });
     socket.once(secure ? 'secureConnect' : 'connect', () => {
-      const why = pinned === undefined || !secure ? null : checkPinned((socket as TLSSocket).getPeerX509Certificate(), pinned, way.host);
+      // A gateway that was known by its private CA may have been given a public certificate since: that is as good as for one that had it at once.
+      const tls = secure ? (socket as TLSSocket) : null;
+      const why = pinned === undefined || tls === null || tls.authorized ? null : checkPinned(tls.getPeerX509Certificate(), pinned, way.host);
       settle(why === null ? undefined : new Fault('forbidden', `${where} is not the gateway that was pinned: ${why}`, { remedy: 'if its CA was made anew, sign in anew with: postern login' }));
     });
   });
