@@ -38,7 +38,9 @@ export function peek(options: PeekOptions): void {
       options.refuse(bytes.length === 0 ? 'nothing was sent' : 'the first bytes did not come in time');
     },
   };
+  let isOver = false;
   const leave = () => {
+    isOver = true;
     sweep.remove(swept);
     socket.off('data', onData);
     socket.off('end', onEnd);
@@ -62,7 +64,8 @@ export function peek(options: PeekOptions): void {
   socket.on('end', onEnd);
   socket.on('close', leave);
   if (bytes.length > 0) look();
-  else if (socket.destroyed) leave();
-  // `data` makes a fresh socket flow by itself; one that was paused before has to be told.
+  if (isOver) return;
+  if (socket.destroyed) leave();
+  // `data` makes a fresh socket flow by itself; one that was paused by a look before this one has to be told.
   else if (socket.isPaused()) socket.resume();
 }

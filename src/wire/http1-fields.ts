@@ -61,14 +61,20 @@ const KNOWN: Readonly<Record<string, number>> = {
   'x-real-ip': is.forwarded,
   'x-client-ip': is.forwarded,
   'true-client-ip': is.forwarded,
+  'cf-connecting-ip': is.forwarded,
+  'x-cluster-client-ip': is.forwarded,
+  'x-original-forwarded-for': is.forwarded,
 };
+
+/** What proxies that check client certificates tell of them (RFC 9440 §4: nobody else's may reach the server). */
+const ABOUT_CERTIFICATES = ['client-cert', 'x-client-cert', 'x-client-verify', 'x-client-dn', 'x-ssl-', 'ssl-client-'];
 
 function flagsOf(lower: string): number {
   const known = KNOWN[lower];
   if (known !== undefined) return known;
   // Servers that map "-" and "_" to one variable would take X_Forwarded_For for ours.
   const dashed = lower.replaceAll('_', '-');
-  if (dashed.startsWith('x-forwarded-') || dashed === 'forwarded' || dashed === 'x-real-ip' || dashed === 'x-client-ip' || dashed === 'true-client-ip') return is.forwarded;
+  if (dashed.startsWith('x-forwarded-') || KNOWN[dashed] === is.forwarded || ABOUT_CERTIFICATES.some((each) => dashed.startsWith(each))) return is.forwarded;
   if (dashed.startsWith('postern-') || dashed.startsWith('x-postern-')) return is.ours;
   return 0;
 }
