@@ -5,6 +5,7 @@ import { createServer as createHttp, type IncomingMessage, type RequestListener 
 import { createServer } from 'node:https';
 import type { AddressInfo, Server } from 'node:net';
 import { after, suite, test } from 'node:test';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { Fault, isFault } from '#base/fault.ts';
 import { issueAgentCertificate, issueServerLeaf, makeCa } from '#model/certificate.ts';
 import { makeKeyPair, privateKeyPemOf } from '#model/key-pair.ts';
@@ -71,6 +72,24 @@ suite('whom the client trusts', () => {
     }
     assert.deepEqual(seen.map((request) => [request.headers.host, request.headers.authorization]), Array.from({ length: 4 }, () => [`gw.example.test:${port}`, 'Bearer postern_x_secret']));
     assert.equal(new Set(seen.map((request) => request.socket)).size, 2, 'connections are kept');
+  });
+
+  test('a gateway that was given a public certificate since', async () => {
+    const before = getCACertificates('default');
+    setDefaultCACertificates([...before, otherCa.pem]);
+    try {
+      const { port } = await listen(fine, await buildLeaf(otherCa));
+      for (const trust of [{ caFingerprint: ca.keyFingerprint }, { ca: ca.pem }]) {
+        using client = openClient(at(port, trust));
+        assert.deepEqual(await client.call('getSetup'), { needed: true });
+      }
+      const wrong = await listen(fine, await buildLeaf(otherCa, 'other.example.test'));
+      using client = openClient(at(wrong.port, { ca: ca.pem }));
+      assert.equal((await faultOf(client.call('getSetup'))).code, 'forbidden');
+      assert.equal(wrong.seen.length, 0);
+    } finally {
+      setDefaultCACertificates(before);
+    }
   });
 
   test('nobody else: not one byte of the token is sent', async () => {

@@ -4,7 +4,7 @@ import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { connect as connectTcp, isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { getCACertificates, connect as connectTls, type TLSSocket } from 'node:tls';
-import { Fault, toFault } from '#base/fault.ts';
+import { Fault, isFault, toFault } from '#base/fault.ts';
 import { keyFingerprintOf } from '#model/fingerprint.ts';
 import type { Answer, Body, Params, Query } from './contract.ts';
 import { pathTo, paths, type RouteName } from './paths.ts';
@@ -88,18 +88,28 @@ function parseAddress({ address, dial }: ClientOptions): Way {
   return { url, host, dialHost, dialPort: dial?.port ?? (url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : Number(url.port)) };
 }
 
-let roots: string[] | null = null;
-const publicRoots = (): string[] => (roots ??= getCACertificates('default'));
+/**
+ * A gateway that was known by its private CA may have been given a public certificate since: that is as good as for one that had it at once. The
+ * public roots are read for that case alone; they take longer than the handshake.
+ */
+async function openSocket(way: Way, options: ClientOptions, timeoutMs: number): Promise<Duplex> {
+  try {
+    return await dialGateway(way, options, timeoutMs, false);
+  } catch (thrown) {
+    if (options.ca === undefined || !isFault(thrown, 'forbidden')) throw thrown;
+    return dialGateway(way, options, timeoutMs, true).catch(() => Promise.reject(thrown));
+  }
+}
 
 /** Nothing is sent before the chain was judged: the token must not reach a stranger. */
-function openSocket(way: Way, options: ClientOptions, timeoutMs: number): Promise<Duplex> {
+function dialGateway(way: Way, options: ClientOptions, timeoutMs: number, withPublic: boolean): Promise<Duplex> {
   const where = `${way.dialHost}:${way.dialPort}`;
   return new Promise((resolve, reject) => {
     const secure = way.url.protocol === 'https:';
     const pinned = options.caFingerprint;
     const base = { host: way.dialHost, port: way.dialPort };
     const socket = secure
-      ? connectTls({ ...base, ...(isIP(way.host) ? {} : { servername: way.host }), ALPNProtocols: ['http/1.1'], rejectUnauthorized: pinned === undefined, ...(options.ca === undefined ? {} : { ca: [options.ca, ...publicRoots()] }) })
+      ? connectTls({ ...base, ...(isIP(way.host) ? {} : { servername: way.host }), ALPNProtocols: ['http/1.1'], rejectUnauthorized: pinned === undefined, ...(options.ca === undefined ? {} : { ca: withPublic ? getCACertificates('default') : options.ca }) })
       : connectTcp(base);
     socket.setNoDelay(true);
     const settle = (fault?: Fault) => {
@@ -115,7 +125,6 @@ function openSocket(way: Way, options: ClientOptions, timeoutMs: number): Promis
       settle(new Fault('unreachable', `${where} cannot be reached: ${error.code === 'ECONNREFUSED' ? 'it refused the connection' : error.message}`, { remedy: 'is the gateway running, and is the address right?', cause: error }));
     });
     socket.once(secure ? 'secureConnect' : 'connect', () => {
-      // A gateway that was known by its private CA may have been given a public certificate since: that is as good as for one that had it at once.
       const tls = secure ? (socket as TLSSocket) : null;
       const why = pinned === undefined || tls === null || tls.authorized ? null : checkPinned(tls.getPeerX509Certificate(), pinned, way.host);
       settle(why === null ? undefined : new Fault('forbidden', `${where} is not the gateway that was pinned: ${why}`, { remedy: 'if its CA was made anew, sign in anew with: postern login' }));
