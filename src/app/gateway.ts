@@ -1,5 +1,6 @@
 // The gateway put together: every room gets the functions it needs, nobody gets anybody's parent. Composition only.
 import type { IncomingMessage } from 'node:http';
+import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { buildAdmin } from '#admin/admin.ts';
 import type { Clock } from '#base/clock.ts';
@@ -9,6 +10,7 @@ import { buildInTurn } from '#base/in-turn.ts';
 import { limits as defaultLimits, type Limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
 import { digestOf } from '#base/secret.ts';
+import { buildAcmeAnswers } from '#model/acme-answers.ts';
 import { buildCertificateChanges } from '#model/certificate-changes.ts';
 import { buildControl } from '#model/change-config.ts';
 import { firstConfig, type Config } from '#model/config.ts';
@@ -25,6 +27,7 @@ import type { Snapshot } from '#model/snapshot.ts';
 import { buildTables, type Tables } from '#model/tables.ts';
 import type { Visitor } from '#model/visitor.ts';
 import { buildCertificates } from '#net/certificates.ts';
+import { buildChallengeContexts } from '#net/challenge-contexts.ts';
 import type { DialBy } from '#net/dial.ts';
 import type { Listener } from '#net/listener.ts';
 import { askerOf } from '#net/service-pair.ts';
@@ -46,6 +49,7 @@ import { buildCallers } from '#tunnel/callers.ts';
 import { buildHub } from '#tunnel/hub.ts';
 import { buildJoin } from '#tunnel/join.ts';
 import { fieldOf } from '#wire/http1-fields.ts';
+import { keepAcme, type Acme } from './acme.ts';
 import { agentAddresses, describeAddresses, deviceUrlOf, type Ports } from './addresses.ts';
 import { keepCertificateCare } from './certificate-care.ts';
 import { buildConsoleListener, openServiceServer } from './console-service.ts';
@@ -83,6 +87,7 @@ export interface Gateway extends StartOrders {
   readonly listeners: readonly Listener[];
   readonly tables: Tables;
   readonly live: Live;
+  readonly acme: Acme;
   readonly caPem: string;
   readonly caFingerprint: string;
   /** The console as people on this machine reach it. */
@@ -182,6 +187,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     });
 
     const handOvers = buildHandOvers(() => clock.monoMs(), random, limits.oneTimeCodeMs);
+    const answers = buildAcmeAnswers();
+    let acme: Acme | null = null;
     let requestCount = 0;
     const requestStem = random(4).toString('hex');
     const newRequestId = () => `${requestStem}-${(++requestCount).toString(36)}`;
@@ -220,6 +227,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       identityOf: (name) => certificates.identityOf(name),
       devicesVersion: () => tables.devices.version,
       httpsPort: () => ports().https,
+      challengeAnswer: (token) => answers.bodyOf(token),
     });
     const devices: DeviceHosts = buildDeviceHosts({
       tables, clock, random, limits, visits, room, cookieKey,
@@ -271,8 +279,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       snapshot: () => snapshot,
       nowMs: () => clock.nowMs(),
       linkContext: () => certificates.linkContext(),
-      contextFor: (serverName, use) => certificates.contextFor(serverName, use),
-      challengeContext: () => null,
+      contextFor: (serverName, use) => {
+        if (serverName !== null) acme?.noticed(serverName);
+        return certificates.contextFor(serverName, use);
+      },
+      challengeContext: buildChallengeContexts(answers.table),
       privateCaPem: certificates.ca.pem,
       onLegacyUse: (use) => legacyClients.note(use),
       relays: connRelays,
@@ -306,6 +317,18 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     undo.push(() => void listeners.close());
     await certificates.refresh();
     undo.push(control.watch(() => void certificates.refresh().catch((thrown: unknown) => log.error('certificates.not-refreshed', { why: reasonOf(thrown) }))));
+    acme = await keepAcme({
+      clock, random, log, journal, customerId, answers, operations,
+      version: options.version,
+      files: folder,
+      certificates: tables.certificates,
+      changes: certificateChanges,
+      hooksDir: join(folder.path, 'hooks'),
+      settings: () => snapshot.config.acme,
+      deviceDomains: () => snapshot.deviceDomains,
+      isKnown: (serverName) => isKnownName(tables, snapshot, serverName),
+    });
+    undo.push(() => acme?.close());
 
     // people
     const live: Live = {
@@ -472,7 +495,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       get listeners() {
         return listeners.all;
       },
-      tables, live,
+      tables, live, acme,
       caPem: certificates.ca.pem,
       caFingerprint: certificates.ca.keyFingerprint,
       get consoleAddress() {

@@ -123,6 +123,23 @@ const trustedProxy = z.strictObject({
   subject: subject.optional(),
 });
 
+/** Certificates by ACME without anybody ordering them. Secrets are not here: accounts and TSIG keys are in the data folder. */
+const acme = z.strictObject({
+  /** An https address, or `lets-encrypt`, `lets-encrypt-staging`, `zerossl`, `google`. */
+  directory: z.string().min(1).max(500).default('lets-encrypt'),
+  /** A mail address for the authority's warnings. */
+  contact: z.string().max(254).regex(/^[^\s@]+@[^\s@]+$/, 'is not a mail address').optional(),
+  termsAgreed: z.boolean().default(false),
+  challenge: z.enum(['http-01', 'tls-alpn-01', 'dns-01']).default('http-01'),
+  keyKind: z.enum(['ec-p256', 'ec-p384', 'rsa-2048', 'rsa-3072', 'rsa-4096']).default('ec-p256'),
+  /** For dns-01. */
+  dns: z.record(z.string().max(50), z.union([z.string().max(300), z.number(), z.boolean(), z.null()])).optional(),
+  /** Root of a private ACME server's own certificate. */
+  root: pem.optional(),
+  /** Order for each known name at its first visit; by dns-01 one wildcard for all labels of its domain. */
+  onDemand: z.boolean().default(false),
+});
+
 export const configSchema = z.strictObject({
   version: z.literal(1),
   /** The first is primary. */
@@ -136,6 +153,7 @@ export const configSchema = z.strictObject({
   /** Whose forwarding headers are kept. */
   trustedProxies: z.array(trustedProxy).max(limits.trustedProxiesMax).default([]),
   routes: z.array(route).max(limits.routesMax).default([]),
+  acme: acme.optional(),
 });
 
 export type Config = z.infer<typeof configSchema>;

@@ -1,5 +1,7 @@
 // A configuration compiled for deciding: frozen, no live handle in it, built whole or not at all.
+import { reasonOf } from '#base/fault.ts';
 import { buildNetworkSet, type NetworkSet } from '#base/networks.ts';
+import { parseDirectory, parseDnsWay } from './acme.ts';
 import type { Config, ConfigListener, ConfigProblem, ConfigRoute, ConfigTarget, Protocol } from './config.ts';
 import type { Target } from './target.ts';
 import { compileTlsPolicies, tlsPolicyOf, type TlsPolicies } from './tls-policy.ts';
@@ -187,6 +189,19 @@ function checkRoute(route: ConfigRoute, at: string, doorways: ReadonlyMap<string
   }
 }
 
+function checkAcme({ directory, challenge, dns, onDemand, termsAgreed }: NonNullable<Config['acme']>, problems: ConfigProblem[]): void {
+  const say = (field: string, run: () => unknown) => {
+    try {
+      run();
+    } catch (thrown) {
+      problems.push({ path: `acme.${field}`, message: reasonOf(thrown) });
+    }
+  };
+  say('directory', () => parseDirectory(directory));
+  if (challenge === 'dns-01' || dns) say('dns', () => parseDnsWay(dns ?? null));
+  if (onDemand && !termsAgreed) problems.push({ path: 'acme.termsAgreed', message: 'read the terms of the authority and set it to true: without, nothing can be ordered' });
+}
+
 /** One route of the configuration; several paths make several. */
 function routesOf(route: ConfigRoute): Route[] {
   const comparable = (path: string) => (route.ignoreCase ? comparablePath(path).toLowerCase() : comparablePath(path));
@@ -251,6 +266,7 @@ export function compile(config: Config, revision: number): { snapshot: Snapshot 
     checkRoute(route, `routes[${i}]`, doorways, tlsPolicies, problems);
     for (const each of routesOf(route)) add(each, `routes[${i}]`);
   });
+  if (config.acme) checkAcme(config.acme, problems);
   const passedThrough = lists.get('tls');
   for (const [host, routes] of passedThrough ?? []) {
     const here = lists.get('http')!.get(host)?.find((other) => other.listeners === null || routes.some((route) => route.listeners === null || [...route.listeners].some((name) => other.listeners!.has(name))));

@@ -104,7 +104,7 @@ function overTcp(server: DnsServer, message: Buffer, signal?: AbortSignal): Prom
     signal?.addEventListener('abort', onAbort);
     socket.on('error', (error) => fail(new Fault('unreachable', `the DNS server ${nameOfServer(server)} cannot be reached over TCP: ${reasonOf(error)}`)));
     socket.on('end', () => fail(new Fault('closed', `the DNS server ${nameOfServer(server)} ended the connection without an answer`)));
-    socket.on('data', (piece) => {
+    socket.on('data', (piece: Buffer) => {
       got = Buffer.concat([got, piece]);
       const frame = dnsFrameAt(got);
       if (!frame) return;

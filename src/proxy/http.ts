@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import { Fault } from '#base/fault.ts';
 import type { Limits } from '#base/limits.ts';
 import { printable } from '#base/log.ts';
+import { tokenIn } from '#model/acme-answers.ts';
 import { decideExchange } from '#model/decide.ts';
 import type { Journal } from '#model/live.ts';
 import type { Route, Snapshot } from '#model/snapshot.ts';
@@ -37,6 +38,8 @@ export interface HttpOptions {
   devicesVersion(): number;
   /** The port people reach TLS on. */
   httpsPort(): number;
+  /** What answers an ACME authority that asks for this token (RFC 8555 §8.3); null: nobody waits for it, and the path is whoever's it was. */
+  challengeAnswer(token: string): string | null;
 }
 
 const plain: HeadEdit<null> = { drop: is.hop | is.forwarded | is.ours, ask: 0, value: undefined };
@@ -177,6 +180,13 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
 
   const onExchange = (exchange: Exchange): void => {
     const { head, conn } = exchange;
+    const token = tokenIn(head.target);
+    const answer = token === null ? null : options.challengeAnswer(token);
+    if (answer !== null) {
+      room.counts.requests += 1;
+      room.counts.answers[2]! += 1;
+      return exchange.respond(200, 'Content-Type: application/octet-stream\r\nCache-Control: no-store\r\n', answer);
+    }
     const verdict = decideExchange(options.snapshot(), conn.facts, head.host, head.target, head.method);
     switch (verdict.step) {
       case 'device':
