@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault } from '#base/fault.ts';
-import { defaultPolicyText, lineToReach, mayReach, parseAddress, parsePolicy } from './policy.ts';
+import { defaultPolicyText, lineToReach, mayReach, parseAddress, parsePolicy, ruleToInstall } from './policy.ts';
 
 const reach = (text: string, address: string, port: number, asked = address, transport: 'tcp' | 'udp' = 'tcp') => mayReach(parsePolicy(text), transport, asked, address, port);
 
@@ -39,16 +39,16 @@ test('a name is judged by where it leads', () => {
 });
 
 test('the other lists', () => {
-  const policy = parsePolicy('listen udp 192.0.2.1 514\nread /dev/ttyUSB0\nrun restart systemctl restart printer\ninstall firmware SHA256:abc');
+  const policy = parsePolicy('listen udp 192.0.2.1 514\nread /dev/ttyUSB0\nrun restart = /usr/bin/systemctl restart printer\ninstall firmware SHA256:abc');
   assert.equal(policy.listen.length, 1);
   assert.deepEqual(policy.read, ['/dev/ttyUSB0']);
-  assert.deepEqual(policy.run.get('restart'), ['systemctl', 'restart', 'printer']);
+  assert.deepEqual(policy.run.get('restart'), ['/usr/bin/systemctl', 'restart', 'printer']);
   assert.deepEqual(policy.install, [{ kind: 'firmware', key: 'SHA256:abc' }]);
 });
 
 test('mistakes are refused with their line', () => {
   const bad = ['allow tcp 192.0.2.1 80', 'reach 192.0.2.1 80', 'reach tcp 192.0.2.1', 'reach tcp 192.0.2.1 0', 'reach tcp 192.0.2.1 70000', 'reach tcp 192.0.2.1 9-8', 'reach tcp 192.0.2.1 80 443'];
-  bad.push('reach tcp 192.0.2.999 80', 'reach tcp 192.0.2.0/33 80', 'reach tcp -x 80', 'listen tcp printer.example.test 80', 'read relative', 'run x', 'run x a\nrun x b', 'install y');
+  bad.push('reach tcp 192.0.2.999 80', 'reach tcp 192.0.2.0/33 80', 'reach tcp -x 80', 'listen tcp printer.example.test 80', 'read relative', 'run x', 'run x = /a\nrun x = /b', 'run x a', 'run x =', 'run x = a', 'run x = /a/../b', 'run x/y = /a', 'install y', 'install y a b');
   for (const line of bad) {
     assert.throws(
       () => parsePolicy(`# first\nreach tcp 192.0.2.1 1\n${line}`),
@@ -67,4 +67,93 @@ test('addresses', () => {
   assert.deepEqual(parseAddress('::ffff:192.0.2.1'), parseAddress('192.0.2.1'));
   assert.deepEqual(parseAddress('::ffff:c000:201'), parseAddress('192.0.2.1'));
   assert.equal(parseAddress('fe80::1%eth0')?.base, (0xfe80n << 112n) | 1n);
+});
+
+const reload = 'run reload = /usr/sbin/nginx -s reload';
+const whole = 'install certificate web cert=/etc/web/fullchain.pem key=/etc/web/privkey.pem run=reload';
+
+test('a certificate: which files, and what to run', () => {
+  const policy = parsePolicy(`${whole}\n${reload}\ninstall certificate app cert=/srv/a.pem key=/srv/k.pem pfx=/srv/a.pfx passphrase=/srv/pass mode=0640 owner=33:1001 run=reload # the other one`);
+  const { rule, command } = ruleToInstall(policy, 'web');
+  assert.deepEqual(rule, { name: 'web', cert: '/etc/web/fullchain.pem', key: '/etc/web/privkey.pem', pfx: null, passphrase: null, mode: 0o600, owner: null, run: 'reload' });
+  assert.deepEqual(command, ['/usr/sbin/nginx', '-s', 'reload']);
+  assert.deepEqual(ruleToInstall(policy, 'app').rule, { name: 'app', cert: '/srv/a.pem', key: '/srv/k.pem', pfx: '/srv/a.pfx', passphrase: '/srv/pass', mode: 0o640, owner: { uid: 33, gid: 1001 }, run: 'reload' });
+  // The form of before, without the sign, means the same.
+  assert.deepEqual(parsePolicy('run reload /usr/sbin/nginx -s reload').run, parsePolicy(reload).run);
+});
+
+test('by default nothing is installed, and the refusal names a line that would', () => {
+  for (const text of [defaultPolicyText, `${whole}\n${reload}`]) {
+    assert.throws(
+      () => ruleToInstall(parsePolicy(text), 'mail'),
+      (e) => {
+        assert.ok(e instanceof Fault && e.code === 'forbidden');
+        const line = /add this line to the agent's policy file: (.*?) \(and what reload means, as in: (.*)\)$/.exec(e.remedy ?? '');
+        assert.ok(line, e.remedy);
+        assert.equal(ruleToInstall(parsePolicy(`${line[1]}\n${line[2]}`), 'mail').rule.name, 'mail');
+        return true;
+      },
+    );
+  }
+});
+
+test('each mistake about a certificate is refused', () => {
+  const files = 'cert=/a/c key=/a/k';
+  const bad: [line: string, why: RegExp][] = [
+    ['install certificate', /names no certificate/],
+    [`install certificate ../x ${files} run=reload`, /names no certificate/],
+    [`install certificate x. ${files} run=reload`, /names no certificate/],
+    [`install certificate x ${files}`, /no run=/],
+    ['install certificate x cert=/a/c run=reload', /no key=/],
+    ['install certificate x key=/a/c run=reload', /no cert=/],
+    [`install certificate x ${files} run=other`, /runs "other", and no line says what that is/],
+    [`install certificate x ${files} run=reload run=reload`, /run= twice/],
+    [`install certificate x ${files} run=reload shell=yes`, /none of cert=/],
+    [`install certificate x ${files} run=reload cert`, /none of cert=/],
+    [`install certificate x ${files} run=reload mode=`, /none of cert=/],
+    ['install certificate x cert=a/c key=/a/k run=reload', /no absolute path/],
+    ['install certificate x cert=/a/ key=/a/k run=reload', /no absolute path/],
+    ['install certificate x cert=/a/../c key=/a/k run=reload', /without \/\//],
+    ['install certificate x cert=/a//c key=/a/k run=reload', /without \/\//],
+    ['install certificate x cert=/a/.postern-y/current/cert.pem key=/a/k run=reload', /the agent's own/],
+    ['install certificate x cert=/a/k key=/a/k run=reload', /one file for two things/],
+    [`install certificate x ${files} pfx=/a/p run=reload`, /pfx= and passphrase= together/],
+    [`install certificate x ${files} passphrase=/a/p run=reload`, /pfx= and passphrase= together/],
+    [`install certificate x ${files} mode=0644 run=reload`, /0400, 0440, 0600 or 0640/],
+    [`install certificate x ${files} mode=640 run=reload`, /0400, 0440, 0600 or 0640/],
+    [`install certificate x ${files} owner=www-data run=reload`, /write numbers/],
+    [`install certificate x ${files} owner=33 run=reload`, /write numbers/],
+    [`install certificate x ${files} owner=4294967295:0 run=reload`, /write numbers/],
+    [`install certificate x ${files} run=reload\ninstall certificate x cert=/b/c key=/b/k run=reload`, /a second time/],
+    [`install certificate x ${files} run=reload\ninstall certificate y cert=/b/c key=/a/k run=reload`, /writes \/a\/k, as the line of "x" does/],
+  ];
+  for (const [line, why] of bad) {
+    assert.throws(
+      () => parsePolicy(`${reload}\n${line}`),
+      (e) => e instanceof Fault && e.code === 'bad-input' && /line [23] of the policy/.test(e.message) && why.test(e.message),
+      line,
+    );
+  }
+});
+
+test('a policy with any byte turned is read or refused, and what is read names whole paths', () => {
+  const text = `${reload}\n${whole} mode=0640 owner=33:33\n`;
+  let seed = 11;
+  const next = (below: number) => (seed = (seed * 48_271) % 2_147_483_647) % below;
+  for (let i = 0; i < 3_000; i++) {
+    const bytes = Buffer.from(text);
+    for (let flips = 1 + next(3); flips > 0; flips--) bytes[next(bytes.length)] = next(256);
+    let policy;
+    try {
+      policy = parsePolicy(bytes.toString());
+    } catch (thrown) {
+      assert.ok(thrown instanceof Fault && thrown.code === 'bad-input');
+      continue;
+    }
+    for (const { cert, key, run, mode } of policy.certificates.values()) {
+      assert.ok(cert.startsWith('/') && key.startsWith('/') && cert !== key && policy.run.has(run));
+      assert.equal(mode & 0o137, 0);
+    }
+    for (const [program] of policy.run.values()) assert.ok(program!.startsWith('/'));
+  }
 });

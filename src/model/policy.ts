@@ -3,9 +3,12 @@
 //   reach  tcp|udp HOST|CIDR PORTS      to dial there         reach tcp 192.0.2.0/24 80,443,8000-8100
 //   listen tcp|udp ADDRESS PORTS        to accept there       listen udp 192.0.2.1 514
 //   read   PATH                         a file or serial port read /var/log/messages
-//   run    NAME COMMAND …               a command by its name run restart systemctl restart printer
+//   run    NAME = /PROGRAM ARGUMENT …   a command by its name run restart = /usr/bin/systemctl restart printer
+//   install certificate NAME …          policy-install.ts
 //   install KIND KEY                    an artifact signed so install firmware SHA256:…
 import { Fault } from '#base/fault.ts';
+import { lineToInstall, parseCertificateRule, parseCommand, ruleRefusal } from './policy-install.ts';
+import type { CertificateRule } from './policy-install.ts';
 
 export type Transport = 'tcp' | 'udp';
 
@@ -33,8 +36,11 @@ export interface Policy {
   readonly reach: readonly ReachRule[];
   readonly listen: readonly ReachRule[];
   readonly read: readonly string[];
+  /** Program (an absolute path) and arguments, by name. */
   readonly run: ReadonlyMap<string, readonly string[]>;
   readonly install: readonly { readonly kind: string; readonly key: string }[];
+  /** By the name that the gateway calls them; each runs a command of `run`. */
+  readonly certificates: ReadonlyMap<string, CertificateRule>;
   /** The rules as they were written, without comments. */
   readonly lines: readonly string[];
 }
@@ -142,6 +148,7 @@ export function parsePolicy(text: string): Policy {
   const read: string[] = [];
   const run = new Map<string, readonly string[]>();
   const install: { kind: string; key: string }[] = [];
+  const certificateRules: { rule: CertificateRule; bad: (why: string) => Fault }[] = [];
   const lines: string[] = [];
   for (const [i, raw] of text.split(/\r?\n/).entries()) {
     const line = raw.replace(/(^|\s)#.*$/, '').trim();
@@ -157,10 +164,14 @@ export function parsePolicy(text: string): Policy {
       if (words.length !== 1 || !words[0]!.startsWith('/')) throw bad('names no absolute path');
       read.push(words[0]!);
     } else if (list === 'run') {
-      const [name, ...command] = words;
-      if (name === undefined || command.length === 0) throw bad('needs a name and a command');
-      if (run.has(name)) throw bad(`names the command "${name}" a second time`);
-      run.set(name, command);
+      const parsed = parseCommand(words);
+      if (typeof parsed === 'string') throw bad(parsed);
+      if (run.has(parsed.name)) throw bad(`names the command "${parsed.name}" a second time`);
+      run.set(parsed.name, parsed.command);
+    } else if (list === 'install' && words[0] === 'certificate') {
+      const rule = parseCertificateRule(words.slice(1));
+      if (typeof rule === 'string') throw bad(rule);
+      certificateRules.push({ rule, bad });
     } else if (list === 'install') {
       const [kind, key, ...rest] = words;
       if (kind === undefined || key === undefined || rest.length > 0) throw bad('needs a kind and a key');
@@ -168,7 +179,22 @@ export function parsePolicy(text: string): Policy {
     } else throw bad('begins with none of reach, listen, read, run, install');
     lines.push(line);
   }
-  return { reach, listen, read, run, install, lines };
+  // Last, because the command may stand below the line that names it.
+  const certificates = new Map<string, CertificateRule>();
+  for (const { rule, bad } of certificateRules) {
+    const refusal = ruleRefusal(rule, certificates.values(), run);
+    if (refusal !== null) throw bad(refusal);
+    certificates.set(rule.name, rule);
+  }
+  return { reach, listen, read, run, install, certificates, lines };
+}
+
+/** What the gateway may put in place under that name, and the command to run then. Fault `forbidden`, with the line to add. */
+export function ruleToInstall(policy: Policy, name: string): { readonly rule: CertificateRule; readonly command: readonly string[] } {
+  const rule = policy.certificates.get(name);
+  const command = rule && policy.run.get(rule.run);
+  if (rule && command) return { rule, command };
+  throw new Fault('forbidden', `the agent's local policy does not allow to install a certificate "${name}"`, { remedy: `to allow it, add this line to the agent's policy file: ${lineToInstall(name)}` });
 }
 
 /**
