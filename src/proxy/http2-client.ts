@@ -83,15 +83,6 @@ function buildPerMinute(max: number, startMs: number): (nowMs: number) => boolea
 /** Stands for a head that could not be read, while its refusal is on the way. */
 const unreadHead = readHttp2Request([':method', 'GET', ':scheme', 'http', ':authority', '-', ':path', '/'], true, 1, null) as RequestHead;
 
-/**
- * A head of more than nine frames ends the connection in nghttp2 before we see it. Over HTTP/1.1 it would be answered, with the
- * order to clear the cookies that a neighbour's page planted; so that is where the client is told to go (RFC 9113 §7, HTTP_1_1_REQUIRED).
- */
-function sendBackOversizedHeads(session: ServerHttp2Session): void {
-  const destroy = session.destroy.bind(session);
-  session.destroy = (error, code) => destroy(error, (error as NodeJS.ErrnoException | undefined)?.errno === TOO_MANY_CONTINUATIONS ? constants.NGHTTP2_HTTP_1_1_REQUIRED : code);
-}
-
 class Http2Connection implements Http2Client, Swept {
   deadlineMs: number;
   readonly #options: Http2Options;
@@ -167,10 +158,27 @@ class Http2Connection implements Http2Client, Swept {
     session.once('connect', () => {
       if (!session.destroyed) session.setLocalWindowSize(limits.http2ConnWindowBytes);
     });
-    sendBackOversizedHeads(session);
+    this.#sendBackOversizedHeads();
     conn.socket.once('close', () => this.#socketClosed());
     // Whoever ends its side sends no WINDOW_UPDATE any more, and can reset nothing.
     conn.socket.once('end', () => this.destroy());
+  }
+
+  /**
+   * A head of more than nine frames ends the session in nghttp2 before we see it. Over HTTP/1.1 it would be answered, with the
+   * order to clear the cookies that a neighbour's page planted; so that is where the client is told to go (RFC 9113 §7, HTTP_1_1_REQUIRED).
+   */
+  #sendBackOversizedHeads(): void {
+    const session = this.#session;
+    const destroy = session.destroy.bind(session);
+    session.destroy = (error, code) => {
+      if ((error as NodeJS.ErrnoException | undefined)?.errno !== TOO_MANY_CONTINUATIONS) return destroy(error, code);
+      // A session that says it was closed lets its socket be read on. Otherwise that would be destroyed with the rest of the head
+      // unread, and the reset that makes of it (RFC 9293 §3.6.1) would overtake what we say.
+      Object.defineProperty(session, 'closed', { value: true });
+      this.#end();
+      destroy(error, constants.NGHTTP2_HTTP_1_1_REQUIRED);
+    };
   }
 
   #begin(stream: ServerHttp2Stream, ended: boolean, list: FieldList): void {
