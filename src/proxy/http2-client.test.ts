@@ -352,6 +352,43 @@ test('a request that waits is gone when its client gives it up, whatever code it
   }
 });
 
+test('whatever was asked and answered, nothing of it stays', async () => {
+  await using front = await startWatching();
+  using client = openClient(front.door.port);
+  const requests: readonly [OutgoingHttpHeaders, string | undefined][] = [
+    [{}, undefined], [{ ':method': 'HEAD' }, undefined], [{ ':method': 'DELETE' }, undefined], [{ ':method': 'POST', 'content-length': '0' }, ''], [{ ':method': 'POST' }, ''], [{ ':method': 'POST' }, 'body'],
+    [{ ':method': 'POST', 'content-length': '4' }, 'body'], [{ ':path': 'wrong' }, undefined], [{ ':method': 'POST', host: 'other.example.test' }, 'body'], [{ ':method': 'HEAD', host: 'other.example.test' }, undefined],
+  ];
+  const answers: readonly ((exchange: Exchange) => void)[] = [
+    (exchange) => exchange.respond(200, '', 'ok'),
+    (exchange) => exchange.respond(204, '', ''),
+    ...['200 OK\r\nContent-Length: 2\r\n', '200 OK\r\nTransfer-Encoding: chunked\r\n', '200 OK\r\n', '304 Not Modified\r\n'].map((text) => (exchange: Exchange) => {
+      exchange.answer(headOf(text, exchange.head.method), back, null, '');
+      exchange.piece(Buffer.from('ok'));
+      exchange.end(text.includes('chunked') ? 'X-Trailer: 1\r\n' : '');
+    }),
+  ];
+  for (const [headers, body] of requests) {
+    for (const answer of answers) {
+      const before = front.all.length;
+      const answered = client.send(headers, body);
+      const one = await until('the request or its refusal', () => front.all[before] ?? (answered.closed && 'refused'));
+      if (one !== 'refused') {
+        await until('its body', () => one.exchange.requestDone);
+        answer(one.exchange);
+      }
+      await closed(answered);
+      await until(`${JSON.stringify(headers)} to be gone`, () => front.door.sweep.size === 1);
+      assert.ok(Array.from(front.door.clients).every((each) => each.isIdle));
+    }
+  }
+  const head = client.send({ ':method': 'HEAD' });
+  const given = await front.next(front.all.length);
+  head.stream.close(constants.NGHTTP2_CANCEL);
+  await until('it to be given up', () => given.told.length === 1);
+  await until('it to be gone', () => front.door.sweep.size === 1);
+});
+
 test('half an answer is seen to be half', async () => {
   await using front = await startWatching();
   const heads = ['200 OK\r\nTransfer-Encoding: chunked\r\n', '200 OK\r\nContent-Length: 100\r\n', '200 OK\r\n'];
