@@ -1,6 +1,5 @@
 // OpenSSH at both ends: the server behind an agent, the client through `postern ssh`, `connect` and `forward`.
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { userInfo } from 'node:os';
@@ -10,62 +9,17 @@ import { test } from 'node:test';
 import type { AuditLineView, DeviceView } from '#api/shapes.ts';
 import { until } from '#kit/gateway.ts';
 import { findPeers } from '#kit/peers.ts';
-import { freePort, hashOf, openProcesses, postern, randomFile, startServe, type Page, type Processes } from '#kit/processes.ts';
+import { freePort, hashOf, openProcesses, postern, randomFile, startServe, type Page } from '#kit/processes.ts';
+import { startSshd } from '#kit/sshd.ts';
 
 const peers = findPeers(['sshd', 'ssh', 'scp', 'ssh-keygen', 'curl']);
 const user = userInfo().username;
 
-interface Sshd {
-  readonly port: number;
-  readonly keyFile: string;
-  readonly knownHosts: string;
-}
-
-/** sshd with a configuration, a host key and one allowed client key of its own; serves the user who runs the tests. */
-async function startSshd(processes: Processes, name: string): Promise<Sshd> {
-  const folder = join(processes.folder, 'sshd');
-  mkdirSync(folder, { mode: 0o700 });
-  // The packaged server's start script makes this; without it sshd does not start as root.
-  if (process.getuid?.() === 0 && !existsSync('/run/sshd')) mkdirSync('/run/sshd', { mode: 0o755 });
-  const keyFile = join(folder, 'client');
-  for (const file of [keyFile, join(folder, 'host')]) {
-    const made = await processes.run(peers.path('ssh-keygen'), ['-q', '-t', 'ed25519', '-N', '', '-f', file]);
-    assert.equal(made.code, 0, made.stderr);
-  }
-  const port = await freePort();
-  const config = join(folder, 'sshd_config');
-  writeFileSync(join(folder, 'authorized'), readFileSync(`${keyFile}.pub`));
-  writeFileSync(
-    config,
-    `Port ${port}
-ListenAddress 127.0.0.1
-HostKey ${join(folder, 'host')}
-PidFile none
-AuthorizedKeysFile ${join(folder, 'authorized')}
-# The folder stands under one that everybody may write to.
-StrictModes no
-PermitRootLogin prohibit-password
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-UsePAM no
-PrintMotd no
-PrintLastLog no
-Subsystem sftp internal-sftp
-`,
-  );
-  const sshd = processes.start(peers.path('sshd'), ['-D', '-e', '-f', config]);
-  await sshd.says(/Server listening on 127\.0\.0\.1 port/);
-  const knownHosts = join(folder, 'known_hosts');
-  const [type, key] = readFileSync(join(folder, 'host.pub'), 'utf8').split(' ');
-  // The name of the device, because postern ssh sets HostKeyAlias: a device keeps its host key wherever its gateway moves.
-  writeFileSync(knownHosts, `${name} ${type} ${key}\n`);
-  return { port, keyFile, knownHosts };
-}
-
 test('a device\'s sshd through postern ssh, connect and forward', { skip: peers.skip, timeout: 180_000 }, async (t) => {
   await using processes = openProcesses(t.signal);
   const gateway = await startServe(processes);
-  const sshd = await startSshd(processes, 'workshop');
+  // By the name of the device, because postern ssh sets HostKeyAlias: a device keeps its host key wherever its gateway moves.
+  const sshd = await startSshd(processes, { sshd: peers.path('sshd'), keygen: peers.path('ssh-keygen') }, 'workshop');
   const hello = createServer((request, response) => response.end(`you asked for ${request.url}`));
   await new Promise<void>((resolve) => hello.listen(0, '127.0.0.1', resolve));
   processes.defer(() => new Promise<void>((resolve) => (hello.closeAllConnections(), hello.close(() => resolve()))));
