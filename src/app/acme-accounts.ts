@@ -40,7 +40,10 @@ export interface DnsKeyView {
 interface KeptAccount extends Omit<AccountView, 'hasOwnRoot'> {
   readonly keyPem: string;
   readonly rootPem: string | null;
+  readonly termsAgreed: boolean;
 }
+
+const byGateway: Actor = { kind: 'gateway', id: null, name: 'postern', from: '' };
 
 type KeptDnsKey = DnsKey & { readonly setAt: number };
 
@@ -68,6 +71,8 @@ export interface Accounts {
   remove(directory: string, actor: Actor): Promise<void>;
   /** For an order. Fault `conflict`: there is no account. */
   session(directoryUrl: string, signal: AbortSignal): Promise<AcmeSession>;
+  /** After the authority has forgotten the account. Rejects where it wants what was not kept (an external account's key), or terms that are new. */
+  registerAgain(directoryUrl: string, signal: AbortSignal): Promise<AcmeSession>;
   dnsKeys(): DnsKeyView[];
   setDnsKey(given: { readonly name: string; readonly algorithm: string; readonly secret: string }, actor: Actor): Promise<DnsKeyView>;
   removeDnsKey(name: string, actor: Actor): Promise<void>;
@@ -91,8 +96,8 @@ export async function openAccounts(options: AccountsOptions): Promise<Accounts> 
   let accounts = await readList<KeptAccount>(files, accountsFile);
   let dnsKeys = await readList<KeptDnsKey>(files, dnsKeysFile);
   const find = (directoryUrl: string) => accounts.find((each) => each.directoryUrl === directoryUrl);
-  const viewOf = ({ keyPem: _, rootPem, ...rest }: KeptAccount): AccountView => ({ ...rest, hasOwnRoot: rootPem !== null });
-  const dnsKeyViewOf = ({ secret: _, ...rest }: KeptDnsKey): DnsKeyView => rest;
+  const viewOf = ({ directoryUrl, contact, accountUrl, registeredAt, externalKeyId, rootPem }: KeptAccount): AccountView => ({ directoryUrl, contact, accountUrl, registeredAt, externalKeyId, hasOwnRoot: rootPem !== null });
+  const dnsKeyViewOf = ({ name, algorithm, setAt }: KeptDnsKey): DnsKeyView => ({ name, algorithm, setAt });
   const audit = (what: string, subjectKind: string, subjectName: string, actor: Actor, detail: Readonly<Record<string, string | boolean | null>>) =>
     options.operations.addAudit([{ at: nowMs(), customerId: options.customerId, actor, what, subjectKind, subjectId: null, subjectName, detail }]);
   const keepAccounts = async (next: KeptAccount[]) => {
@@ -119,7 +124,7 @@ export async function openAccounts(options: AccountsOptions): Promise<Accounts> 
     const terms = await session.termsUrl();
     if (terms !== null && !order.termsAgreed) throw new Fault('bad-input', `${session.authority} wants its terms agreed to: ${terms}`, { remedy: 'Read them, then order with termsAgreed.' });
     const accountUrl = await session.register({ contact, termsAgreed: order.termsAgreed });
-    const kept: KeptAccount = { directoryUrl, contact, accountUrl, registeredAt: before?.registeredAt ?? nowMs(), externalKeyId: externalAccount?.keyId ?? before?.externalKeyId ?? null, keyPem, rootPem };
+    const kept: KeptAccount = { directoryUrl, contact, accountUrl, registeredAt: before?.registeredAt ?? nowMs(), externalKeyId: externalAccount?.keyId ?? before?.externalKeyId ?? null, keyPem, rootPem, termsAgreed: order.termsAgreed };
     await keepAccounts([...accounts.filter((each) => each.directoryUrl !== directoryUrl), kept]);
     await audit(before ? 'acme.account-changed' : 'acme.account-registered', 'acme-account', directoryUrl, actor, { contact, accountUrl, externalKeyId: kept.externalKeyId, hasOwnRoot: rootPem !== null });
     return viewOf(kept);
@@ -140,6 +145,15 @@ export async function openAccounts(options: AccountsOptions): Promise<Accounts> 
       const account = find(directoryUrl);
       if (!account) throw new Fault('conflict', `there is no account with ${new URL(directoryUrl).host}`, { remedy: 'Register one: contact, terms, and what the authority wants beyond that.' });
       return options.open({ directoryUrl, accountKeyPem: account.keyPem, accountUrl: account.accountUrl, externalAccount: null, rootPem: account.rootPem, signal });
+    },
+    async registerAgain(directoryUrl, signal) {
+      const account = find(directoryUrl);
+      if (!account) throw new Fault('conflict', `there is no account with ${new URL(directoryUrl).host}`);
+      const session = await options.open({ directoryUrl, accountKeyPem: account.keyPem, accountUrl: null, externalAccount: null, rootPem: account.rootPem, signal });
+      const accountUrl = await session.register({ contact: account.contact, termsAgreed: account.termsAgreed });
+      await keepAccounts([...accounts.filter((each) => each.directoryUrl !== directoryUrl), { ...account, accountUrl }]);
+      await audit('acme.account-registered', 'acme-account', directoryUrl, byGateway, { contact: account.contact, accountUrl, again: true });
+      return session;
     },
     dnsKeys: () => dnsKeys.map(dnsKeyViewOf),
     async setDnsKey(given, actor) {

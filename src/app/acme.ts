@@ -20,7 +20,7 @@ import type { AcmeSettings, Actor, Certificate } from '#model/rows.ts';
 import type { Table } from '#model/table.ts';
 import { openAcmeSession, type OrderState } from '#net/acme.ts';
 import { encodeRequest } from '#wire/pkcs10.ts';
-import { openAccounts, type AccountOrder, type Accounts } from './acme-accounts.ts';
+import { openAccounts, type AccountOrder, type AccountView, type Accounts } from './acme-accounts.ts';
 import { checkBeforeOrder } from './acme-before.ts';
 import { openProofs } from './acme-proofs.ts';
 
@@ -74,7 +74,9 @@ export interface AcmeProgress {
   readonly nextTryAt: number | null;
 }
 
-export interface Acme extends Pick<Accounts, 'list' | 'remove' | 'dnsKeys' | 'setDnsKey' | 'removeDnsKey'> {
+export interface Acme extends Pick<Accounts, 'dnsKeys' | 'setDnsKey' | 'removeDnsKey'> {
+  accounts(): AccountView[];
+  removeAccount: Accounts['remove'];
   /** Registers with an authority, or changes contact or root. */
   setAccount(order: AccountOrder, actor: Actor): ReturnType<Accounts['set']>;
   /**
@@ -144,7 +146,12 @@ export async function keepAcme(options: AcmeOptions): Promise<Acme> {
     const all = [...names.dns, ...names.ip];
     note({ at: clock.nowMs(), what: 'ordered', directoryUrl, names: all });
     try {
-      const chainPem = await session.order({ names, kind: acme.challenge, csrPem: encodeRequest(key.pem, { subject: {}, ...names }), prepare: proofs.prepare, cleanUp: proofs.cleanUp, onState });
+      const request = { names, kind: acme.challenge, csrPem: encodeRequest(key.pem, { subject: {}, ...names }), prepare: proofs.prepare, cleanUp: proofs.cleanUp, onState };
+      const chainPem = await session.order(request).catch(async (thrown: unknown) => {
+        if (!isFault(thrown) || thrown.detail['type'] !== 'accountDoesNotExist') throw thrown;
+        // One that was set up anew, or that forgets idle accounts: the same key, contact and consent once more.
+        return (await accounts.registerAgain(directoryUrl, ending.signal)).order(request);
+      });
       note({ at: clock.nowMs(), what: 'issued', directoryUrl, names: all });
       return { chainPem, keyPem: key.pem };
     } catch (thrown) {
@@ -207,7 +214,7 @@ export async function keepAcme(options: AcmeOptions): Promise<Acme> {
   const isForgotten = (row: Certificate) => row.name.startsWith(auto) && row.acme !== null && !row.acme.names.dns.some((name) => name.startsWith('*.') || options.isKnown(name));
   const look = () => {
     const now = clock.nowMs();
-    for (const id of [...progress.keys()]) if (!certificates.get(id)) for (const map of [progress, tries]) map.delete(id);
+    for (const id of progress.keys()) if (!certificates.get(id)) for (const map of [progress, tries]) map.delete(id);
     for (const row of certificates.values()) {
       if (row.source !== 'acme' || row.acme === null) continue;
       if (isForgotten(row)) {
@@ -255,8 +262,8 @@ export async function keepAcme(options: AcmeOptions): Promise<Acme> {
   };
 
   return {
-    list: accounts.list,
-    remove: accounts.remove,
+    accounts: accounts.list,
+    removeAccount: accounts.remove,
     dnsKeys: accounts.dnsKeys,
     setDnsKey: accounts.setDnsKey,
     removeDnsKey: accounts.removeDnsKey,

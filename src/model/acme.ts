@@ -152,11 +152,10 @@ export function renewalAt({ notBefore, notAfter, certificateFingerprint }: Pick<
   return notBefore + life * (2 / 3) + (life / 30) * spread;
 }
 
-/** Another order asks for what the certificate in use does not have. */
+/** Another order asks for what the certificate in use does not have. Names that an authority adds of its own are no difference. */
 export function differsFromOrder({ state, names, keyKind, acme }: Certificate): boolean {
   if (state !== 'ready' || !acme) return false;
-  const line = (each: CertificateNames) => [...each.dns, ...each.ip].sort().join(' ');
-  return line(names) !== line(acme.names) || keyKind !== acme.keyKind;
+  return keyKind !== acme.keyKind || acme.names.dns.some((name) => !names.dns.includes(name)) || acme.names.ip.some((address) => !names.ip.includes(address));
 }
 
 /** How long after the n-th failure in a row (from 1) the next try waits: an hour, doubling up to a day, a tenth more or less by `fraction` (0–1). */
@@ -164,7 +163,7 @@ export const backOffMs = (failures: number, fraction: number): number => Math.mi
 
 /** When the next try is due. `tries`: failures in a row that this process has seen, and until when the authority asked to wait. */
 export function dueAt(row: Certificate, tries: { readonly failures: number; readonly notBefore: number; readonly fraction: number } | undefined): number {
-  const wanted = row.state === 'waiting' || differsFromOrder(row) ? row.createdAt : renewalAt(row);
-  const failed = row.lastError !== null && row.lastTriedAt !== null ? row.lastTriedAt + backOffMs(tries?.failures ?? 1, tries?.fraction ?? 0.5) : 0;
-  return Math.max(wanted, failed, tries?.notBefore ?? 0);
+  // What failed was wanted, by its date or by somebody.
+  if (row.lastError !== null && row.lastTriedAt !== null) return Math.max(row.lastTriedAt + backOffMs(tries?.failures ?? 1, tries?.fraction ?? 0.5), tries?.notBefore ?? 0);
+  return row.state === 'waiting' || differsFromOrder(row) ? row.createdAt : renewalAt(row);
 }

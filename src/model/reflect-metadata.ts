@@ -13,6 +13,10 @@ if (!('getMetadata' in Reflect)) {
       else kept.set(target, new Map([[key, value]]));
     },
     getOwnMetadata: own,
+    // acme-client brings the package reflect-metadata, which asks whoever was here before for these.
+    hasOwnMetadata: (key: unknown, target: object): boolean => kept.get(target)?.has(key) === true,
+    getOwnMetadataKeys: (target: object): unknown[] => [...(kept.get(target)?.keys() ?? [])],
+    deleteMetadata: (key: unknown, target: object): boolean => kept.get(target)?.delete(key) === true,
     getMetadata(key: unknown, target: object): unknown {
       for (let at: object | null = target; at; at = Object.getPrototypeOf(at) as object | null) {
         const value = own(key, at);

@@ -42,6 +42,8 @@ const kinds = {
   ldapwhoami: { package: 'ldap-utils' },
   ldapcompare: { package: 'ldap-utils' },
   sipp: { package: 'sip-tester' },
+  pebble: { package: 'pebble' },
+  named: { package: 'bind9', folders: system },
   go: { package: 'golang-go', folders: ['/usr/local/go/bin', '/usr/lib/go/bin'] },
 } as const satisfies Record<string, PeerKind>;
 
