@@ -1,5 +1,5 @@
-// One request and its answer, whoever speaks it on the wire: our HTTP/1 connection is the first source, an http2 stream
-// will be the second. The consumer (forward, refuse, redirect, take over) never sees which.
+// One request and its answer, whoever speaks it on the wire: a request of our HTTP/1 connection or a
+// stream of HTTP/2. The consumer (forward, refuse, redirect, take over) never sees which.
 import type { Conn } from '#net/conn.ts';
 import type { HeadEdit } from '#wire/http1-fields.ts';
 import type { RequestHead, ResponseHead } from '#wire/http1.ts';
