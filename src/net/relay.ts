@@ -1,7 +1,8 @@
 // Two byte streams joined: each direction ends on its own FIN, a slow side stops the other, nothing is kept.
 // A protocol that has to be watched hands in an inspection: every piece passes through it before it is written on.
-import type { Duplex } from 'node:stream';
 import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { limits } from '#base/limits.ts';
 import type { Sweep, Swept } from './sweep.ts';
 import { TAKEN_BYTES_MAX, tapReads } from './tapped-reads.ts';
@@ -31,6 +32,8 @@ export interface RelayOptions {
   readonly inspectA?: Inspect;
   readonly inspectB?: Inspect;
 }
+
+const isPlain = (stream: Duplex): stream is Socket => stream instanceof Socket && !(stream instanceof TLSSocket);
 
 /** Relays until both directions have ended or either side fails; resolves with why it ended. Both are closed then. */
 export function relay(a: Duplex, b: Duplex, options: RelayOptions): Promise<{ why: string }> {
@@ -94,8 +97,11 @@ export function relay(a: Duplex, b: Duplex, options: RelayOptions): Promise<{ wh
       });
       const onEnd = () => {
         if (refused) return;
+        open -= 1;
+        // The last direction ends by closing: what was written is with the kernel, and its FIN needs no call of its own.
+        if (open === 0 && isPlain(sink) && sink.writableLength === 0 && source.writableFinished) return finish('ended');
         if (!sink.writableEnded && !sink.destroyed) sink.end();
-        if (--open === 0) whenWritten();
+        if (open === 0) whenWritten();
       };
       source.on('end', onEnd);
       source.on('error', (error: Error) => brokeOff(`${name}: ${error.message}`));
