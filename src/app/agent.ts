@@ -10,6 +10,7 @@ import { limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
 import { defaultPolicyText, parsePolicy } from '#model/policy.ts';
 import type { Policy } from '#model/policy.ts';
+import { buildAgentInstall } from '#tunnel/agent-install.ts';
 import { serveAgentStream } from '#tunnel/agent-streams.ts';
 import { buildBudget } from '#tunnel/budget.ts';
 import { dialGateway } from '#tunnel/gateway-dial.ts';
@@ -129,6 +130,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   const turns = await openTurns(stateDir);
   const budget = buildBudget(budgetBytes, (heldBytes) => log.warn('stream.reset', { why: 'memory budget', heldBytes }));
   const flows = newFlowTally();
+  const install = buildAgentInstall({ clock, limits, log, random, policy: policy.current });
   const addresses = () => options.addresses ?? state.addresses;
   const dialOptions = () => ({ caFingerprint: state.caFingerprint, key: state.key, certificate: state.certificate, timeoutMs: dialTimeoutMs, nowMs: () => clock.nowMs(), builtAtMs, signal });
   // One after the other: a renewal and new addresses may come together, and two writers of one file can leave neither.
@@ -162,7 +164,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
         renew: (address) => renew([address]),
         hello: () => ({ policy: policy.current().lines, platform: `${process.platform}-${process.arch}`, uptimeMs: Math.round(uptime() * 1000) }),
         watchHello: policy.watch,
-        onStream: (stream) => void serveAgentStream(stream, { clock, limits, log, budget, flows, policy: policy.current }),
+        onStream: (stream) => void serveAgentStream(stream, { clock, limits, log, budget, flows, install, policy: policy.current }),
         onAddresses: (list, working) => {
           if (options.addresses !== undefined) return;
           // What the gateway believes in may not be reachable from here: known ones stay, and one that works and still counts leads.

@@ -103,6 +103,21 @@ export const limits = {
   flowRestMs: 1_000,
   flowDropNoteMs: 60_000,
 
+  // certificates handed to agents
+  installChainBytesMax: 256 * 1024,
+  installKeyBytesMax: 16 * 1024,
+  installMessagesMax: 16,
+  installsWaitingMax: 16,
+  installReadTimeoutMs: 30_000,
+  installTimeoutMs: 180_000,
+  installCommandTimeoutMs: 60_000,
+  installCommandOutputBytesMax: 64 * 1024,
+  deliveriesMax: 1_000,
+  deliveriesAtOnceMax: 8,
+  deliveryLookMs: 300,
+  deliveryRetryFirstMs: 60_000,
+  deliveryRetryMaxMs: 3_600_000,
+
   // people
   passwordCharsMin: 10,
   passwordCharsMax: 1_024,

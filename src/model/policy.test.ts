@@ -87,11 +87,10 @@ test('by default nothing is installed, and the refusal names a line that would',
     assert.throws(
       () => ruleToInstall(parsePolicy(text), 'mail'),
       (e) => {
-        assert.ok(e instanceof Fault && e.code === 'forbidden');
+        if (!(e instanceof Fault) || e.code !== 'forbidden') return false;
         const line = /add this line to the agent's policy file: (.*?) \(and what reload means, as in: (.*)\)$/.exec(e.remedy ?? '');
-        assert.ok(line, e.remedy);
-        assert.equal(ruleToInstall(parsePolicy(`${line[1]}\n${line[2]}`), 'mail').rule.name, 'mail');
-        return true;
+        if (!line) return false;
+        return ruleToInstall(parsePolicy(`${line[1]}\n${line[2]}`), 'mail').rule.name === 'mail';
       },
     );
   }

@@ -13,6 +13,7 @@ import { relayFlows } from '#net/flow.ts';
 import { dialUdp } from '#net/udp.ts';
 import { AnswerCode } from '#wire/preface.ts';
 import type { Preface } from '#wire/preface.ts';
+import type { ServeInstall } from './agent-install.ts';
 import type { Budget } from './budget.ts';
 import { acceptStream, answerOfFault, parseTarget } from './open.ts';
 import type { Offered } from './open.ts';
@@ -29,6 +30,8 @@ export interface AgentStreamsOptions {
   /** Of the process. */
   readonly flows: FlowTally;
   policy(): Policy;
+  /** The service `install`; without it the agent offers none. */
+  readonly install?: ServeInstall | undefined;
 }
 
 /** The addresses that may be dialled, in the resolver's order. Faults `forbidden` (with the line to add), `unreachable`. */
@@ -114,8 +117,13 @@ export async function serveAgentStream(stream: MuxStream, options: AgentStreamsO
   try {
     const offered = await acceptStream(stream, { clock, limits });
     preface = offered.preface;
-    if (preface.kind === 'service') return offered.refuse({ code: AnswerCode.unsupported, text: `this agent offers no service "${preface.target.slice(0, 40)}"` });
+    const install = preface.kind === 'service' && preface.target === 'install' ? options.install : undefined;
+    if (preface.kind === 'service' && !install) return offered.refuse({ code: AnswerCode.unsupported, text: `this agent offers no service "${preface.target.slice(0, 40)}"` });
     if (!options.budget.mayOpen) return offered.refuse({ code: AnswerCode.busy, text: 'the agent has no memory left for another stream' });
+    if (install) {
+      offered.accept();
+      return await install(stream);
+    }
     let relay: Reached;
     try {
       relay = await reach(stream, offered, options);

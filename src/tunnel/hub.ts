@@ -60,6 +60,11 @@ export interface Hub {
    * `unsupported` too when the agent carries no UDP.
    */
   dialFlow(agentId: Id, host: string, port: number, by: DialBy): Promise<Flow>;
+  /**
+   * A stream to a service that the agent offers by name: `install`. Faults `offline`, `unsupported` (the agent is older, or another's), `timeout`, `busy`,
+   * `too-many`, `closed`, `protocol`.
+   */
+  openService(agentId: Id, name: string, by: { readonly timeoutMs: number; readonly signal?: AbortSignal | undefined }): Promise<Duplex>;
   /** Flows through links: open now, and what passed since the start; `sent` is towards agents. */
   readonly flows: Readonly<FlowTally>;
   links(): LiveLink[];
@@ -333,6 +338,7 @@ export function buildHub(options: HubOptions): Hub {
       return await openTo(linkFor(agentId), 'tcp', host, port, by);
     },
     dialFlow,
+    openService: async (agentId, target, by) => await openStream(linkFor(agentId).session, { kind: 'service', target }, { clock, timeoutMs: by.timeoutMs, signal: by.signal }),
     flows,
     links: () => [...open].map(liveOf),
     linkOf(agentId) {

@@ -54,11 +54,12 @@ export function answerOfFault(fault: Fault): PrefaceAnswer {
 }
 
 /** Exactly that many bytes, the rest stays in the stream. Fault `closed` when it ends before. */
-function readExactly(stream: Duplex, bytes: number): Promise<Buffer> {
+export function readExactly(stream: Duplex, bytes: number): Promise<Buffer> {
   if (bytes === 0) return Promise.resolve(Buffer.alloc(0));
   return new Promise((resolve, reject) => {
     const settle = () => {
       stream.off('readable', look);
+      stream.off('end', look);
       stream.off('close', fail);
       stream.off('error', fail);
     };
@@ -75,6 +76,8 @@ function readExactly(stream: Duplex, bytes: number): Promise<Buffer> {
       } else if (stream.readableEnded || stream.destroyed) fail();
     };
     stream.on('readable', look);
+    // The end of one direction alone is no close.
+    stream.on('end', look);
     stream.on('close', fail);
     stream.on('error', fail);
     look();
@@ -82,7 +85,7 @@ function readExactly(stream: Duplex, bytes: number): Promise<Buffer> {
 }
 
 /** Rejects and destroys the stream when the time is over or the signal aborts. */
-async function within<Value>(stream: Duplex, by: OpenBy, what: string, work: Promise<Value>): Promise<Value> {
+export async function within<Value>(stream: Duplex, by: OpenBy, what: string, work: Promise<Value>): Promise<Value> {
   let over: Fault | undefined;
   const give = (fault: Fault) => {
     over = fault;

@@ -8,10 +8,10 @@ export interface MessageParser {
   push(chunk: Buffer): void;
 }
 
-const headBytes = 4;
+export const messageHeadBytes = 4;
 
 export function buildMessageParser(messageBytesMax: number, onMessage: (message: Message) => void): MessageParser {
-  const head = Buffer.alloc(headBytes);
+  const head = Buffer.alloc(messageHeadBytes);
   let headHave = 0;
   let body: Buffer | undefined;
   let bodyHave = 0;
@@ -21,11 +21,9 @@ export function buildMessageParser(messageBytesMax: number, onMessage: (message:
       while (at < chunk.length) {
         if (body === undefined) {
           head[headHave++] = chunk[at++]!;
-          if (headHave < headBytes) continue;
+          if (headHave < messageHeadBytes) continue;
           headHave = 0;
-          const length = head.readUInt32BE(0);
-          if (length === 0 || length > messageBytesMax) throw new Fault('protocol', `a message of ${length} bytes; 1 to ${messageBytesMax} are allowed`);
-          body = Buffer.allocUnsafe(length);
+          body = Buffer.allocUnsafe(parseMessageHead(head, messageBytesMax));
           bodyHave = 0;
           continue;
         }
@@ -41,7 +39,15 @@ export function buildMessageParser(messageBytesMax: number, onMessage: (message:
   };
 }
 
-function parseMessage(text: string): Message {
+/** The length of the message behind the head. Fault `protocol`. */
+export function parseMessageHead(head: Buffer, messageBytesMax: number): number {
+  const length = head.readUInt32BE(0);
+  if (length === 0 || length > messageBytesMax) throw new Fault('protocol', `a message of ${length} bytes; 1 to ${messageBytesMax} are allowed`);
+  return length;
+}
+
+/** Fault `protocol`: not a JSON object. */
+export function parseMessage(text: string): Message {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -55,8 +61,8 @@ function parseMessage(text: string): Message {
 export function encodeMessage(message: Message, messageBytesMax: number): Buffer {
   const text = Buffer.from(JSON.stringify(message));
   if (text.length > messageBytesMax) throw new Fault('too-large', `a message of ${text.length} bytes is longer than ${messageBytesMax}`);
-  const bytes = Buffer.allocUnsafe(headBytes + text.length);
+  const bytes = Buffer.allocUnsafe(messageHeadBytes + text.length);
   bytes.writeUInt32BE(text.length, 0);
-  text.copy(bytes, headBytes);
+  text.copy(bytes, messageHeadBytes);
   return bytes;
 }
