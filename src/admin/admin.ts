@@ -13,6 +13,9 @@ import { actorOf, type Visitor } from '#model/visitor.ts';
 import { buildAgentActs, buildJoinActs } from './agents.ts';
 import { checkNeeds, checkOrigin, findKnown, isGuarded, rightsOf, type Acts, type Asked, type Known, type Reply } from './asked.ts';
 import { buildAssets } from './assets.ts';
+import { buildAcmeActs } from './certificate-acme.ts';
+import { buildSwapActs } from './certificate-swaps.ts';
+import { buildCertificateActs } from './certificates.ts';
 import type { AdminDeps, Asker } from './deps.ts';
 import { buildConfigActs } from './config.ts';
 import { buildDeviceActs } from './devices.ts';
@@ -51,6 +54,9 @@ function buildActs(room: Room): Acts<PlainRoute> {
     ...buildRecordActs(room),
     ...buildConfigActs(room),
     ...buildFrontDoorActs(room),
+    ...buildCertificateActs(room),
+    ...buildSwapActs(room),
+    ...buildAcmeActs(room),
     ...buildGatewayActs(room),
   };
 }

@@ -19,13 +19,15 @@ export interface Changes {
   readonly visits: readonly Visit[];
   readonly links: boolean;
   readonly people: boolean;
+  /** Rows came, went or changed, or an order went on. */
+  readonly certificates: boolean;
   /** Revision, or whether it waits to be confirmed. */
   readonly config: boolean;
   /** Connections came, went or were refused. */
   readonly conns: ConnCounts | null;
 }
 
-const noChanges = () => ({ devices: new Set<Id>(), joins: new Map<Id, JoinToken>(), agents: new Set<Id>(), visits: [] as Visit[], links: false, people: false, config: false, conns: null as ConnCounts | null });
+const noChanges = () => ({ devices: new Set<Id>(), joins: new Map<Id, JoinToken>(), agents: new Set<Id>(), visits: [] as Visit[], links: false, people: false, certificates: false, config: false, conns: null as ConnCounts | null });
 
 /** What runs, compared with the last time. */
 function buildComparison({ live }: Pick<Room, 'live'>) {
@@ -104,6 +106,7 @@ export function gatherChanges(room: Room, tell: (changes: Changes) => void, onPe
   };
   const devices = (ids: Iterable<Id>) => note(() => Array.from(ids).forEach((id) => changes.devices.add(id)));
   const devicesOf = (agentId: Id) => devices(tables.devicesOfAgent(agentId).map((device) => device.id));
+  const certificates = () => note(() => (changes.certificates = true));
   const people = () => note(() => (changes.people = true));
   const left = () => {
     people();
@@ -118,6 +121,8 @@ export function gatherChanges(room: Room, tell: (changes: Changes) => void, onPe
       removed.forEach(announcements.forget);
     }),
     tables.joinTokens.watch(({ put }) => note(() => put.forEach((row) => changes.joins.set(row.id, row)))),
+    tables.certificates.watch(() => certificates()),
+    room.acme?.watch(() => certificates()) ?? (() => {}),
     tables.people.watch(left),
     tables.rights.watch(people),
     tables.invites.watch(people),

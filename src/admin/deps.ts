@@ -1,5 +1,7 @@
 // What the admin room is given: functions and tables, composed in app.
+import type { X509Certificate } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import type { AcmeAccountView, DnsKeyViewShown } from '#api/certificate-shapes.ts';
 import type { ParsedBody } from '#api/contract.ts';
 import type { ExplainView, FindingView, StatusView } from '#api/shapes.ts';
 import type { Clock } from '#base/clock.ts';
@@ -7,13 +9,17 @@ import type { Id, Random } from '#base/ids.ts';
 import type { InTurn } from '#base/in-turn.ts';
 import type { Limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
+import type { IssuedCertificate } from '#model/certificate.ts';
+import type { CertificateChanges } from '#model/certificate-changes.ts';
 import type { Control } from '#model/control.ts';
 import type { Journal, Live } from '#model/live.ts';
 import type { Operations } from '#model/operations.ts';
 import type { RankedRoute, RoutesQuery } from '#model/precedence.ts';
-import type { Device } from '#model/rows.ts';
+import type { AcmeSettings, Actor, Certificate, CertificateNames, Device } from '#model/rows.ts';
+import type { Snapshot } from '#model/snapshot.ts';
 import type { Tables } from '#model/tables.ts';
 import type { Visitor } from '#model/visitor.ts';
+import type { CertificateDescription, SigningOrder } from '#net/certificates.ts';
 
 /** How people reach things; follows the name that a request used. */
 export interface Addresses {
@@ -49,10 +55,60 @@ export interface HandOverOrder {
   readonly from: string;
 }
 
+/** Certificates as people see and change them. */
+export interface CertificateDeps {
+  readonly changes: CertificateChanges;
+  readonly caPem: string;
+  /** What people configured, and what the private CA made by itself. */
+  describe(): CertificateDescription[];
+  /** Faults: `bad-input` (the request). */
+  signRequest(order: SigningOrder): Promise<IssuedCertificate>;
+  issueLeaf(names: CertificateNames, spki: Buffer): Promise<IssuedCertificate>;
+  /** Those that clients have: the system's. */
+  roots(): readonly X509Certificate[];
+}
+
+export interface AcmeOrder {
+  readonly names: readonly string[];
+  readonly challenge: AcmeSettings['challenge'];
+  readonly keyKind: AcmeSettings['keyKind'];
+  readonly dns: AcmeSettings['dns'];
+  readonly directory: string;
+}
+
+export interface AcmeAccountOrder {
+  readonly directory: string;
+  readonly contact: string | null;
+  readonly termsAgreed: boolean;
+  readonly externalAccount: { readonly keyId: string; readonly hmacKey: string } | null;
+  readonly rootPem: string | null;
+}
+
+/** Certificates by ACME. */
+export interface AcmeDeps {
+  accounts(): AcmeAccountView[];
+  setAccount(order: AcmeAccountOrder, actor: Actor): Promise<AcmeAccountView>;
+  removeAccount(directory: string, actor: Actor): Promise<void>;
+  dnsKeys(): DnsKeyViewShown[];
+  setDnsKey(given: { readonly name: string; readonly algorithm: string; readonly secret: string }, actor: Actor): Promise<DnsKeyViewShown>;
+  removeDnsKey(name: string, actor: Actor): Promise<void>;
+  order(order: AcmeOrder & AcmeAccountOrder & { readonly name: string; readonly customerId: Id }, actor: Actor): Promise<Certificate>;
+  orderAgain(id: Id, order: AcmeOrder, actor: Actor): Promise<Certificate>;
+  /** Rejects with why not. */
+  renew(id: Id): Promise<void>;
+  /** The authority is asked for its directory alone. */
+  check(order: Omit<AcmeOrder, 'keyKind'> & { readonly rootPem: string | null }): Promise<readonly FindingView[]>;
+  progressOf(id: Id): { readonly state: string; readonly about: string; readonly since: number; readonly why: string | null; readonly remedy: string | null; readonly nextTryAt: number | null } | undefined;
+  watch(onChange: () => void): () => void;
+}
+
 export interface AdminDeps {
   readonly tables: Tables;
   readonly operations: Operations;
-  readonly control: Control;
+  readonly control: Control<Snapshot>;
+  readonly certificates: CertificateDeps;
+  /** null: it cannot be used here. */
+  readonly acme: AcmeDeps | null;
   readonly live: Live;
   readonly journal: Journal;
   readonly clock: Clock;

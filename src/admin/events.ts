@@ -52,10 +52,11 @@ function eventsFor(room: Room, known: Known, changes: Changes): string {
   }
   if (changes.visits.some((visit) => maySeeVisit(room, asked, visit))) text += encode('visits', {});
   if (changes.people) text += encode('people', {});
-  const audited = changes.devices.size > 0 || changes.joins.size > 0 || changes.visits.length > 0 || changes.people || changes.links || changes.config;
+  const audited = changes.devices.size > 0 || changes.joins.size > 0 || changes.visits.length > 0 || changes.people || changes.links || changes.certificates || changes.config;
   if (audited && mayAnywhere(rights, 'administer')) text += encode('audit', {});
-  if ((changes.links || changes.config) && may(asked, 'see', 'gateway')) text += encode('status', {});
+  if ((changes.links || changes.certificates || changes.config) && may(asked, 'see', 'gateway')) text += encode('status', {});
   if (changes.conns && may(asked, 'see', 'gateway')) text += encode('conns', changes.conns);
+  if (changes.certificates && may(asked, 'see', 'gateway')) text += encode('certificates', {});
   if (changes.config && may(asked, 'administer', 'gateway')) text += encode('config', {});
   return text;
 }

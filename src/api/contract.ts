@@ -1,5 +1,6 @@
 // The one list of what the API offers. Server, CLI, console (types only) and the OpenAPI document derive from it.
 import { z } from 'zod';
+import { certificateRoutes } from './certificate-shapes.ts';
 import { paths, type ParamsOf, type RouteName } from './paths.ts';
 import {
   action, agentView, auditLineView, configDiffView, configStateView, confirmWithinMs, connView, customerView, deviceView, explainView, findingView, fingerprint, grants, hostText, id, inviteView, joinTokenView, journalLineView, label, legacyClientView, listenerView, login, meView, name, page,
@@ -123,6 +124,8 @@ const shapes = {
   verifyAudit: { summary: 'Walk the chain of the audit', answer: z.object({ lines: z.int(), brokenAt: z.int().nullable(), why: z.string().nullable(), headHash: z.string() }) },
   listJournal: { summary: 'The journal, the newest first', query: query({ ...list, event: z.string().max(100).optional() }), answer: page(journalLineView).extend({ dropped: z.int() }) },
   getEvents: { summary: 'Server-sent events: what changed', answer: z.string() },
+
+  ...certificateRoutes,
 
   getConfig: { summary: 'The configuration; ETag is the revision', answer: z.object({ revision: z.int(), config: z.unknown() }) },
   putConfig: {

@@ -339,6 +339,8 @@ export const eventShapes = {
   /** Connections came, went or were refused; at most once a second. */
   conns: z.object({ open: count, accepted: count, refused: count }),
   status: z.object({}),
+  /** One was added, changed, removed or renewed, or an order went on. */
+  certificates: z.object({}),
   config: z.object({}),
   join: z.object({ id, state: z.enum(['waiting', 'used', 'expired']), deviceId: id.nullable() }),
   /** The sign-in ended: the stream closes behind it. */

@@ -31,6 +31,7 @@ import { buildChallengeContexts } from '#net/challenge-contexts.ts';
 import type { DialBy } from '#net/dial.ts';
 import type { Listener } from '#net/listener.ts';
 import { askerOf } from '#net/service-pair.ts';
+import { publicRoots } from '#net/roots.ts';
 import { buildSweep } from '#net/sweep.ts';
 import { buildDeviceHosts, type DeviceHosts } from '#proxy/device-host.ts';
 import type { ForwardRoom } from '#proxy/forward.ts';
@@ -377,6 +378,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       journalDropped: journal.dropped, storeBytes: (await operations.check()).fileBytes, remarks: remarks(),
     });
     const admin = buildAdmin({
+      certificates: { changes: certificateChanges, caPem: certificates.ca.pem, describe: () => certificates.describe(), signRequest: (order) => certificates.signRequest(order), issueLeaf: (names, spki) => certificates.issueLeaf(names, spki), roots: publicRoots },
+      acme,
       tables, operations, control, live, journal, clock, random, log, newId, limits, inTurn, status,
       version: options.version,
       setupDigest: () => (tables.people.size === 0 && setup.code !== null ? digestOf(setup.code.reveal()) : null),

@@ -8,6 +8,7 @@ import type { Id } from '#base/ids.ts';
 import { issueAgentCertificate, issueServerLeaf, signRequest } from '#model/certificate.ts';
 import type { IssuedCertificate } from '#model/certificate.ts';
 import { daysLeftOf } from '#model/certificate-alarms.ts';
+import type { KeyKind } from '#model/certificate-key.ts';
 import { fingerprintOf, judgeAgentCertificate, keyFingerprintOf, readCertificate } from '#model/fingerprint.ts';
 import type { AgentProof } from '#model/fingerprint.ts';
 import type { Certificate, CertificateNames } from '#model/rows.ts';
@@ -47,6 +48,9 @@ export interface CertificateDescription {
   readonly keyPin: { readonly hex: string; readonly base64: string } | null;
   /** false: its key is missing or another's, and it is not shown. */
   readonly isUsable: boolean;
+  readonly keyKind: string;
+  /** Leaf first, without the root; null while there is no certificate. */
+  readonly chainPem: string | null;
 }
 
 export interface SigningOrder {
@@ -146,7 +150,7 @@ export async function buildCertificates(options: CertificatesOptions): Promise<C
     signRequest: (order) => signRequest({ ca, ...order, now: clock.nowMs(), random }),
     verifyAgentCertificate: (certificate) => judgeAgentCertificate(certificate, authority, clock.nowMs()),
     leaves: () => [...leaves.all].map(([key, leaf]) => ({ name: key || leaf.names.dns[0]!, names: [...leaf.names.dns, ...leaf.names.ip], notAfter: leaf.notAfter })),
-    describe: () => [...describeOwn(table, own, clock.nowMs()), ...describeLeaves(leaves, clock.nowMs()), ...describeLeaves(rsaLeaves, clock.nowMs())],
+    describe: () => [...describeOwn(table, own, clock.nowMs()), ...describeLeaves(leaves, 'ec-p256', clock.nowMs()), ...describeLeaves(rsaLeaves, 'rsa-2048', clock.nowMs())],
     settled: () => own.settled(),
     refresh,
     [Symbol.dispose]() {
@@ -168,10 +172,12 @@ function describeOwn(table: Table<Certificate>, own: OwnCertificates, now: numbe
     fingerprint: row.certificateFingerprint,
     keyPin: row.keyFingerprint === null ? null : pinOf(row.keyFingerprint),
     isUsable: own.isUsable(row),
+    keyKind: row.keyKind,
+    chainPem: row.chainPem,
   }));
 }
 
-function describeLeaves(leaves: Leaves, now: number): CertificateDescription[] {
+function describeLeaves(leaves: Leaves, keyKind: KeyKind, now: number): CertificateDescription[] {
   return Array.from(leaves.all, ([key, leaf]) => ({
     row: null,
     name: key || leaf.names.dns[0]!,
@@ -181,5 +187,7 @@ function describeLeaves(leaves: Leaves, now: number): CertificateDescription[] {
     fingerprint: fingerprintOf(leaf.certificatePem),
     keyPin: pinOf(keyFingerprintOf(leaf.certificatePem)),
     isUsable: true,
+    keyKind,
+    chainPem: leaf.certificatePem,
   }));
 }

@@ -18,6 +18,7 @@ import { buildInTurn } from '#base/in-turn.ts';
 import { limits } from '#base/limits.ts';
 import { silentLog } from '#base/log.ts';
 import { digestOf } from '#base/secret.ts';
+import { buildCertificateChanges } from '#model/certificate-changes.ts';
 import { buildControl } from '#model/change-config.ts';
 import { firstConfig } from '#model/config.ts';
 import type { Journal, JournalLine, LegacyClientSeen, LiveConn, LiveLink, LiveListener } from '#model/live.ts';
@@ -25,7 +26,9 @@ import type { Operations } from '#model/operations.ts';
 import { routesInOrder } from '#model/precedence.ts';
 import type { Agent, AgentCertificate, AuditEntry, Device, Visit } from '#model/rows.ts';
 import { buildTables, type Tables } from '#model/tables.ts';
+import { buildCertificates } from '#net/certificates.ts';
 import { openStore } from '#store/open.ts';
+import { memoryFiles } from './tls-rooms.ts';
 
 export interface HandClock extends Clock {
   /** Moves time and runs what became due, in order. */
@@ -285,7 +288,12 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
     adjust: (config) => config,
     prepare: async () => ({ commit() {}, async cancel() {} }),
   });
+  const files = memoryFiles();
+  const shown = await buildCertificates({ files, clock, log: silentLog, random: randomBytes, domains: () => ['gw.example.test'], isKnown: () => false, addresses: () => [], own: tables.certificates });
+  const changes = buildCertificateChanges({ tables, operations, files, inTurn, clock, log: silentLog, newId, issueLeaf: (names, spki) => shown.issueLeaf(names, spki), applied: () => shown.settled() });
   const deps: AdminDeps = {
+    certificates: { changes, caPem: shown.ca.pem, describe: () => shown.describe(), signRequest: (order) => shown.signRequest(order), issueLeaf: (names, spki) => shown.issueLeaf(names, spki), roots: () => [] },
+    acme: null,
     tables, operations, control, live, journal, clock, random: randomBytes, log: silentLog, newId, limits, version: '0.0.0-test', inTurn,
     setupDigest: () => digestOf(setupCode),
     askerOf: () => ({ from: room.from, secure: room.secure, conn: room.conn }),
@@ -345,6 +353,7 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
     },
     async close() {
       await admin.close();
+      shown[Symbol.dispose]();
       control.close();
       server.closeAllConnections();
       server.close();
