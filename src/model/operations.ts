@@ -2,7 +2,7 @@
 // An operation that changes something takes its audit line with it: both are durable (fsync) when the promise
 // resolves, or neither is. Failure: Fault `conflict` (unique, revision), `not-found`, `busy` (store down or disk full).
 import type { Id } from '#base/ids.ts';
-import type { Agent, AgentCertificate, AgentNote, AuditEntry, AuditLine, Certificate, Customer, Device, Invite, JoinToken, OldLabel, Person, Revision, Right, SignIn, Site, Token, Visit } from './rows.ts';
+import type { Agent, AgentCertificate, AgentNote, AuditEntry, AuditLine, Certificate, Customer, Delivery, Device, Invite, JoinToken, OldLabel, Person, Revision, Right, SignIn, Site, Token, Visit } from './rows.ts';
 
 /** Everything that the tables hold, loaded once at start. */
 export interface Everything {
@@ -20,6 +20,7 @@ export interface Everything {
   readonly joinTokens: JoinToken[];
   readonly invites: Invite[];
   readonly certificates: Certificate[];
+  readonly deliveries: Delivery[];
 }
 
 export interface AuditQuery {
@@ -87,6 +88,12 @@ export interface Operations {
   removeCertificate(certificateId: Id, audit: AuditEntry): Promise<void>;
   /** A renewal that did not work; nobody did it, so audit has no line of it. A certificate that is gone is passed over. */
   noteCertificateAttempt(attempt: { readonly id: Id; readonly lastTriedAt: number; readonly lastError: string | null }): Promise<void>;
+
+  // certificates that agents put in place; they go with their certificate, with their agent, and when it is revoked
+  /** Fault `conflict` when the agent has that name already, or is revoked. */
+  addDelivery(delivery: Delivery, audit: AuditEntry): Promise<void>;
+  changeDelivery(delivery: Delivery, audit: AuditEntry): Promise<void>;
+  removeDelivery(deliveryId: Id, audit: AuditEntry): Promise<void>;
 
   // visits: the opening is audited before the visit starts, the closing with its figures
   openVisit(visit: Visit, audit: AuditEntry): Promise<void>;

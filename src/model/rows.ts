@@ -285,6 +285,31 @@ export interface Certificate {
   readonly lastError: string | null;
 }
 
+/** A certificate that an agent puts in place beside an application server: at once, and again whenever it changes. */
+export interface Delivery {
+  readonly id: Id;
+  readonly customerId: Id;
+  readonly certificateId: Id;
+  readonly agentId: Id;
+  /** As the agent's local policy calls it; unique for the agent. */
+  readonly asName: string;
+  /**
+   * What became of it last. pending: nothing yet · delivered: `digest` was in place · failed: tried again by itself · refused: the agent's local policy
+   * does not allow it · unsupported: the agent does not know how.
+   */
+  readonly state: 'pending' | 'delivered' | 'failed' | 'refused' | 'unsupported';
+  /** Of what was put in place last (`digestOfPair`); null: nothing yet. */
+  readonly digest: string | null;
+  readonly deliveredAt: number | null;
+  readonly triedAt: number | null;
+  /** For people; null after success. */
+  readonly why: string | null;
+  /** Of the command, when it failed, and the last lines that it said. */
+  readonly exitCode: number | null;
+  readonly output: string | null;
+  readonly createdAt: number;
+}
+
 export interface Revision {
   readonly number: number;
   readonly at: number;

@@ -1,7 +1,7 @@
 // The gateway's tables together: what the data plane and the API look things up in.
 import type { Id } from '#base/ids.ts';
 import type { Everything } from './operations.ts';
-import type { Agent, AgentCertificate, AgentNote, Certificate, Customer, Device, Invite, JoinToken, OldLabel, Person, Right, SignIn, Site, Token } from './rows.ts';
+import type { Agent, AgentCertificate, AgentNote, Certificate, Customer, Delivery, Device, Invite, JoinToken, OldLabel, Person, Right, SignIn, Site, Token } from './rows.ts';
 import { buildTable, indexBy, type TableWriter } from './table.ts';
 
 export interface Tables {
@@ -20,6 +20,8 @@ export interface Tables {
   readonly invites: TableWriter<Invite>;
   /** Those that people configure or order; by id. */
   readonly certificates: TableWriter<Certificate>;
+  /** What agents put in place; by id. */
+  readonly deliveries: TableWriter<Delivery>;
   // second ways to look things up
   deviceByLabel(label: string): Device | undefined;
   oldLabel(label: string): OldLabel | undefined;
@@ -74,6 +76,7 @@ export function buildTables(all: Everything): Tables {
     joinTokens,
     invites,
     certificates,
+    deliveries: kept('deliveries', all.deliveries),
     deviceByLabel: (label) => deviceByLabel.get(label),
     oldLabel: (label) => oldLabels.get(label),
     signInByDigest: (digest) => signInByDigest.get(digest),

@@ -56,7 +56,10 @@ export const deviceWrites = {
     if (before.state === 'revoked' && agent.state !== 'revoked') throw new Fault('conflict', `agent ${agent.id} is revoked for ever`, { remedy: 'join the device again with a new token' });
     const { id, createdAt: _, ...changed } = codecs.agent.store(agent);
     await unit.db.updateTable('agent').set(changed).where('id', '=', id).execute();
-    if (agent.state === 'revoked') await revokeCertificates(unit, id, audit.at);
+    if (agent.state === 'revoked') {
+      await revokeCertificates(unit, id, audit.at);
+      await unit.db.deleteFrom('delivery').where('agentId', '=', id).execute();
+    }
     await appendAudit(unit, audit);
   },
 

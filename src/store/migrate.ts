@@ -6,6 +6,7 @@ import { kyselyOn, plainKyselyOn } from './dialect.ts';
 import * as start from './migrations/0001-start.ts';
 import * as certificates from './migrations/0002-certificates.ts';
 import * as provisional from './migrations/0003-provisional.ts';
+import * as deliveries from './migrations/0004-deliveries.ts';
 
 export interface Migration {
   readonly name: string;
@@ -13,7 +14,7 @@ export interface Migration {
 }
 
 /** The first is number 1. Only ever added to: a migration that has run somewhere is never changed. */
-export const migrations: readonly Migration[] = [start, certificates, provisional];
+export const migrations: readonly Migration[] = [start, certificates, provisional, deliveries];
 
 /** Runs what is missing; resolves the schema's number. Fault `unsupported` when the database is newer than `known`. */
 export async function migrate(database: DatabaseSync, nowMs: number, known: readonly Migration[] = migrations): Promise<number> {

@@ -47,6 +47,7 @@ export const reads = {
       joinTokens: await all('joinToken', codecs.joinToken.load),
       invites: await all('invite', codecs.invite.load),
       certificates: await all('certificate', codecs.certificate.load),
+      deliveries: await all('delivery', codecs.delivery.load),
     };
   },
 

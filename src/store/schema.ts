@@ -1,6 +1,6 @@
 // What the tables hold, in camelCase as queries write it, and how rows of the model become rows of the database and back:
 // flags are 0 or 1, lists and objects are JSON text.
-import type { Agent, AgentCertificate, AgentNote, AuditLine, Certificate, Customer, Device, Invite, JoinToken, OldLabel, Person, Revision, Right, SignIn, Site, Token, Visit } from '#model/rows.ts';
+import type { Agent, AgentCertificate, AgentNote, AuditLine, Certificate, Customer, Delivery, Device, Invite, JoinToken, OldLabel, Person, Revision, Right, SignIn, Site, Token, Visit } from '#model/rows.ts';
 
 type Column<Value> = Value extends boolean ? number : Value extends string | number | null ? Value : string;
 
@@ -24,6 +24,7 @@ export interface Schema {
   joinToken: Stored<JoinToken>;
   invite: Stored<Invite>;
   certificate: Stored<Certificate>;
+  delivery: Stored<Delivery>;
   revision: Omit<Stored<Revision>, 'config'> & { customerId: string; config: string };
   visit: Omit<Stored<Visit>, 'who'> & { who: string };
   audit: Omit<Stored<AuditLine>, 'actor'> & { actorKind: AuditLine['actor']['kind']; actorId: string | null; actorName: string; actorFrom: string };
@@ -78,6 +79,7 @@ export const codecs = {
     ],
     { enabled: 'flag', names: 'json', acme: 'json' },
   ),
+  delivery: codec<Delivery>(['id', 'customerId', 'certificateId', 'agentId', 'asName', 'state', 'digest', 'deliveredAt', 'triedAt', 'why', 'exitCode', 'output', 'createdAt'], {}),
   visit: codec<Visit>(['id', 'customerId', 'deviceId', 'deviceName', 'port', 'kind', 'who', 'openedAt', 'closedAt', 'requests', 'bytesIn', 'bytesOut', 'why'], { who: 'json' }),
 };
 

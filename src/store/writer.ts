@@ -5,6 +5,7 @@ import { workerData } from 'node:worker_threads';
 import { Fault } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
 import { certificateWrites } from './certificates.ts';
+import { deliveryWrites } from './deliveries.ts';
 import { deviceWrites } from './devices.ts';
 import { kyselyOn, openDatabase } from './dialect.ts';
 import { type Answer, answered, type Call, closeName, failed, keepAnswering, type Room } from './loop.ts';
@@ -27,7 +28,7 @@ export interface WriterReady {
   readonly auditBroken: string | null;
 }
 
-const writes = { ...peopleWrites, ...deviceWrites, ...certificateWrites, ...recordWrites };
+const writes = { ...peopleWrites, ...deviceWrites, ...certificateWrites, ...deliveryWrites, ...recordWrites };
 export type Writes = typeof writes;
 type AnyWrite = (unit: Unit, ...args: readonly unknown[]) => Promise<unknown>;
 const writeOf = writes as unknown as Readonly<Record<string, AnyWrite | undefined>>;

@@ -6,7 +6,7 @@ import { isFault, type FaultCode } from '#base/fault.ts';
 import { buildIds, type Id } from '#base/ids.ts';
 import { chainLine, emptyAuditHead, verifyLine } from '#model/audit.ts';
 import type { Everything, Operations } from '#model/operations.ts';
-import type { Actor, Agent, AgentCertificate, AuditEntry, Certificate, Device, Invite, JoinToken, Person, Right, SignIn, Token, Visit } from '#model/rows.ts';
+import type { Actor, Agent, AgentCertificate, AuditEntry, Certificate, Delivery, Device, Invite, JoinToken, Person, Right, SignIn, Token, Visit } from '#model/rows.ts';
 
 export const newId = buildIds(() => Date.now(), randomBytes);
 const at = 1_800_000_000_000;
@@ -100,6 +100,7 @@ export function storeContract(name: string, open: () => Promise<Operations>): vo
     peopleContract(contract);
     deviceContract(contract);
     certificateContract(contract);
+    deliveryContract(contract);
     recordContract(contract);
     auditContract(contract);
   });
@@ -376,6 +377,40 @@ function certificateContract(contract: Contract): void {
     await rejectsWith(store.removeCertificate(ready.id, rows.audit('certificate.removed')), 'not-found');
     await rejectsWith(store.changeCertificate(ready, rows.audit('certificate.changed')), 'not-found');
     assert.equal((await store.auditHead()).seq, 4);
+  });
+}
+
+function deliveryContract(contract: Contract): void {
+  const delivery = (rows: Rows, certificateId: Id, agentId: Id, asName: string): Delivery => ({
+    id: newId(), customerId: rows.customerId, certificateId, agentId, asName, state: 'pending', digest: null, deliveredAt: null, triedAt: null, why: null, exitCode: null, output: null, createdAt: at,
+  });
+  contract('what agents put in place is kept, and goes with certificate, agent and revocation', async (store, rows) => {
+    const [front, back] = [rows.served('front'), rows.served('back')];
+    await store.addCertificate(front, rows.audit('certificate.added'));
+    await store.addCertificate(back, rows.audit('certificate.added'));
+    const [first, second, third] = [await joined(store, rows, 'one'), await joined(store, rows, 'two'), await joined(store, rows, 'three')];
+    const all = [delivery(rows, front.id, first.agent.id, 'web'), delivery(rows, back.id, first.agent.id, 'mail'), delivery(rows, back.id, second.agent.id, 'web'), delivery(rows, back.id, third.agent.id, 'web')] as const;
+    for (const each of all) await store.addDelivery(each, rows.audit('delivery.added'));
+    const kept = async () => (await store.loadEverything()).deliveries.sort(byId);
+    assert.deepEqual(await kept(), [...all].sort(byId));
+    await rejectsWith(store.addDelivery(delivery(rows, back.id, first.agent.id, 'web'), rows.audit('delivery.added')), 'conflict', /delivery has this asName/);
+    await rejectsWith(store.addDelivery(delivery(rows, back.id, newId(), 'web'), rows.audit('delivery.added')), 'not-found');
+    const changed: Delivery = { ...all[0], state: 'failed', digest: 'd', deliveredAt: at + 1, triedAt: at + 2, why: 'no', exitCode: 3, output: 'one\ntwo' };
+    await store.changeDelivery(changed, rows.audit('delivery.failed'));
+    assert.deepEqual(await kept(), [changed, ...all.slice(1)].sort(byId));
+    await store.removeCertificate(front.id, rows.audit('certificate.removed'));
+    assert.deepEqual(await kept(), all.slice(1).sort(byId));
+    await rejectsWith(store.changeDelivery(changed, rows.audit('delivery.failed')), 'not-found');
+    await store.changeAgent({ ...first.agent, state: 'locked' }, rows.audit('agent.locked'));
+    assert.equal((await kept()).length, 3);
+    await store.changeAgent({ ...first.agent, state: 'revoked' }, rows.audit('agent.revoked'));
+    assert.deepEqual(await kept(), all.slice(2).sort(byId));
+    await rejectsWith(store.addDelivery(delivery(rows, back.id, first.agent.id, 'x'), rows.audit('delivery.added')), 'conflict', /revoked/);
+    await store.removeDevice(second.device.id, rows.audit('device.removed'));
+    assert.deepEqual(await kept(), [all[3]]);
+    await store.removeDelivery(all[3].id, rows.audit('delivery.removed'));
+    await rejectsWith(store.removeDelivery(all[3].id, rows.audit('delivery.removed')), 'not-found');
+    assert.deepEqual(await kept(), []);
   });
 }
 
