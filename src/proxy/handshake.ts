@@ -54,9 +54,11 @@ export interface HandshakeOrder {
 
 /** RFC 8737 §6.2. */
 const acmeAlpn = 'acme-tls/1';
-/** RFC 8446 §6: protocol_version, unrecognized_name. */
+/** RFC 8446 §6: protocol_version, insufficient_security, unrecognized_name. */
 const alertProtocolVersion = Buffer.from([21, 3, 1, 0, 2, 2, 70]);
+const alertInsufficientSecurity = Buffer.from([21, 3, 1, 0, 2, 2, 71]);
 const alertUnrecognizedName = Buffer.from([21, 3, 1, 0, 2, 2, 112]);
+const TLS_1_2 = 0x0303;
 const TLS_1_3 = 0x0304;
 /** Who offers TLS 1.3 is not looked at any closer. */
 const ableAtOnce = { tls13: true, needsLegacy: false } as const;
@@ -143,7 +145,10 @@ export function buildHandshakes(options: HandshakeOptions): { begin(order: Hands
       if (takes.has('http') && (hello.alpn.includes(linkAlpn) || (hello.serverName !== null && isLinkName(snapshot, hello.serverName)))) return void link(order, then);
       const policy = tlsPolicyOf(snapshot.tlsPolicies, accepted.listener, hello.serverName);
       const chosen = levelFor(policy, accepted.from, hello.versions.includes(TLS_1_3) ? ableAtOnce : capabilityOf(hello), options.nowMs());
-      if ('why' in chosen) return refuse(order, chosen.why, `TLS policy ${policy.name}`, alertProtocolVersion);
+      if ('why' in chosen) {
+        const isNewEnough = policy.level === 'intermediate' && (capabilityOf(hello).bestVersion ?? 0) >= TLS_1_2;
+        return refuse(order, chosen.why, `TLS policy ${policy.name}`, isNewEnough ? alertInsufficientSecurity : alertProtocolVersion);
+      }
       if (chosen.level === 'legacy') options.onLegacyUse({ from: accepted.from, serverName: hello.serverName, policy: policy.name, bestVersion: capabilityOf(hello).bestVersion, ja4: ja4Of(hello) });
       void shake(order, () => options.contextFor(hello.serverName, useOf(policy, chosen.level)), offerOf(takes), policy.clientCa !== null).then((unwrapped) => {
         if (unwrapped === null) return;
