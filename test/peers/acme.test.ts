@@ -59,9 +59,12 @@ const withUpdate = (bind: Bind, more: AcmeSettings['dns'] = {}): AcmeSettings['d
 const nothingWaits = async (port: number) => assert.equal((await request(port, { path: '/.well-known/acme-challenge/anything', headers: { host: 'gw.example.test' } })).status, 404);
 
 test('HTTP-01 through the plain listener: ordered, shown, and the key belongs to it', settings, async (t) => {
-  await using room = await openRoom(t, { pebble: { env: { PEBBLE_WFE_NONCEREJECT: '40' } } });
+  const route = { name: 'own', protocol: 'http', listeners: ['http', 'https'], host: 'www.example.test', path: '/', target: { kind: 'respond', status: 200, body: 'the route', contentType: 'text/plain' }, classes: [], ignoreCase: false, onlyClasses: false, largeHeads: false };
+  await using room = await openRoom(t, { pebble: { env: { PEBBLE_WFE_NONCEREJECT: '40' } }, gateway: { routes: [route] } });
   const { gateway, httpsPort, pebble } = room;
   await nothingWaits(room.httpPort);
+  const ofTheRoute = async () => assert.equal((await request(room.httpPort, { path: '/.well-known/acme-challenge/anything', headers: { host: 'www.example.test' } })).body.toString(), 'the route', 'a path of a route is its own');
+  await ofTheRoute();
   const row = await room.order(['gw.example.test', 'www.example.test'], 'http-01');
   assert.equal(row.state, 'waiting');
   const ready = await issued(gateway, row.id);
@@ -73,6 +76,7 @@ test('HTTP-01 through the plain listener: ordered, shown, and the key belongs to
   assert.equal(chain.length, 2);
   assert.ok(chain.at(-1)!.verify(new X509Certificate(await pebble.issuerPem()).publicKey), 'the chain leads to the root');
   await nothingWaits(room.httpPort);
+  await ofTheRoute();
   const [view] = gateway.acme.accounts();
   assert.equal(view!.contact, 'admin@example.test');
   assert.doesNotMatch(JSON.stringify([gateway.acme.accounts(), gateway.acme.progress()]), /PRIVATE KEY/);
