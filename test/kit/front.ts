@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
-import { until, type TestGateway } from './gateway.ts';
+import { startTcp, until, type TestGateway } from './gateway.ts';
 
 export interface Wire<Kind extends Duplex = Socket> {
   readonly socket: Kind;
@@ -74,6 +74,17 @@ export function openTlsWire(port: number, options: ConnectionOptions): Promise<W
       socket.off('error', reject).on('error', () => {});
       resolve(watch(socket));
     });
+  });
+}
+
+/** TLS for programs that have none, or have no word for SNI: what is said to its port in clear goes on in TLS, both ends ending by themselves. */
+export function startTlsFront(port: number, options: ConnectionOptions): ReturnType<typeof startTcp> {
+  return startTcp((socket) => {
+    const tls = connectTls({ host: '127.0.0.1', port, ...options, allowHalfOpen: true } as ConnectionOptions);
+    tls.on('error', () => socket.destroy());
+    tls.on('close', () => socket.destroy());
+    socket.on('close', () => tls.destroy());
+    socket.pipe(tls).pipe(socket);
   });
 }
 

@@ -3,9 +3,8 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { connect as connectTls } from 'node:tls';
-import { journalSays, openTlsWire, openWire, readJournal } from '#kit/front.ts';
-import { finishesCleanly, portOf, startGateway, startTcp, until, type TestGateway } from '#kit/gateway.ts';
+import { journalSays, openTlsWire, openWire, readJournal, startTlsFront } from '#kit/front.ts';
+import { finishesCleanly, portOf, startGateway, until, type TestGateway } from '#kit/gateway.ts';
 import { findPeers } from '#kit/peers.ts';
 import { freePort, openProcesses, type Processes } from '#kit/processes.ts';
 import { adminOf, ldapPassword, startSlapd, suffixOf, type Slapd } from '#kit/slapd.ts';
@@ -69,13 +68,7 @@ async function routeOf(asked: () => Promise<unknown>): Promise<unknown> {
 }
 
 /** A client without a word for SNI gets one: TLS to the front door for this name, plain before it. */
-const withServerName = (servername: string) =>
-  startTcp((socket) => {
-    const tls = connectTls({ host: '127.0.0.1', port: portOf(gateway, 'front'), servername, ca: gateway.caPem, checkServerIdentity: () => undefined });
-    tls.on('error', () => socket.destroy());
-    socket.pipe(tls).pipe(socket);
-    tls.on('close', () => socket.destroy());
-  });
+const withServerName = (servername: string) => startTlsFront(portOf(gateway, 'front'), { servername, ca: gateway.caPem, checkServerIdentity: () => undefined });
 
 test('plain, StartTLS and LDAPS: who am I', options, async () => {
   for (const [url, more] of [[plain(), []], [plain(), ['-ZZ']], [secure(), []]] as const) {
