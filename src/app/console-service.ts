@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { askerOf, openServicePair } from '#net/service-pair.ts';
+import { buildCaPages } from './ca-page.ts';
 import type { Metrics } from './metrics.ts';
 
 export interface ServiceServer {
@@ -50,15 +51,22 @@ export interface ConsoleOptions {
 const LOOPBACK_HOST = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/i;
 
 export function buildConsoleListener(options: ConsoleOptions): (request: IncomingMessage, response: ServerResponse) => void {
+  const caPages = buildCaPages(options.caPem);
   const answer = (response: ServerResponse, status: number, type: string, body: string, method: string | undefined) => {
     response.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(body), 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' });
     response.end(method === 'HEAD' ? undefined : body);
   };
   return (request, response) => {
-    const path = (request.url ?? '/').split('?', 1)[0];
-    if (path === '/ca') return answer(response, 200, 'application/x-pem-file', options.caPem, request.method);
-    if (path !== '/metrics') return options.admin(request, response);
+    const path = (request.url ?? '/').split('?', 1)[0]!;
     const asker = askerOf(request.socket);
+    // Everything below /ca is answered here and nowhere else: it is open without TLS.
+    const ca = caPages({ method: request.method ?? 'GET', path, accept: request.headers.accept, secure: asker?.secure === true });
+    if (ca) {
+      response.writeHead(ca.status, { ...ca.headers, 'Content-Length': ca.body.length, 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' });
+      response.end(request.method === 'HEAD' ? undefined : ca.body);
+      return;
+    }
+    if (path !== '/metrics') return options.admin(request, response);
     // Behind another proxy on this machine the peer is loopback, too; such a request carries the name people use, or says it was forwarded.
     const local = asker?.loopback === true && LOOPBACK_HOST.test(request.headers.host ?? '') && request.headers['x-forwarded-for'] === undefined && request.headers.forwarded === undefined;
     if (!local && !options.mayReadMetrics(request.headers.authorization)) {
