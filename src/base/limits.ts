@@ -155,7 +155,7 @@ export const limits = {
   certificateUploadBytesMax: 256 * 1024,
   certificateUploadPartsMax: 50,
 
-  // certificates by ACME, and DNS for it. Let's Encrypt allows 50 certificates a registered domain and 5 equal ones a week, 5 failed checks of a name an hour, 300 orders in 3 hours.
+  // certificates by ACME, and DNS for them
   acmeDomainPerWeekMax: 40,
   acmeEqualPerWeekMax: 4,
   acmeFailuresPerHourMax: 4,

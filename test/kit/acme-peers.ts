@@ -59,6 +59,7 @@ export interface Pebble {
   readonly directory: string;
   /** Root of its own certificate, PEM. */
   readonly rootPem: string;
+  readonly root: Awaited<ReturnType<typeof newRoot>>;
   /** Root of the certificates that it gives. */
   issuerPem(): Promise<string>;
   readonly process: Started;
@@ -70,15 +71,23 @@ export interface PebbleOptions {
   readonly dns: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly externalAccounts?: Readonly<Record<string, string>>;
-  readonly extra?: Readonly<Record<string, unknown>>;
+  /** Instead of a free one, with the key of that certificate: the same authority again, which has forgotten everything. */
+  readonly again?: Pebble;
+}
+
+async function newRoot() {
+  const caKeys = await makeKeyPair();
+  return { caKeys, ca: await makeCa({ name: 'Pebble front', keys: caKeys, now: Date.now(), random: randomBytes }) };
 }
 
 export async function startPebble(processes: Processes, peers: Peers, options: PebbleOptions): Promise<Pebble> {
-  const [port, adminPort] = [await freePort(), await freePort()];
-  const folder = join(processes.folder, `pebble-${port}`);
+  const port = options.again ? Number(new URL(options.again.directory).port) : await freePort();
+  const adminPort = await freePort();
+  const folder = join(processes.folder, `pebble-${adminPort}`);
   mkdirSync(folder, { recursive: true });
-  const [caKeys, keys] = [await makeKeyPair(), await makeKeyPair()];
-  const ca = await makeCa({ name: 'Pebble front', keys: caKeys, now: Date.now(), random: randomBytes });
+  const keys = await makeKeyPair();
+  const root = options.again?.root ?? (await newRoot());
+  const { ca, caKeys } = root;
   const leaf = await issueServerLeaf({ ca: { certificatePem: ca.pem, signingKey: caKeys.privateKey }, names: { dns: ['localhost'], ip: ['127.0.0.1'] }, publicKey: keys.publicKey, now: Date.now(), random: randomBytes });
   const [certificate, privateKey] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
   writeFileSync(certificate, leaf.pem);
@@ -86,13 +95,14 @@ export async function startPebble(processes: Processes, peers: Peers, options: P
   const config = join(folder, 'config.json');
   writeFileSync(config, JSON.stringify({ pebble: {
     listenAddress: `127.0.0.1:${port}`, managementListenAddress: `127.0.0.1:${adminPort}`, certificate, privateKey, httpPort: options.httpPort, tlsPort: options.tlsPort, ocspResponderURL: '',
-    externalAccountBindingRequired: options.externalAccounts !== undefined, ...(options.externalAccounts ? { externalAccountMACKeys: options.externalAccounts } : {}), ...options.extra,
+    externalAccountBindingRequired: options.externalAccounts !== undefined, ...(options.externalAccounts ? { externalAccountMACKeys: options.externalAccounts } : {}),
   } }));
   const started = processes.start(peers.path('pebble'), ['-config', config, '-dnsserver', options.dns], { env: { PEBBLE_VA_NOSLEEP: '1', PEBBLE_AUTHZREUSE: '0', PEBBLE_WFE_NONCEREJECT: '0', ...options.env } });
   await started.says(/ACME directory available/);
   return {
     directory: `https://127.0.0.1:${port}/dir`,
     rootPem: ca.pem,
+    root,
     issuerPem: () => fetchText(`https://127.0.0.1:${adminPort}/roots/0`, ca.pem),
     process: started,
   };

@@ -224,20 +224,90 @@ test('renewal at two thirds of its life, by itself; the key changes; a connectio
   assert.deepEqual(createPublicKey(createPrivateKey(readFileSync(join(gateway.dataDir, keyFile)))).export({ type: 'spki', format: 'der' }), new X509Certificate(second.chainPem!).publicKey.export({ type: 'spki', format: 'der' }));
 });
 
-test('a name that is visited for the first time gets its own, once, and the private CA answers meanwhile', settings, async (t) => {
-  const acme = { directory: '', contact: 'admin@example.test', challenge: 'http-01' as const, keyKind: 'ec-p256' as const, termsAgreed: true, onDemand: true, root: '' };
-  await using room = await openRoom(t, { gateway: { adjust: (config) => (acme.directory === '' ? config : { ...config, acme }) } });
-  const { gateway, httpsPort, pebble, processes, bind } = room;
-  void bind;
-  await gateway.close();
-  Object.assign(acme, { directory: pebble.directory, root: pebble.rootPem });
-  await using again = await startGateway({ domain: 'gw.example.test', httpPort: room.httpPort, httpsPort, dataDir: join(processes.folder, 'again'), adjust: (config) => ({ ...config, acme }) });
+/** A gateway whose configuration orders by itself: pebble has to be there before it. */
+async function openOnDemand(t: TestContext, more: { challenge: AcmeSettings['challenge']; dns?: (bind: Bind) => AcmeSettings['dns']; clock?: Clock }) {
+  const processes = openProcesses(t.signal);
+  const bind = await startBind(processes, peers);
+  const [httpPort, httpsPort] = [await freePort(), await freePort()];
+  const pebble = await startPebble(processes, peers, { httpPort, tlsPort: httpsPort, dns: bind.resolver });
+  const acme = { directory: pebble.directory, root: pebble.rootPem, contact: 'admin@example.test', challenge: more.challenge, keyKind: 'ec-p256' as const, termsAgreed: true, onDemand: true, ...(more.dns ? { dns: more.dns(bind)! } : {}) };
+  const gateway = await startGateway({ domain: 'gw.example.test', httpPort, httpsPort, adjust: (config) => ({ ...config, acme }), ...(more.clock ? { clock: more.clock } : {}) });
+  return {
+    bind, pebble, gateway, httpPort, httpsPort,
+    async [Symbol.asyncDispose]() {
+      await gateway.close();
+      await processes[Symbol.asyncDispose]();
+    },
+  };
+}
+
+test('a name that is visited for the first time gets its own, once, and the private CA answers meanwhile; of a device that is gone it goes too', settings, async (t) => {
+  let aheadMs = 0;
+  const clock: Clock = { ...realClock, nowMs: () => Date.now() + aheadMs, every: (periodMs, run) => realClock.every(periodMs === 60_000 ? 50 : periodMs, run) };
+  await using room = await openOnDemand(t, { challenge: 'http-01', clock });
+  const { gateway, httpsPort } = room;
+  const certificateOf = (name: string) => gateway.tables.certificateByName(`auto.${name}`);
+  const { device, stop } = await gateway.addDevice({ name: 'Printer', ports: [{ number: 80, kind: 'http' }] });
   assert.match((await shownAt(httpsPort, 'unknown.example.test')).issuer, /Postern/);
-  const [first, second] = await Promise.all([shownAt(httpsPort, 'gw.example.test'), shownAt(httpsPort, 'gw.example.test')]);
-  assert.match(first.issuer + second.issuer, /Postern.*Postern/s);
-  await until('the certificate', () => again.tables.certificateByName('auto.gw.example.test')?.state === 'ready', 30_000);
-  assert.match((await shownAt(httpsPort, 'gw.example.test')).issuer, /Pebble/);
-  assert.equal(again.tables.certificates.size, 1, 'one order for many visits, none for names that are not ours');
+  assert.match((await shownAt(httpsPort, 'nobody.gw.example.test')).issuer, /Postern/);
+  const seen = await Promise.all(Array.from({ length: 4 }, () => shownAt(httpsPort, 'printer.gw.example.test')));
+  for (const each of seen) assert.match(each.issuer, /Postern/);
+  await shownAt(httpsPort, 'gw.example.test');
+  await until('both certificates', () => certificateOf('printer.gw.example.test')?.state === 'ready' && certificateOf('gw.example.test')?.state === 'ready', 30_000);
+  assert.match((await shownAt(httpsPort, 'printer.gw.example.test')).issuer, /Pebble/);
+  assert.equal(gateway.tables.certificates.size, 2, 'one order for many visits, none for names that are not ours');
+
+  const { token } = await gateway.owner();
+  assert.equal((await gateway.api('DELETE', `/devices/${device.id}`, { token })).status, 200);
+  await stop();
+  const before = certificateOf('printer.gw.example.test')!;
+  const other = certificateOf('gw.example.test')!.certificateFingerprint;
+  aheadMs = (before.notAfter! - Date.now()) * 0.9;
+  await until('the renewal of the other', () => certificateOf('gw.example.test')!.certificateFingerprint !== other, 30_000);
+  assert.equal(certificateOf('printer.gw.example.test')?.certificateFingerprint, before.certificateFingerprint, 'it is not renewed');
+  aheadMs = before.notAfter! - Date.now() + 60_000;
+  await until('its end', () => certificateOf('printer.gw.example.test') === undefined, 10_000);
+  aheadMs = 0;
+});
+
+test('by DNS-01 the first visit of any label brings one wildcard for all of them', settings, async (t) => {
+  await using room = await openOnDemand(t, { challenge: 'dns-01', dns: (bind) => ({ way: 'rfc2136', keyName: bind.key.name, server: bind.address, resolver: bind.resolver, check: bind.address }) });
+  const { gateway, httpsPort, bind } = room;
+  await gateway.acme.setDnsKey(bind.key, owner);
+  await gateway.addDevice({ name: 'Printer', ports: [{ number: 80, kind: 'http' }] });
+  await shownAt(httpsPort, 'printer.gw.example.test');
+  await shownAt(httpsPort, 'gw.example.test');
+  await until('the wildcard', () => gateway.tables.certificateByName('auto.gw.example.test')?.state === 'ready', 30_000);
+  assert.equal(gateway.tables.certificates.size, 1);
+  assert.match((await shownAt(httpsPort, 'printer.gw.example.test')).subjectAltName ?? '', /DNS:\*\.gw\.example\.test/);
+});
+
+test('an authority that was set up anew and has forgotten the account', settings, async (t) => {
+  await using room = await openRoom(t);
+  const { gateway, pebble, processes, bind, httpPort, httpsPort } = room;
+  const { id } = await room.order(['gw.example.test'], 'http-01');
+  const first = await issued(gateway, id);
+  const [{ accountUrl } = { accountUrl: '' }] = gateway.acme.accounts();
+  await pebble.process.stop();
+  await startPebble(processes, peers, { httpPort, tlsPort: httpsPort, dns: bind.resolver, again: pebble });
+  await gateway.acme.renew(id);
+  assert.notEqual(gateway.tables.certificates.get(id)!.issuer, first.issuer);
+  assert.notEqual(gateway.acme.accounts()[0]!.accountUrl, accountUrl);
+});
+
+test('an authority that is away: tried later, and told', settings, async (t) => {
+  await using room = await openRoom(t);
+  const { gateway, pebble } = room;
+  const { id } = await room.order(['gw.example.test'], 'http-01');
+  const first = await issued(gateway, id);
+  await pebble.process.stop();
+  await assert.rejects(gateway.acme.renew(id), (thrown: Fault) => isFault(thrown, 'unreachable') && /cannot be reached/.test(thrown.message));
+  const row = gateway.tables.certificates.get(id)!;
+  assert.equal(row.certificateFingerprint, first.certificateFingerprint, 'what is in use stays');
+  assert.match(row.lastError!, /cannot be reached/);
+  const { token } = await gateway.owner();
+  const doctor = await gateway.api('POST', '/doctor', { token });
+  assert.match(doctor.text, /could not be renewed/);
 });
 
 test('looking before an order, and a whole order for nothing', settings, async (t) => {
