@@ -90,3 +90,18 @@ test('so many at once, the rest in order, more are refused', async () => {
   assert.equal(gate.waiting, 0, 'all places came back');
   for (const leave of again) leave();
 });
+
+test('a client that hangs up in the middle of the handshake is gone at once', async () => {
+  const server = await serve(60_000);
+  const hello = await new Promise<Buffer>((done) => {
+    const trap = createServer((socket) => void socket.on('error', () => {}).once('data', (piece: Buffer) => (socket.destroy(), trap.close(), done(piece))));
+    trap.listen(0, '127.0.0.1', () => void connectTls({ host: '127.0.0.1', port: (trap.address() as AddressInfo).port, rejectUnauthorized: false }).on('error', () => {}));
+  });
+  const client = connectTcp({ host: '127.0.0.1', port: server.port });
+  client.on('error', () => {});
+  client.write(hello);
+  client.once('data', () => void client.end());
+  await assert.rejects(server.next, (thrown) => isFault(thrown, 'closed'));
+  client.destroy();
+  await server.close();
+});

@@ -37,6 +37,7 @@ export function unwrapTls(socket: Socket, looked: Buffer, options: UnwrapOptions
       clearTimeout(timer);
       tls.off('secure', onSecure);
       tls.off('close', onClose);
+      tls.off('end', onClose);
     };
     const fail = (fault: Fault) => {
       settle();
@@ -53,6 +54,8 @@ export function unwrapTls(socket: Socket, looked: Buffer, options: UnwrapOptions
     const onClose = () => fail(new Fault('closed', 'the client left during the TLS handshake'));
     tls.on('secure', onSecure);
     tls.on('close', onClose);
+    // Accepted sockets may be half open, so a client that hangs up now is not closed by itself, and would be kept until the deadline.
+    tls.on('end', onClose);
     // Stays for the connection's life: an error without a listener would end the process, and `close` follows every error.
     tls.on('error', (error: NodeJS.ErrnoException) => {
       if (timer.hasRef()) fail(new Fault('protocol', `the TLS handshake failed: ${error.code ?? error.message}`, { cause: error }));

@@ -6,7 +6,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { createServer as createTlsServer, type ConnectionOptions } from 'node:tls';
-import { finishesCleanly, portOf, startGateway, startTcp, until, type TestGateway } from '#kit/gateway.ts';
+import { finishesCleanly, portOf, startGateway, startTcp, type TestGateway } from '#kit/gateway.ts';
 import { findPeers } from '#kit/peers.ts';
 import { openProcesses, type Finished, type Processes } from '#kit/processes.ts';
 import { bodyOf, get, knock } from '#kit/tls-door.ts';
