@@ -174,6 +174,20 @@ test('a search before any bind goes by its base', options, async () => {
   await journalSays(gateway, { event: 'relay.ended', route: 'pbx', why: 'ended' });
 });
 
+test('a refusal reaches a client that has said its last word', options, async () => {
+  for (const [name, text] of [['down.example.test', 'the directory cannot be reached now'], ['nowhere.example.test', 'not on this connection']] as const) {
+    const plainly = await openWire(portOf(gateway, 'ldap'), { allowHalfOpen: true });
+    plainly.socket.end(bind(1, adminOf(name)));
+    await plainly.gone();
+    assert.ok(plainly.text.includes(text), `${name}: ${JSON.stringify(plainly.text)}`);
+    const inTls = await openTlsWire(portOf(gateway, 'front'), { servername: name, ca: gateway.caPem, checkServerIdentity: () => undefined });
+    inTls.socket.end(bind(1, adminOf(name)));
+    await inTls.gone();
+    assert.ok(inTls.text.includes(text), `${name}, in TLS: ${JSON.stringify(inTls.text)}`);
+  }
+  await finishesCleanly(gateway);
+});
+
 test('a bind anew to another domain is refused, to the same it is not', options, async () => {
   for (const name of [adminOf(other), `${other}\\anna`, `anna@${other}`]) {
     const client = await openWire(portOf(gateway, 'ldap'));
