@@ -11,3 +11,10 @@ test('who a client says it is, and whom it asks for', () => {
   assert.deepEqual(packetFactsOf({ ...h323, message: 'setup' })!.claims, ['alice'], 'of a call, the one who calls');
   assert.deepEqual(packetFactsOf({ ...h323, message: 'registration' })!.claims, ['4711']);
 });
+
+test('the name beside a SASL mechanism proves nobody: the credentials say who it is', () => {
+  const bind = { kind: 'ldap', op: 'bind', messageId: 1, domain: 'pbx.example.test', user: 'anna', pduBytes: 60 } as const;
+  assert.deepEqual(packetFactsOf({ ...bind, sasl: null })!.claims, ['anna']);
+  assert.deepEqual(packetFactsOf({ ...bind, sasl: 'PLAIN' })!.claims, []);
+  assert.deepEqual(packetFactsOf({ ...bind, sasl: 'PLAIN' })!.users, ['anna'], 'a route by name is chosen by it all the same');
+});

@@ -1,5 +1,6 @@
 // What the readers of first packets found, in the words that routes are chosen by.
 import type { FirstPacket } from '#wire/first-packet.ts';
+import type { LdapFacts } from '#wire/ldap.ts';
 import type { SipAsked } from '#wire/sip.ts';
 import type { PacketFacts } from './decide-connection.ts';
 
@@ -11,6 +12,9 @@ export const namelessPacket = (protocol: PacketFacts['protocol']): PacketFacts =
 /** Whom a request is for is not who sends it; but who registers says whose registration it is in To (RFC 3261 §10.2), and may be nobody else in From. */
 export const sipPacketFacts = (asked: SipAsked, method: string): PacketFacts => ({ protocol: 'sip', host: asked.domain, users: some(asked.user, asked.fromUser), claims: some(method === 'REGISTER' ? asked.user : null, asked.fromUser) });
 
+/** The name beside a SASL mechanism is nobody's proof: servers ignore it and go by the credentials (RFC 4511 §4.2). */
+export const ldapPacketFacts = ({ domain, user, sasl }: Pick<LdapFacts, 'domain' | 'user' | 'sasl'>): PacketFacts => ({ protocol: 'ldap', host: domain, users: some(user), claims: sasl === null ? some(user) : [] });
+
 /** Null for HTTP and TLS, which are not relayed by their first packet. */
 export function packetFactsOf(first: FirstPacket): PacketFacts | null {
   switch (first.kind) {
@@ -18,7 +22,7 @@ export function packetFactsOf(first: FirstPacket): PacketFacts | null {
     case 'http':
       return null;
     case 'ldap':
-      return { protocol: 'ldap', host: first.domain, users: some(first.user), claims: some(first.user) };
+      return ldapPacketFacts(first);
     case 'sip':
       return sipPacketFacts(first, first.method);
     case 'h323': {

@@ -7,7 +7,7 @@ import { printable } from '#base/log.ts';
 import type { ConnVerdict, PacketFacts } from '#model/decide-connection.ts';
 import { decideConnection } from '#model/decide-connection.ts';
 import type { Journal } from '#model/live.ts';
-import { packetFactsOf, sipPacketFacts } from '#model/packet.ts';
+import { ldapPacketFacts, packetFactsOf, sipPacketFacts } from '#model/packet.ts';
 import type { Snapshot } from '#model/snapshot.ts';
 import type { TlsTarget } from '#model/target.ts';
 import { placesOf, type Conn } from '#net/conn.ts';
@@ -156,7 +156,7 @@ export function buildRelays(options: RelaysOptions): Relays {
           judge(asked) {
             // Who has bound searches where the server lets him; a search before that is what the route was chosen by.
             if (asked.op === 'search' && (isBound || asked.domain === null)) return null;
-            const why = judge({ protocol: 'ldap', host: asked.domain, users: asked.user === null ? [] : [asked.user], claims: asked.user === null ? [] : [asked.user] });
+            const why = judge(ldapPacketFacts(asked));
             if (why === null && asked.op === 'bind') isBound = true;
             return why;
           },
