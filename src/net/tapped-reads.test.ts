@@ -63,6 +63,21 @@ test('a connection that nobody taps is an ordinary stream with backpressure, als
   assert.equal(hash.digest('hex'), digest(rest));
 });
 
+test('who leaves the tap while it takes a large read has taken it: nothing comes twice', async () => {
+  const sent = randomBytes(60_000);
+  onSocket = (socket) => void socket.end(sent);
+  const socket = dial();
+  const got: Buffer[] = [];
+  socket.on('data', (bytes: Buffer) => got.push(bytes));
+  tapReads(socket, (bytes) => {
+    got.push(Buffer.from(bytes));
+    if (bytes.length > TAKEN_BYTES_MAX) untapReads(socket);
+  });
+  await new Promise((done) => socket.once('end', done));
+  socket.end();
+  assert.equal(digest(Buffer.concat(got)), digest(sent));
+});
+
 test('what is no such connection cannot be tapped', () => {
   onSocket = (socket) => socket.destroy();
   assert.equal(tapReads(server as never, () => {}), false);

@@ -31,17 +31,19 @@ export function connectTapped(place: TcpNetConnectOpts): Socket {
       buffer: () => buffer,
       callback: (bytes, from): boolean => {
         const read = Buffer.from(from.buffer, from.byteOffset, bytes);
-        if (tap.take !== null && bytes <= TAKEN_BYTES_MAX) {
+        // Who takes may leave the tap while it does, and has taken these bytes all the same.
+        const { take } = tap;
+        if (take !== null && bytes <= TAKEN_BYTES_MAX) {
           buffer = shared;
-          tap.take(read);
+          take(read);
           return true;
         }
         const kept = from === shared ? Buffer.from(read) : read;
-        const isFree = tap.take !== null && tap.take(kept) === false;
+        const isFree = take !== null && take(kept) === false;
         // A buffer that is filled again while its pages are in the cache costs half of what a new one does.
         if (isFree) buffer = from === shared ? Buffer.allocUnsafeSlow(READ_BYTES) : buffer;
         else buffer = bytes >= BULK_BYTES ? Buffer.allocUnsafeSlow(READ_BYTES) : shared;
-        return tap.take !== null || socket.push(kept);
+        return take !== null || socket.push(kept);
       },
     },
   });
