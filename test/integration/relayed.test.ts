@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { test } from 'node:test';
-import { journalSays, openWire, readHexCorpus } from '../kit/front.ts';
+import type { Config } from '#model/config.ts';
+import { journalSays, openWire, readHexCorpus, type Wire } from '../kit/front.ts';
 import { finishesCleanly, portOf, startGateway, startTcp, until } from '../kit/gateway.ts';
 
 const banner = 'SSH-2.0-OpenSSH_9.2\r\n';
@@ -168,4 +169,61 @@ test('a connection that is watched ends by its id, and a gateway that closes end
   await room.gateway.close();
   await until('both to be gone', () => (one.closed || one.ended) && (two.closed || two.ended));
   await until('their upstreams as well', () => Array.from(room.far.sockets).every((socket) => (socket.resume(), socket.readableEnded || socket.destroyed)));
+});
+
+test('a new configuration drops nothing that stands, and holds for what is asked from then on', { timeout: 60_000 }, async () => {
+  await using room = await startRelaying();
+  const { gateway, far } = room;
+  const { token } = await gateway.owner();
+  const echo = (socket: Socket) => void socket.on('data', (piece) => socket.write(piece)).on('end', () => socket.end());
+  const ldap = readHexCorpus('ldap').find((each) => each.title === 'ldapwhoami, a host name and a user')!.bytes;
+  const put = async (change: (config: Config) => object) => {
+    const { json } = await gateway.api('GET', '/config', { token });
+    const answer = await gateway.api('PUT', '/config', { token, headers: { 'if-match': `"${String(json['revision'])}"` }, body: change(json['config'] as Config) });
+    assert.equal(answer.status, 200, answer.text);
+  };
+  const open = async (first: Buffer) => {
+    const before = new Set(far.sockets);
+    const client = await room.dial();
+    client.socket.write(first);
+    echo(await until('the upstream', () => Array.from(far.sockets).find((each) => !before.has(each))));
+    await until('the first bytes back', () => client.bytes.equals(first));
+    return client;
+  };
+  const standing = [await open(Buffer.from(banner)), await open(ldap), await open(Buffer.from([0, 1, 2]))];
+  const allCarry = async (piece: Buffer) => {
+    for (const client of standing) {
+      const before = client.bytes.length;
+      client.socket.write(piece);
+      await until('the echo', () => client.bytes.length === before + piece.length);
+    }
+  };
+  // Another route; then one that stands goes elsewhere; then the listener is gone.
+  await put((config) => ({ ...config, routes: [...config.routes, { name: 'more', protocol: 'ldap', listeners: ['mixed'], host: 'more.example.test', target: { kind: 'tcp', host: '127.0.0.1', port: far.port } }] }));
+  await allCarry(ldap);
+  const elsewhere = await startTcp(echo);
+  await put((config) => ({ ...config, routes: config.routes.map((route) => (route.protocol === 'ssh' ? { ...route, target: { kind: 'tcp', host: '127.0.0.1', port: elsewhere.port } } : route)) }));
+  await allCarry(ldap);
+  assert.equal(elsewhere.sockets.size, 0);
+  const led = await room.dial();
+  led.socket.write(banner);
+  await led.says(/^SSH-/);
+  assert.equal(elsewhere.sockets.size, 1, 'who comes now goes where the route leads now');
+  led.socket.destroy();
+  const port = portOf(gateway, 'mixed');
+  await put((config) => ({ ...config, listeners: config.listeners.filter((each) => each.name !== 'mixed'), routes: [] }));
+  await until('nobody to be accepted', () => openWire(port).then((wire) => (wire.socket.destroy(), false), () => true));
+  const [shell, directory, rest] = standing as [Wire, Wire, Wire];
+  for (const client of [shell, rest]) {
+    const before = client.bytes.length;
+    client.socket.write('still here');
+    await until('the echo', () => client.bytes.length === before + 10);
+  }
+  // A bind is a question of its own, and nobody answers it here any more.
+  directory.socket.write(ldap);
+  await directory.says(/not on this connection/);
+  await directory.gone();
+  for (const client of standing) client.socket.destroy();
+  await finishesCleanly(gateway);
+  await elsewhere[Symbol.asyncDispose]();
 });
