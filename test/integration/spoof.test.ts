@@ -80,8 +80,8 @@ test('forwarding headers from anybody are dropped', { timeout: 60_000 }, async (
   }
   const headers: Record<string, string> = {};
   for (const [first] of lies.map((line) => line.split('\r\n'))) headers[first!.slice(0, first!.indexOf(':')).toLowerCase()] = first!.slice(first!.indexOf(':') + 1).trim();
-  const [told] = await askHttp2(gateway.ports.https, [{ authority: 'web.example.test', headers }], { servername: 'web.example.test' });
-  assert.ok(told!.startsWith('200 ') && !told!.includes(lie) && told!.includes(`X-Forwarded-For: ${from.anybody}|`), told);
+  const [told = ''] = await askHttp2(gateway.ports.https, [{ authority: 'web.example.test', headers }], { servername: 'web.example.test' });
+  assert.ok(told.startsWith('200 ') && !told.includes(lie) && told.includes(`X-Forwarded-For: ${from.anybody}|`), told);
   await finishesCleanly(gateway);
 });
 
