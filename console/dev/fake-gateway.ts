@@ -182,7 +182,7 @@ const routes: readonly Route[] = [
   ['GET', /^\/audit$/, (asked, { state }) => ({ json: page(state.audit.filter((line) => (!asked.query.get('what') || line.what.startsWith(asked.query.get('what')!)) && (!asked.query.get('actorId') || line.actor.id === asked.query.get('actorId')) && (!asked.query.get('subjectId') || line.subjectId === asked.query.get('subjectId'))), asked.query) })],
   ['POST', /^\/audit\/verify$/, (_, { state }) => ({ json: { lines: state.audit.length, brokenAt: null, why: null, headHash: state.audit[0]?.hash ?? '' } })],
   ['GET', /^\/journal$/, (asked, { state }) => ({ json: { ...page(state.journal.filter((line) => !asked.query.get('event') || line.event === asked.query.get('event')), asked.query), dropped: 0 } })],
-  ['POST', /^\/explain$/, (asked) => ({ json: { verdict: 'refuse', rule: 'default deny', lines: [`${String(asked.body['url'])} from ${String(asked.body['from'] ?? '127.0.0.1')}`, 'admit: no ban, no limit', 'route: none fits the host', 'default: deny'] } })],
+  ['POST', /^\/explain$/, (asked) => ({ json: { verdict: 'refuse', rule: 'default deny', lines: [`${String(asked.body['url'])} from ${String(asked.body['from'] ?? '127.0.0.1')}`, 'admit: no ban, no limit', 'route: none fits the host', 'default: deny'], listener: 'https', proxyHeader: false, tls: null, route: null, cls: null, target: null } })],
   ['GET', /^\/config\/state$/, (_, { state }) => ({ json: { now: Date.now(), revision: state.status.revision, provisional: null, missing: [] } })],
   ['GET', /^\/status$/, (_, { state }) => ({ json: { ...state.status, now: Date.now() } })],
   ['POST', /^\/doctor$/, (_, { state }) => ({ json: { at: Date.now(), findings: state.findings } })],

@@ -67,6 +67,13 @@ const routes = {
   listRevisions: { method: 'GET', path: '/config/revisions' },
   getRevision: { method: 'GET', path: '/config/revisions/{number}' },
   diffRevisions: { method: 'GET', path: '/config/revisions/{number}/diff/{other}' },
+  getConfig: { method: 'GET', path: '/config' },
+  putConfig: { method: 'PUT', path: '/config' },
+  listConns: { method: 'GET', path: '/conns' },
+  closeConn: { method: 'DELETE', path: '/conns/{id}' },
+  listLegacyClients: { method: 'GET', path: '/legacy-clients' },
+  listListeners: { method: 'GET', path: '/listeners' },
+  listRoutes: { method: 'GET', path: '/routes' },
   explain: { method: 'POST', path: '/explain' },
   getStatus: { method: 'GET', path: '/status' },
   runDoctor: { method: 'POST', path: '/doctor' },
@@ -130,6 +137,7 @@ interface Ask<Name extends UsedRoute> {
   params?: Params<Name>;
   query?: Query<Name>;
   body?: Body<Name>;
+  headers?: Readonly<Record<string, string>>;
   signal?: AbortSignal;
 }
 
@@ -143,7 +151,7 @@ const ANSWERS_401: ReadonlySet<UsedRoute> = new Set(['signIn', 'getMe', 'signOut
 
 export async function call<Name extends UsedRoute>(name: Name, ask: Ask<Name> = {}): Promise<Answer<Name>> {
   const { method, path } = routes[name];
-  const headers: Record<string, string> = { accept: 'application/json' };
+  const headers: Record<string, string> = { accept: 'application/json', ...ask.headers };
   if (ask.body !== undefined) headers['content-type'] = 'application/json';
   let answer: Response;
   try {

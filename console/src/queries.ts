@@ -1,9 +1,10 @@
 // What the pages read, under which key, and what an event makes stale.
 import type { Answer, Query } from '#api/contract.ts';
-import type { DeviceView, EventData } from '#api/shapes.ts';
+import type { DeviceView, EventData, RouteView } from '#api/shapes.ts';
 import { infiniteQueryOptions, keepPreviousData, queryOptions, QueryClient, type InfiniteData } from '@tanstack/react-query';
 import { call, isProblem } from './api.ts';
 import { listenLive, type LiveEvent } from './live.ts';
+import { documentOf } from './config-document.ts';
 import { addSamples } from './samples.ts';
 
 export const queryClient = new QueryClient({
@@ -21,6 +22,7 @@ export const queryClient = new QueryClient({
 
 const PAGE = 100;
 const DEVICES_PAGE = 500;
+const CONNS_SHOWN = 200;
 
 type Paged = { readonly next: string | null };
 const paging = { initialPageParam: undefined as string | undefined, getNextPageParam: (last: Paged) => last.next ?? undefined, placeholderData: keepPreviousData };
@@ -58,6 +60,13 @@ export const revisionQuery = (number: number) => queryOptions({ queryKey: ['revi
 /** Never stale: what a revision says does not change. */
 export const configDiffQuery = (number: number, other: number) => queryOptions({ queryKey: ['config-diff', number, other], queryFn: ({ signal }) => call('diffRevisions', { params: { number, other }, signal }), staleTime: Infinity });
 export const statusQuery = queryOptions({ queryKey: ['status'], queryFn: ({ signal }) => call('getStatus', { signal }), refetchInterval: 5_000 });
+export const configQuery = queryOptions({ queryKey: ['config'], queryFn: async ({ signal }) => documentOf(await call('getConfig', { signal })) });
+export const listenersQuery = queryOptions({ queryKey: ['listeners'], queryFn: ({ signal }) => call('listListeners', { signal }), refetchInterval: 5_000 });
+export type ConnFilter = Pick<NonNullable<Query<'listConns'>>, 'listener' | 'protocol' | 'search'>;
+/** Figures move all the time, and no event carries them. */
+export const connsQuery = (filter: ConnFilter) => queryOptions({ queryKey: ['conns', filter], queryFn: ({ signal }) => call('listConns', { query: { ...filter, limit: CONNS_SHOWN }, signal }), refetchInterval: 2_000, placeholderData: keepPreviousData });
+export const legacyClientsQuery = infiniteQueryOptions({ ...paging, queryKey: ['legacy-clients'], queryFn: ({ pageParam, signal }) => call('listLegacyClients', { query: { ...(pageParam ? { cursor: pageParam } : {}), limit: PAGE }, signal }) });
+export const routesInOrderQuery = (protocol: RouteView['protocol'], host: string) => queryOptions({ queryKey: ['routes-in-order', protocol, host], queryFn: ({ signal }) => call('listRoutes', { query: { protocol, ...(host ? { host } : {}), limit: 100 }, signal }) });
 export const doctorQuery = queryOptions({ queryKey: ['doctor'], queryFn: ({ signal }) => call('runDoctor', { signal }), staleTime: 300_000 });
 
 /** All pages as one list. */
@@ -65,6 +74,7 @@ export function itemsOf<Item>(data: InfiniteData<{ readonly items: Item[] }> | u
   return data?.pages.flatMap((page) => page.items);
 }
 
+const CONFIG_KEYS = ['config', 'config-state', 'revisions', 'revision', 'status', 'listeners', 'routes-in-order'];
 const STALE_AFTER_MS = 300;
 const waiting = new Set<string>();
 
@@ -132,11 +142,14 @@ function take(event: LiveEvent | { readonly name: 'again' }): void {
     case 'audit':
       stale('audit');
       break;
+    case 'conns':
+      stale('conns', 'listeners', 'legacy-clients');
+      break;
     case 'status':
       stale('status', 'journal');
       break;
     case 'config':
-      stale('config-state', 'revisions', 'revision', 'status');
+      stale(...CONFIG_KEYS);
       break;
     case 'join':
       void queryClient.invalidateQueries({ queryKey: ['join-token', event.data.id] });
@@ -152,7 +165,7 @@ function take(event: LiveEvent | { readonly name: 'again' }): void {
 
 /** After something that was done here: without waiting for the event. */
 export function refreshConfig(): void {
-  stale('config-state', 'revisions', 'revision', 'status');
+  stale(...CONFIG_KEYS);
 }
 
 /** Keeps what is shown fresh until the returned function is called. */

@@ -66,6 +66,28 @@ const audit = createRoute({
   validateSearch: (search: Record<string, unknown>) => kept({ what: word(search['what']), actorId: word(search['actorId']), actorName: word(search['actorName']), subjectId: word(search['subjectId']), subjectName: word(search['subjectName']) }),
   component: lazyRouteComponent(() => import('./pages/audit.tsx'), 'AuditPage'),
 });
+const frontDoor = createRoute({ getParentRoute: () => inside, path: '/front-door', component: lazyRouteComponent(() => import('./pages/front-door.tsx'), 'FrontDoorPage') });
+const frontDoorIndex = createRoute({
+  getParentRoute: () => frontDoor,
+  path: '/',
+  beforeLoad: () => {
+    throw redirect({ to: '/front-door/listeners', replace: true });
+  },
+});
+const listeners = createRoute({ getParentRoute: () => frontDoor, path: '/listeners', component: lazyRouteComponent(() => import('./pages/listeners.tsx'), 'ListenersPage') });
+const routes = createRoute({
+  getParentRoute: () => frontDoor,
+  path: '/routes',
+  validateSearch: (search: Record<string, unknown>) => kept({ q: word(search['q']), protocol: word(search['protocol']), of: word(search['of']), host: word(search['host']), path: word(search['path']) }),
+  component: lazyRouteComponent(() => import('./pages/routes.tsx'), 'RoutesPage'),
+});
+const tls = createRoute({ getParentRoute: () => frontDoor, path: '/tls', component: lazyRouteComponent(() => import('./pages/tls.tsx'), 'TlsPage') });
+const connections = createRoute({
+  getParentRoute: () => frontDoor,
+  path: '/connections',
+  validateSearch: (search: Record<string, unknown>) => kept({ q: word(search['q']), listener: word(search['listener']), protocol: word(search['protocol']) }),
+  component: lazyRouteComponent(() => import('./pages/connections.tsx'), 'ConnectionsPage'),
+});
 const configuration = createRoute({
   getParentRoute: () => inside,
   path: '/configuration',
@@ -92,7 +114,7 @@ const open = createRoute({
 });
 
 export const router = createRouter({
-  routeTree: root.addChildren([home, setup, signIn, invite, cli, open, inside.addChildren([devices, device, people, audit, configuration, status, account])]),
+  routeTree: root.addChildren([home, setup, signIn, invite, cli, open, inside.addChildren([devices, device, people, audit, frontDoor.addChildren([frontDoorIndex, listeners, routes, tls, connections]), configuration, status, account])]),
   // Plain text both ways: read as JSON, a search for 1e5 or a digest of digits would become another number.
   parseSearch: parseQuery,
   stringifySearch: stringifyQuery,

@@ -16,8 +16,10 @@ import { ActionMenu } from './ui/overlay.tsx';
 import { WaitingBanner } from './waiting-banner.tsx';
 
 interface Place {
-  readonly to: '/devices' | '/people' | '/audit' | '/configuration' | '/status' | '/account';
+  readonly to: '/devices' | '/people' | '/audit' | '/front-door' | '/configuration' | '/status' | '/account';
   readonly label: string;
+  /** Where there is room for one word. */
+  readonly short?: string;
   readonly icon: IconName;
 }
 
@@ -27,7 +29,8 @@ function usePlaces(): Place[] {
     { to: '/devices', label: text.nav.devices, icon: 'devices' },
     me?.may.administerAnything && { to: '/people', label: text.nav.people, icon: 'people' },
     me?.may.administerAnything && { to: '/audit', label: text.nav.audit, icon: 'audit' },
-    me?.may.administerGateway && { to: '/configuration', label: text.nav.config, icon: 'config' },
+    me?.may.administerGateway && { to: '/front-door', label: text.nav.frontDoor, short: text.nav.short.frontDoor, icon: 'door' },
+    me?.may.administerGateway && { to: '/configuration', label: text.nav.config, short: text.nav.short.config, icon: 'config' },
     me?.may.administerGateway && { to: '/status', label: text.nav.status, icon: 'status' },
   ];
   return places.filter((place): place is Place => Boolean(place));
@@ -157,13 +160,13 @@ function TopBar({ onSearch }: { onSearch: () => void }) {
 }
 
 function BottomBar({ places }: { places: readonly Place[] }) {
-  const all: readonly Place[] = [...places, { to: '/account', label: text.nav.account, icon: 'account' }];
+  const all: readonly Place[] = [...places, { to: '/account', label: text.nav.account, short: text.nav.short.account, icon: 'account' }];
   return (
     <nav aria-label={text.nav.main} className="fixed inset-x-0 bottom-0 z-20 flex border-t border-line bg-surface pb-[env(safe-area-inset-bottom)] lg:hidden">
       {all.map((place) => (
-        <Link key={place.to} to={place.to} className="flex min-w-0 flex-1 flex-col items-center gap-0.5 py-2 text-[0.6875rem] font-medium text-ink-2 focus-visible:-outline-offset-2 [&.active]:text-accent-ink">
+        <Link key={place.to} to={place.to} aria-label={place.label} className="flex min-w-0 flex-1 flex-col items-center gap-0.5 py-2 text-[0.6875rem] font-medium text-ink-2 focus-visible:-outline-offset-2 [&.active]:text-accent-ink">
           <Icon name={place.icon} size={20} />
-          <span className="max-w-full truncate px-1">{place.label}</span>
+          <span className="max-w-full truncate px-0.5">{place.short ?? place.label}</span>
         </Link>
       ))}
     </nav>

@@ -1,5 +1,7 @@
 // Every text that a person sees, in one place and typed: a missing one does not compile. English.
 
+import { frontDoorText } from './text-front-door.ts';
+
 const plural = (count: number, one: string, many: string) => `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
 
 export const text = {
@@ -50,9 +52,11 @@ export const text = {
     devices: 'Devices',
     people: 'People',
     audit: 'Audit',
+    frontDoor: 'Front door',
     config: 'Configuration',
     status: 'Status',
     account: 'My account',
+    short: { frontDoor: 'Door', config: 'Config', account: 'Account' },
     search: 'Search or jump to…',
     searchShort: 'Search…',
     signOut: 'Sign out',
@@ -515,6 +519,7 @@ export const text = {
     noRight: 'The configuration is for those who administer the gateway',
     noRightAbout: 'Your rights do not include it.',
   },
+  frontDoor: frontDoorText,
   status: {
     title: 'Status',
     doctor: 'Doctor',
@@ -544,7 +549,7 @@ export const text = {
     explainUrl: 'Address',
     explainFrom: 'From',
     explainRun: 'Explain',
-    verdicts: { forward: 'Goes to a server', device: 'Goes to a device', console: 'Is answered by the console', redirect: 'Is redirected', respond: 'Is answered here', refuse: 'Is refused' },
+    verdicts: { forward: 'Goes to a server', device: 'Goes to a device', console: 'Is answered by the console', redirect: 'Is redirected', respond: 'Is answered here', link: 'Is the link endpoint', stream: 'Is a stream of the command line', join: 'Joins a device', terminate: 'TLS ends here', refuse: 'Is refused' },
     rule: 'Rule',
     agents: 'Agents and their links',
     agentsAbout: 'Who has dialled in, and who is away',

@@ -35,6 +35,7 @@ const shapes = {
   terminal: <><rect x="2" y="3.5" width="16" height="13" rx="2" /><path d="m5 8 2.5 2-2.5 2M9.5 12.500h4" /></>,
   browser: <><rect x="2" y="3.5" width="16" height="13" rx="2" /><path d="M2 7.500h16M4.7 5.500h.01M7 5.500h.01" /></>,
   refresh: <path d="M16.5 8a7 7 0 0 0-12.7-1.500M3.5 3v4h4M3.5 12a7 7 0 0 0 12.7 1.500M16.5 17v-4h-4" />,
+  door: <><path d="M5 17.500v-11a5 5 0 0 1 10 0v11M2.5 17.500h15" /><path d="M12 11.500h.01" strokeWidth="2.4" /></>,
   config: <><path d="M3 6h8M15 6h2M3 14h2M9 14h8" /><circle cx="13" cy="6" r="2" /><circle cx="7" cy="14" r="2" /></>,
   history: <><path d="M3.500 4v4h4M3.700 8a7 7 0 1 1-.5 4" /><path d="M10 6.500v4l2.800 1.700" /></>,
   unplug: <path d="m3 17 3-3M14 6l3-3M5.5 9.500l5 5-1.5 1.500a3.5 3.5 0 0 1-5-5zM9.5 5.500l5 5 1.5-1.500a3.5 3.5 0 0 0-5-5zM8.5 9.5 7 11M10.5 11.5 9 13" />,
