@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import { connect as connectHttp2 } from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -221,6 +222,34 @@ test('HAProxy behind, HTTP in TLS: the name, and the client of HAProxy in front'
   const both = await openWire(fronts.v1, { from: '127.0.0.7' });
   assert.match(await ask(both, get('v1.example.test')), new RegExp(`^200 1 127\\.0\\.0\\.7 ${fronts.v1} `), 'both ends of the client\'s own connection');
   both.socket.destroy();
+  await finishesCleanly(gateway);
+});
+
+test('HAProxy behind, HTTP/2 before it: many streams of two clients, each with its own header', options, async () => {
+  const sessions = await Promise.all(['127.0.0.2', '127.0.0.3'].map(async (from) => {
+    const { socket } = await openTlsWire(portOf(gateway, 'front'), { ...secured(names.pbx, { ALPNProtocols: ['h2'] }), localAddress: from } as Parameters<typeof openTlsWire>[1]);
+    socket.removeAllListeners('data');
+    const session = connectHttp2(`https://${names.pbx}`, { createConnection: () => socket });
+    session.on('error', () => {});
+    return { from, session };
+  }));
+  const askOne = ({ from, session }: (typeof sessions)[number]) =>
+    new Promise<void>((resolve, reject) => {
+      const stream = session.request({ ':path': '/', ':authority': names.pbx });
+      let text = '';
+      stream.setEncoding('utf8').on('data', (piece: string) => (text += piece)).on('error', reject);
+      stream.on('end', () => {
+        try {
+          assert.match(text, new RegExp(`^1 ${from.replaceAll('.', '\\.')} `));
+          resolve();
+        } catch (thrown) {
+          reject(thrown as Error);
+        }
+      });
+      stream.end();
+    });
+  for (let round = 0; round < 3; round++) await Promise.all(Array.from({ length: 8 }, (_, index) => askOne(sessions[index % 2]!)));
+  for (const { session } of sessions) await new Promise<void>((resolve) => session.close(resolve));
   await finishesCleanly(gateway);
 });
 
