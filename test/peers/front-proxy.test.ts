@@ -75,6 +75,7 @@ before(async () => {
         { name: 'proxied-tls', tls: true, protocols: ['http', 'ssh', 'tls', 'ldap'], proxyProtocolFrom: ['127.0.0.1'] },
         { name: 'first', tls: false, protocols: ['tcp'], serverFirst: true },
       ],
+      trustedProxies: [{ from: '127.0.0.9' }],
       tlsPolicies: [{ name: 'phones', hosts: [names.pbx], clientCertificates: { ca: ca.pem, required: false } }],
     },
     routes: [
@@ -250,6 +251,18 @@ test('HAProxy behind, HTTP/2 before it: many streams of two clients, each with i
     });
   for (let round = 0; round < 3; round++) await Promise.all(Array.from({ length: 8 }, (_, index) => askOne(sessions[index % 2]!)));
   for (const { session } of sessions) await new Promise<void>((resolve) => session.close(resolve));
+  await finishesCleanly(gateway);
+});
+
+test('HAProxy behind, a trusted proxy before it: one connection, a client of its own with each request', options, async () => {
+  for (const host of ['v1.example.test', names.pbx]) {
+    const proxy = await openWire(portOf(gateway, 'plain'), { from: '127.0.0.9' });
+    for (const client of ['203.0.113.1', '203.0.113.2', '203.0.113.2', '203.0.113.1']) {
+      assert.match(await ask(proxy, get(host, `X-Forwarded-For: ${client}\r\n`)), new RegExp(`^200 1 ${client.replaceAll('.', '\\.')} `), host);
+    }
+    assert.match(await ask(proxy, get(host)), /^200 1 127\.0\.0\.9 /, 'and its own, where it names nobody');
+    proxy.socket.destroy();
+  }
   await finishesCleanly(gateway);
 });
 
