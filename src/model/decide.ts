@@ -1,7 +1,7 @@
 // Which facts lead to which verdict: pure, synchronous, total. The one place where a route is chosen, used by the
 // data plane for each exchange and by explain offline.
 import { hostNameOf } from '#wire/http1.ts';
-import { comparablePath } from './snapshot.ts';
+import { comparablePath, generousPath } from './snapshot.ts';
 import type { HostRoutes, Route, Snapshot } from './snapshot.ts';
 import { isMisdirected, tlsPolicyOf, type TlsPolicy } from './tls-policy.ts';
 
@@ -76,6 +76,13 @@ function choose(entry: HostRoutes, facts: ConnFacts, target: string, local: bool
     elsewhere ||= route.listeners === null;
   }
   return wanting !== null ? 'certificate' : elsewhere ? 'elsewhere' : undefined;
+}
+
+/** Would a server that reads the path more generously than we do take it for one of a route with a longer path? Then it would be a way around that. */
+function hasTwoReadings(entry: HostRoutes, facts: ConnFacts, target: string, chosen: Route | undefined): boolean {
+  const generous = generousPath(target);
+  if (generous === null) return false;
+  return entry.routes.some((route) => !route.builtIn && route.path.length > (chosen?.path.length ?? 0) && (route.listeners === null || route.listeners.has(facts.listener)) && pathMatches(route.path, route.ignoreCase ? generous.toLowerCase() : generous));
 }
 
 /** The class of the route that a request is in: the one with the longest path of those that match. */
@@ -156,6 +163,7 @@ export function decideExchange(snapshot: Snapshot, facts: ConnFacts, authority: 
   for (const entry of entries) {
     if (entry.byPath && DOT_SEGMENT.test(target)) return refuse(400, 'the path has dot segments', 'path syntax');
     const route = choose(entry, facts, target, snapshot.local);
+    if (entry.byPath && typeof route !== 'string' && hasTwoReadings(entry, facts, target, route)) return refuse(400, 'the path can be read in two ways, which lead to two routes', 'path syntax');
     if (route === undefined) continue;
     if (route === 'elsewhere') {
       elsewhere = true;

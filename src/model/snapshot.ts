@@ -131,6 +131,18 @@ export function comparablePath(target: string): string {
   return path.replace(ENCODED_UNRESERVED, (code) => String.fromCharCode(Number.parseInt(code.slice(1), 16))).replace(/\/{2,}/g, '/') + (end < 0 ? '' : target.slice(end));
 }
 
+const TWO_READINGS = /^[^?]*?(?:[;\\]|%(?:00|23|2f|3b|3f|5c))/i;
+
+/**
+ * The same as the most generous server takes it: encoded slashes and backslashes separate segments, `;…` is no part of a name, and an encoded
+ * end ends it. Null where nothing of this is there.
+ */
+export function generousPath(target: string): string | null {
+  if (!TWO_READINGS.test(target)) return null;
+  const path = target.split('?', 1)[0]!;
+  return comparablePath(path.replace(/%(?:00|23|3f).*$/i, '').replace(/%2f|%5c|\\/gi, '/').replace(/(?:;|%3b)[^/]*/gi, ''));
+}
+
 const builtIn = { protocol: 'http', listeners: null, path: '/', ignoreCase: false, alias: null, certificate: null, classes: [], onlyClasses: false, largeHeads: false, builtIn: true, plainToo: false } as const;
 
 function compileDoorways(config: Config, problems: ConfigProblem[]): Map<string, Doorway> {
