@@ -1,6 +1,7 @@
 // Secrets of ACME in the data folder: keys of accounts with authorities, TSIG keys of DNS servers. Shown is what is not secret; every change has an audit line.
 import { Fault } from '#base/fault.ts';
 import type { Id } from '#base/ids.ts';
+import { buildInTurn } from '#base/in-turn.ts';
 import type { SecretFiles } from '#base/secret-files.ts';
 import { canonicalKeyName, parseDirectory, parseDnsKey, type DnsKey } from '#model/acme.ts';
 import { readChain } from '#model/certificate-facts.ts';
@@ -84,7 +85,9 @@ async function readList<Item>(files: SecretFiles, name: string): Promise<Item[]>
   const bytes = await files.read(name);
   if (!bytes) return [];
   try {
-    return JSON.parse(bytes.toString()) as Item[];
+    const read: unknown = JSON.parse(bytes.toString());
+    if (Array.isArray(read)) return read as Item[];
+    throw new TypeError('not a list');
   } catch {
     // What is in it is not shown: it holds keys.
     throw new Fault('internal', `the file ${name} in the data folder cannot be read`, { remedy: 'Restore it from a backup, or remove it and set accounts and keys again.' });
@@ -100,14 +103,19 @@ export async function openAccounts(options: AccountsOptions): Promise<Accounts> 
   const dnsKeyViewOf = ({ name, algorithm, setAt }: KeptDnsKey): DnsKeyView => ({ name, algorithm, setAt });
   const audit = (what: string, subjectKind: string, subjectName: string, actor: Actor, detail: Readonly<Record<string, string | boolean | null>>) =>
     options.operations.addAudit([{ at: nowMs(), customerId: options.customerId, actor, what, subjectKind, subjectId: null, subjectName, detail }]);
-  const keepAccounts = async (next: KeptAccount[]) => {
-    await files.write(accountsFile, Buffer.from(JSON.stringify(next)));
-    accounts = next;
-  };
-  const keepDnsKeys = async (next: KeptDnsKey[]) => {
-    await files.write(dnsKeysFile, Buffer.from(JSON.stringify(next)));
-    dnsKeys = next;
-  };
+  const inTurn = buildInTurn(100);
+  const keepAccounts = (without: string, put: readonly KeptAccount[]) =>
+    inTurn(async () => {
+      const next = [...accounts.filter((each) => each.directoryUrl !== without), ...put];
+      await files.write(accountsFile, Buffer.from(JSON.stringify(next)));
+      accounts = next;
+    });
+  const keepDnsKeys = (without: string, put: readonly KeptDnsKey[]) =>
+    inTurn(async () => {
+      const next = [...dnsKeys.filter(({ name }) => name !== without), ...put];
+      await files.write(dnsKeysFile, Buffer.from(JSON.stringify(next)));
+      dnsKeys = next;
+    });
 
   const set: Accounts['set'] = async (order, actor, signal) => {
     const directoryUrl = parseDirectory(order.directory);
@@ -125,7 +133,7 @@ export async function openAccounts(options: AccountsOptions): Promise<Accounts> 
     if (terms !== null && !order.termsAgreed) throw new Fault('bad-input', `${session.authority} wants its terms agreed to: ${terms}`, { remedy: 'Read them, then order with termsAgreed.' });
     const accountUrl = await session.register({ contact, termsAgreed: order.termsAgreed });
     const kept: KeptAccount = { directoryUrl, contact, accountUrl, registeredAt: before?.registeredAt ?? nowMs(), externalKeyId: externalAccount?.keyId ?? before?.externalKeyId ?? null, keyPem, rootPem, termsAgreed: order.termsAgreed };
-    await keepAccounts([...accounts.filter((each) => each.directoryUrl !== directoryUrl), kept]);
+    await keepAccounts(directoryUrl, [kept]);
     await audit(before ? 'acme.account-changed' : 'acme.account-registered', 'acme-account', directoryUrl, actor, { contact, accountUrl, externalKeyId: kept.externalKeyId, hasOwnRoot: rootPem !== null });
     return viewOf(kept);
   };
@@ -138,7 +146,7 @@ export async function openAccounts(options: AccountsOptions): Promise<Accounts> 
     async remove(directory, actor) {
       const directoryUrl = parseDirectory(directory);
       if (!find(directoryUrl)) throw new Fault('not-found', `there is no account with ${directoryUrl}`);
-      await keepAccounts(accounts.filter((each) => each.directoryUrl !== directoryUrl));
+      await keepAccounts(directoryUrl, []);
       await audit('acme.account-removed', 'acme-account', directoryUrl, actor, {});
     },
     async session(directoryUrl, signal) {
@@ -151,7 +159,7 @@ export async function openAccounts(options: AccountsOptions): Promise<Accounts> 
       if (!account) throw new Fault('conflict', `there is no account with ${new URL(directoryUrl).host}`);
       const session = await options.open({ directoryUrl, accountKeyPem: account.keyPem, accountUrl: null, externalAccount: null, rootPem: account.rootPem, signal });
       const accountUrl = await session.register({ contact: account.contact, termsAgreed: account.termsAgreed });
-      await keepAccounts([...accounts.filter((each) => each.directoryUrl !== directoryUrl), { ...account, accountUrl }]);
+      await keepAccounts(directoryUrl, [{ ...account, accountUrl }]);
       await audit('acme.account-registered', 'acme-account', directoryUrl, byGateway, { contact: account.contact, accountUrl, again: true });
       return session;
     },
@@ -159,14 +167,14 @@ export async function openAccounts(options: AccountsOptions): Promise<Accounts> 
     async setDnsKey(given, actor) {
       const key = { ...parseDnsKey(given), setAt: nowMs() };
       if (!dnsKeys.some(({ name }) => name === key.name) && dnsKeys.length >= dnsKeysMax) throw new Fault('too-many', `there are ${dnsKeysMax} DNS keys already`);
-      await keepDnsKeys([...dnsKeys.filter(({ name }) => name !== key.name), key]);
+      await keepDnsKeys(key.name, [key]);
       await audit('acme.dns-key-set', 'dns-key', key.name, actor, { algorithm: key.algorithm });
       return dnsKeyViewOf(key);
     },
     async removeDnsKey(text, actor) {
       const name = canonicalKeyName(text);
       if (!dnsKeys.some((each) => each.name === name)) throw new Fault('not-found', `there is no DNS key "${name}"`);
-      await keepDnsKeys(dnsKeys.filter((each) => each.name !== name));
+      await keepDnsKeys(name, []);
       await audit('acme.dns-key-removed', 'dns-key', name, actor, {});
     },
     dnsKey(name) {

@@ -3,7 +3,7 @@ import { createHash, X509Certificate } from 'node:crypto';
 import { request } from 'node:http';
 import { connect as connectTls } from 'node:tls';
 import type { Clock } from '#base/clock.ts';
-import { reasonOf, toFault } from '#base/fault.ts';
+import { Fault, isFault, reasonOf, toFault } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
 import { judgeAddresses, judgeAnswers, judgeAuthority, judgeCaa, type AddressesSeen, type AnswerSeen, type CaaSeen } from '#model/acme-before.ts';
 import { challengePath } from '#model/acme-answers.ts';
@@ -121,6 +121,9 @@ async function tryRecord(options: BeforeOptions, settings: Pick<AcmeSettings, 'd
   try {
     await proofs.prepare(check);
     return { status: 'ok', verdict: `a record _acme-challenge.${name} can be made, and its name servers show it` };
+  } catch (thrown) {
+    if (!isFault(thrown, 'closed') || options.signal.aborted) throw thrown;
+    throw new Fault('timeout', `a record _acme-challenge.${name} was not made and shown by its name servers within ${dnsTimeoutMs / 1000} s`, { remedy: 'An order waits longer. Are secondaries told of changes at once? Those that need not be asked are left out by "check".' });
   } finally {
     await proofs.cleanUp(check);
   }

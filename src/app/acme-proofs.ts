@@ -31,7 +31,7 @@ export interface Proofs {
 
 /** Seconds: long enough for a check, short enough that nobody keeps it. */
 const ttlSeconds = 60;
-const cleanUpMs = 30_000;
+const cleanUpMs = 15_000;
 
 /** For one order. */
 export function openProofs(options: ProofsOptions, settings: Pick<AcmeSettings, 'dns' | 'challenge'>, signal: AbortSignal): Proofs {

@@ -225,7 +225,8 @@ export async function keepAcme(options: AcmeOptions): Promise<Acme> {
 
   const ensureAccount = async (order: AccountOrder, actor: Actor): Promise<string> => {
     const directoryUrl = parseDirectory(order.directory);
-    if (!accounts.has(directoryUrl)) await accounts.set(order, actor, ending.signal);
+    const hasOtherRoot = order.rootPem != null && accounts.rootOf(directoryUrl) !== order.rootPem;
+    if (!accounts.has(directoryUrl) || hasOtherRoot) await accounts.set(order, actor, ending.signal);
     return directoryUrl;
   };
 

@@ -65,7 +65,7 @@ export interface TsigRecord {
 export function tsigOf(message: Buffer): TsigRecord | null {
   const parsed = parseDnsMessage(message);
   const record = parsed?.additional.at(-1);
-  if (!parsed || !record || record.type !== dnsTypes.TSIG || record.cls !== dnsClasses.ANY) return null;
+  if (!parsed || !record || record.type !== dnsTypes.TSIG || record.cls !== dnsClasses.ANY || record.ttl !== 0) return null;
   const algorithm = dnsNameAt(message, record.dataAt);
   const end = record.dataAt + record.data.length;
   if (!algorithm || algorithm.end + 10 > end) return null;

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
 import { test } from 'node:test';
 import { seeded } from '../../test/sim/line.ts';
 import { addressOf, caaOf, dnsClasses, dnsFrameAt, dnsNameAt, dnsTypes, encodeDnsFrame, encodeDnsName, encodeDnsQuery, encodeDnsUpdate, parseDnsMessage, targetOf, textOf } from './dns.ts';
@@ -88,6 +89,50 @@ test('TSIG: what was signed is believed, and nothing else', () => {
   assert.match(tsigRefusal(asked.message, key, asked.mac, now)!, /signature is wrong/, 'our own question sent back');
   assert.match(tsigRefusal(answer, key, asked.mac, now)!, /not signed/);
 });
+
+/** An answer as a server signs it: RFC 8945 §5.3, the request's MAC first. */
+function signedAnswer(requestMac: Buffer, { seconds = now / 1000, error = 0, other = Buffer.alloc(0), id = 9 } = {}): Buffer {
+  const plain = Buffer.concat([hex('0009 a800 0001 0000 0000 0000'), encodeDnsName('example.test')!, hex('0006 0001')]);
+  plain.writeUInt16BE(id, 0);
+  const time = Buffer.alloc(6);
+  time.writeUIntBE(seconds, 0, 6);
+  const short = (value: number) => Buffer.from([value >> 8, value & 255]);
+  const [name, algorithm] = [encodeDnsName(key.name)!, encodeDnsName(key.algorithm)!];
+  const mac = createHmac('sha256', key.secret)
+    .update(Buffer.concat([short(requestMac.length), requestMac, plain, name, hex('00ff 00000000'), algorithm, time, short(300), short(error), short(other.length), other]))
+    .digest();
+  const data = Buffer.concat([algorithm, time, short(300), short(mac.length), mac, short(id), short(error), short(other.length), other]);
+  const whole = Buffer.concat([plain, name, hex('00fa 00ff 00000000'), short(data.length), data]);
+  whole[11] = 1;
+  return whole;
+}
+
+test('TSIG of an answer: genuine as it is, and not with one bit changed or one byte less', () => {
+  const { mac } = signDnsMessage(encodeDnsUpdate(9, 'example.test', [])!, key, now)!;
+  const genuine = signedAnswer(mac);
+  assert.equal(tsigRefusal(genuine, key, mac, now), null);
+  for (let at = 0; at < genuine.length; at++) {
+    for (let bit = 0; bit < 8; bit++) {
+      const bent = Buffer.from(genuine);
+      bent[at]! ^= 1 << bit;
+      // Letter case of names does not count (RFC 8945 §4.2), and a forwarder may change the id of the header.
+      const isCase = bit === 5 && dnsNameIsUntouched(genuine, bent);
+      if (!isCase && at > 1) assert.notEqual(tsigRefusal(bent, key, mac, now), null, `byte ${at}, bit ${bit}`);
+    }
+    assert.notEqual(tsigRefusal(genuine.subarray(0, at), key, mac, now), null);
+  }
+  assert.match(tsigRefusal(genuine, key, Buffer.alloc(32), now)!, /signature is wrong/, 'the answer to another question');
+  assert.match(tsigRefusal(genuine, { ...key, secret: Buffer.alloc(32) }, mac, now)!, /signature is wrong/);
+  assert.match(tsigRefusal(genuine, { ...key, name: 'other' }, mac, now)!, /another key/);
+  assert.match(tsigRefusal(genuine, key, mac, now + 301_000)!, /clocks .* differ/);
+  assert.match(tsigRefusal(signedAnswer(mac, { error: 18, other: Buffer.alloc(6) }), key, mac, now)!, /BADTIME/);
+});
+
+/** Only the case of a letter in the key's or the algorithm's name was changed. */
+function dnsNameIsUntouched(before: Buffer, after: Buffer): boolean {
+  const [a, b] = [tsigOf(before), tsigOf(after)];
+  return a !== null && b !== null && a.keyName === b.keyName && a.algorithm === b.algorithm && before.subarray(0, a.at).equals(after.subarray(0, a.at));
+}
 
 test('bent messages never throw, and what is read of them stays inside', () => {
   const random = seeded(20_261_120);
