@@ -18,6 +18,7 @@ import { buildSwapActs } from './certificate-swaps.ts';
 import { buildCertificateActs } from './certificates.ts';
 import type { AdminDeps, Asker } from './deps.ts';
 import { buildConfigActs } from './config.ts';
+import { buildDeliveryActs } from './deliveries.ts';
 import { buildDeviceActs } from './devices.ts';
 import { keepEvents } from './events.ts';
 import { buildFrontDoorActs } from './front-door.ts';
@@ -57,6 +58,7 @@ function buildActs(room: Room): Acts<PlainRoute> {
     ...buildCertificateActs(room),
     ...buildSwapActs(room),
     ...buildAcmeActs(room),
+    ...buildDeliveryActs(room),
     ...buildGatewayActs(room),
   };
 }

@@ -122,6 +122,7 @@ export function gatherChanges(room: Room, tell: (changes: Changes) => void, onPe
     }),
     tables.joinTokens.watch(({ put }) => note(() => put.forEach((row) => changes.joins.set(row.id, row)))),
     tables.certificates.watch(() => certificates()),
+    tables.deliveries.watch(() => certificates()),
     room.acme?.watch(() => certificates()) ?? (() => {}),
     tables.people.watch(left),
     tables.rights.watch(people),

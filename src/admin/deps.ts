@@ -12,6 +12,7 @@ import type { Log } from '#base/log.ts';
 import type { IssuedCertificate } from '#model/certificate.ts';
 import type { CertificateChanges } from '#model/certificate-changes.ts';
 import type { Control } from '#model/control.ts';
+import type { Deliveries } from '#model/deliveries.ts';
 import type { Journal, Live } from '#model/live.ts';
 import type { Operations } from '#model/operations.ts';
 import type { RankedRoute, RoutesQuery } from '#model/precedence.ts';
@@ -107,6 +108,8 @@ export interface AdminDeps {
   readonly operations: Operations;
   readonly control: Control<Snapshot>;
   readonly certificates: CertificateDeps;
+  /** Certificates that agents put in place. */
+  readonly deliveries: Deliveries;
   /** null: it cannot be used here. */
   readonly acme: AcmeDeps | null;
   readonly live: Live;

@@ -1,6 +1,7 @@
 // The one list of what the API offers. Server, CLI, console (types only) and the OpenAPI document derive from it.
 import { z } from 'zod';
 import { certificateRoutes } from './certificate-shapes.ts';
+import { deliveryRoutes } from './delivery-shapes.ts';
 import { paths, type ParamsOf, type RouteName } from './paths.ts';
 import {
   action, agentView, auditLineView, configDiffView, configStateView, confirmWithinMs, connView, customerView, deviceView, explainView, findingView, fingerprint, grants, hostText, id, inviteView, joinTokenView, journalLineView, label, legacyClientView, listenerView, login, meView, name, page,
@@ -126,6 +127,7 @@ const shapes = {
   getEvents: { summary: 'Server-sent events: what changed', answer: z.string() },
 
   ...certificateRoutes,
+  ...deliveryRoutes,
 
   getConfig: { summary: 'The configuration; ETag is the revision', answer: z.object({ revision: z.int(), config: z.unknown() }) },
   putConfig: {

@@ -5,8 +5,8 @@ import { builtAtMs } from '#base/about.ts';
 import type { Clock } from '#base/clock.ts';
 import { sleep } from '#base/clock.ts';
 import { Fault, isFault, reasonOf } from '#base/fault.ts';
-import { judgeCertificates, judgeClock, judgeDisk, judgeLinks, judgeNames, judgePorts, judgeRoutes, judgeStore } from '#model/doctor.ts';
-import type { CertificateSeen, DeviceSeen, Finding, Judgement, ListenerSeen, RouteSeen, StoreSeen } from '#model/doctor.ts';
+import { judgeCertificates, judgeClock, judgeDeliveries, judgeDisk, judgeLinks, judgeNames, judgePorts, judgeRoutes, judgeStore } from '#model/doctor.ts';
+import type { CertificateSeen, DeliverySeen, DeviceSeen, Finding, Judgement, ListenerSeen, RouteSeen, StoreSeen } from '#model/doctor.ts';
 import type { Certificate } from '#model/rows.ts';
 
 export interface DoctorDeps {
@@ -19,6 +19,8 @@ export interface DoctorDeps {
   /** As bound. */
   listeners(): readonly ListenerSeen[];
   certificates(): { readonly leaves: readonly CertificateSeen[]; readonly caNotAfter: number; /** Those of people. */ readonly own?: Iterable<Certificate> };
+  /** Certificates that agents put in place. Default: none. */
+  deliveries?(): readonly DeliverySeen[];
   checkStore(): Promise<StoreSeen>;
   freeBytes(): Promise<number>;
   devices(): readonly DeviceSeen[];
@@ -63,6 +65,7 @@ export async function runDoctor(deps: DoctorDeps): Promise<Finding[]> {
         return judgeCertificates(leaves, caNotAfter, clock.nowMs(), [...own]);
       },
     ],
+    ['deliveries', 'Certificates at agents', () => judgeDeliveries(deps.deliveries?.() ?? [])],
     [
       'clock',
       'Clock',

@@ -11,8 +11,10 @@ import { limits as defaultLimits, type Limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
 import { digestOf } from '#base/secret.ts';
 import { buildAcmeAnswers } from '#model/acme-answers.ts';
+import { alarmsOf } from '#model/certificate-alarms.ts';
 import { buildCertificateChanges } from '#model/certificate-changes.ts';
 import { buildControl } from '#model/change-config.ts';
+import { buildDeliveries, type Deliveries } from '#model/deliveries.ts';
 import { firstConfig, type Config } from '#model/config.ts';
 import { decideExchange } from '#model/decide.ts';
 import { bearerOf, visitorOfToken } from '#model/credentials.ts';
@@ -47,6 +49,7 @@ import { openDataFolder } from '#store/data-folder.ts';
 import { openStore } from '#store/open.ts';
 import { buildBudget } from '#tunnel/budget.ts';
 import { buildCallers } from '#tunnel/callers.ts';
+import { installOver } from '#tunnel/gateway-install.ts';
 import { buildHub } from '#tunnel/hub.ts';
 import { buildJoin } from '#tunnel/join.ts';
 import { fieldOf } from '#wire/http1-fields.ts';
@@ -106,6 +109,8 @@ export interface Gateway extends StartOrders {
 
 /** By doctor: a search by `customer/name` goes through every device. */
 const routesLookedAt = 1_000;
+/** Certificates that end soon, in the status: the list has all of them. */
+const remarkedMax = 5;
 
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { clock, random, log } = options;
@@ -157,6 +162,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const budget = buildBudget(limits.memoryBudgetBytes, (heldBytes) => journal.note('stream.reset', { why: 'memory budget', heldBytes }));
     const notes = keepNotes({ tables, operations, clock, log });
     undo.push(() => notes.close());
+    let deliveries: Deliveries | null = null;
     const hub = buildHub({
       clock, log, journal, limits, random, newId, budget,
       judgeAgent: (fingerprint) => {
@@ -167,11 +173,21 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         if (kept.notAfter < clock.nowMs()) return new Fault('unauthenticated', 'the certificate has expired', { remedy: 'It renews with its key at /link/renew.' });
         return { agentId: agent.id };
       },
-      onAgentSeen: (note: AgentNote) => notes.agentSeen(note),
+      onAgentSeen: (note: AgentNote) => {
+        notes.agentSeen(note);
+        deliveries?.look();
+      },
       noteOf: (agentId) => tables.agentNotes.get(agentId),
       addresses: () => agentAddresses(snapshot, ports()),
     });
     undo.push(() => hub.close());
+    deliveries = buildDeliveries({
+      tables, operations, inTurn, clock, log, journal, limits, newId,
+      keyPemOf: (id) => certificateChanges.keyPemOf(id),
+      linkOf: (agentId) => hub.linkOf(agentId)?.id ?? null,
+      install: async (agentId, order, signal) => installOver(await hub.openService(agentId, 'install', { timeoutMs: limits.deviceDialTimeoutMs, signal }), order, { clock, limits, signal }),
+    });
+    undo.push(() => deliveries?.close());
 
     // the data plane
     const pool = buildUpstreamPool(clock, sweep);
@@ -368,7 +384,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       for (const agentId of [...removed, ...put.filter((agent) => agent.state !== 'active').map((agent) => agent.id)]) live.closeLink(agentId, 'the agent was locked, revoked or removed');
       for (const agentId of removed) hub.forget(agentId);
     });
-    const remarks = () => [...startRemarks(snapshot, ports()), ...control.missing().map((each) => `${each}; it is tried again every few seconds`)];
+    const remarks = () => [...startRemarks(snapshot, ports()), ...alarmsOf(tables.certificates.values(), clock.nowMs()).slice(0, remarkedMax).map((each) => each.text), ...control.missing().map((each) => `${each}; it is tried again every few seconds`)];
     const status = async () => ({
       version: options.version, runtime: process.version, startedAt, now: clock.nowMs(), revision: control.config().revision,
       listeners: listeners.all.map((each) => ({ address: each.address, port: each.port, secure: snapshot.config.listeners.some((one) => one.name === each.name && one.tls) })),
@@ -379,7 +395,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     });
     const admin = buildAdmin({
       certificates: { changes: certificateChanges, caPem: certificates.ca.pem, describe: () => certificates.describe(), signRequest: (order) => certificates.signRequest(order), issueLeaf: (names, spki) => certificates.issueLeaf(names, spki), roots: publicRoots },
-      acme,
+      acme, deliveries,
       tables, operations, control, live, journal, clock, random, log, newId, limits, inTurn, status,
       version: options.version,
       setupDigest: () => (tables.people.size === 0 && setup.code !== null ? digestOf(setup.code.reveal()) : null),
@@ -411,6 +427,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
           deviceDomains: () => snapshot.deviceDomains,
           listeners: () => listeners.all.map((each) => ({ address: each.address, port: each.port, secure: snapshot.config.listeners.some((one) => one.name === each.name && one.tls) })),
           certificates: () => ({ leaves: certificates.leaves(), caNotAfter: certificates.ca.notAfter, own: tables.certificates.values() }),
+          deliveries: () => Array.from(tables.deliveries.values(), (row) => ({ row, certificate: tables.certificates.get(row.certificateId), agent: tables.agents.get(row.agentId)?.name ?? '', online: hub.linkOf(row.agentId) !== undefined })),
           checkStore: () => operations.check(),
           freeBytes: () => folder.freeBytes(),
           routes: () =>

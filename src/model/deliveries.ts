@@ -166,7 +166,7 @@ export function buildDeliveries(options: DeliveriesOptions): Deliveries {
       ending.abort();
       looking?.cancel();
       for (const stop of stops) stop();
-      for (const id of [...tried.keys()]) forget(id);
+      for (const id of tried.keys()) forget(id);
       await Promise.all(running.values());
     },
   };

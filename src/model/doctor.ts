@@ -1,7 +1,8 @@
 // What doctor says: judgements over what was observed, pure. Who observes is app/doctor.ts.
 import { isLoopback } from '#base/cidr.ts';
 import { alarmsOf } from './certificate-alarms.ts';
-import type { Certificate } from './rows.ts';
+import { shownState } from './deliveries.ts';
+import type { Certificate, Delivery } from './rows.ts';
 
 export type FindingStatus = 'ok' | 'warning' | 'failure' | 'skipped';
 
@@ -96,6 +97,33 @@ export function judgeCertificates(leaves: readonly CertificateSeen[], caNotAfter
   if (alarm) return { status: 'warning', evidence, verdict: alarm.text, remedy: alarm.remedy };
   if (failed) return { status: 'warning', evidence, verdict: `certificate ${failed.name} could not be renewed: ${failed.lastError}`, remedy: 'It is tried again by itself; look at what the authority needs to reach.' };
   return { status: 'ok', evidence, verdict: first === Infinity ? (own.length === 0 ? 'no certificate is in use yet' : 'none ends within 30 days') : `the next one renews itself; ${count(daysOf(first - now), 'day')} left` };
+}
+
+/** A certificate that an agent is to put in place. */
+export interface DeliverySeen {
+  readonly row: Delivery;
+  readonly certificate: Certificate | undefined;
+  readonly agent: string;
+  readonly online: boolean;
+}
+
+export function judgeDeliveries(deliveries: readonly DeliverySeen[]): Judgement {
+  if (deliveries.length === 0) return { status: 'ok', verdict: 'no certificate is handed to an agent' };
+  const seen = deliveries.map((each) => ({ ...each, state: shownState(each.row, each.certificate), text: `${each.certificate?.name ?? ''} to ${each.agent} as ${each.row.asName}` }));
+  const bad = seen.filter(({ state }) => state === 'failed' || state === 'refused' || state === 'unsupported');
+  const waiting = seen.filter(({ state, certificate }) => state === 'pending' && certificate?.state === 'ready');
+  const lines = [...bad.map(({ text, state, row }) => `${text}: ${state}: ${row.why ?? ''}`), ...waiting.map(({ text, online }) => `${text}: waits${online ? '' : '; the agent is offline'}`)];
+  const evidence = lines.length > certificatesShown ? [...lines.slice(0, certificatesShown), `and ${lines.length - certificatesShown} more`] : lines;
+  if (bad.length > 0) {
+    const remedy = bad.some(({ state }) => state === 'failed')
+      ? 'postern deliveries shows what the command said; the files of before are in place, and it is tried again by itself.'
+      : bad.some(({ state }) => state === 'refused')
+        ? "Let the owner of that machine add the line to its agent's policy; it counts at once."
+        : 'Install a newer agent there.';
+    return { status: 'warning', evidence, verdict: `${count(bad.length, 'certificate is', 'certificates are')} not in place at an agent`, remedy };
+  }
+  if (waiting.length > 0) return { status: 'warning', evidence, verdict: `${count(waiting.length, 'certificate waits', 'certificates wait')} for an agent`, remedy: 'It is handed over when the agent links; does postern agent run there?' };
+  return { status: 'ok', verdict: `${count(deliveries.length, 'certificate is', 'certificates are')} in place at agents` };
 }
 
 const certificatesShown = 20;

@@ -14,11 +14,13 @@ import { pathTo, paths, type RouteName } from '#api/paths.ts';
 import { problem, type Problem } from '#api/shapes.ts';
 import type { Clock } from '#base/clock.ts';
 import { buildIds } from '#base/ids.ts';
+import { Fault } from '#base/fault.ts';
 import { buildInTurn } from '#base/in-turn.ts';
 import { limits } from '#base/limits.ts';
 import { silentLog } from '#base/log.ts';
 import { digestOf } from '#base/secret.ts';
 import { buildCertificateChanges } from '#model/certificate-changes.ts';
+import { buildDeliveries } from '#model/deliveries.ts';
 import { buildControl } from '#model/change-config.ts';
 import { firstConfig } from '#model/config.ts';
 import type { Journal, JournalLine, LegacyClientSeen, LiveConn, LiveLink, LiveListener } from '#model/live.ts';
@@ -291,9 +293,16 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
   const files = memoryFiles();
   const shown = await buildCertificates({ files, clock, log: silentLog, random: randomBytes, domains: () => ['gw.example.test'], isKnown: () => false, addresses: () => [], own: tables.certificates });
   const changes = buildCertificateChanges({ tables, operations, files, inTurn, clock, log: silentLog, newId, issueLeaf: (names, spki) => shown.issueLeaf(names, spki), applied: () => shown.settled() });
+  const deliveries = buildDeliveries({
+    tables, operations, inTurn, clock, log: silentLog, journal, limits, newId,
+    keyPemOf: (id) => changes.keyPemOf(id),
+    linkOf: () => null,
+    install: () => Promise.reject(new Fault('offline', 'no agent has a link here')),
+  });
   const deps: AdminDeps = {
     certificates: { changes, caPem: shown.ca.pem, describe: () => shown.describe(), signRequest: (order) => shown.signRequest(order), issueLeaf: (names, spki) => shown.issueLeaf(names, spki), roots: () => [] },
     acme: null,
+    deliveries,
     tables, operations, control, live, journal, clock, random: randomBytes, log: silentLog, newId, limits, version: '0.0.0-test', inTurn,
     setupDigest: () => digestOf(setupCode),
     askerOf: () => ({ from: room.from, secure: room.secure, conn: room.conn }),
@@ -354,6 +363,7 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
     async close() {
       await admin.close();
       shown[Symbol.dispose]();
+      await deliveries.close();
       control.close();
       server.closeAllConnections();
       server.close();
