@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { test } from 'node:test';
+import { connect as connectTls, createServer as createTlsServer, type ConnectionOptions, type TlsOptions, type TLSSocket } from 'node:tls';
 import type { Config } from '#model/config.ts';
+import { makeCertificate } from '../kit/authority.ts';
 import { journalSays, openWire, readHexCorpus, type Wire } from '../kit/front.ts';
 import { finishesCleanly, portOf, startGateway, startTcp, until } from '../kit/gateway.ts';
 
@@ -141,6 +143,40 @@ test('a fast sender waits for a slow reader, in both directions, and nothing is 
   client.socket.destroy();
   far.end();
   await finishesCleanly(room.gateway);
+});
+
+test('TLS on both sides: ends pass as ends, and much goes through both', { timeout: 60_000 }, async () => {
+  const made = await makeCertificate({ name: 'far.example.test', now: Date.now(), ca: true });
+  let far: TLSSocket | null = null;
+  const inner = createTlsServer({ cert: made.pem, key: made.keyPem, allowHalfOpen: true } as TlsOptions, (socket) => void (far = socket.on('error', () => {})));
+  await using carrier = await startTcp((socket) => void inner.emit('connection', socket));
+  await using gateway = await startGateway({
+    config: { listeners: [{ name: 'front', tls: true, protocols: ['http', 'ssh'] }] },
+    routes: [{ name: 'far', protocol: 'ssh', listeners: ['front'], target: { kind: 'tls', host: '127.0.0.1', port: carrier.port, verify: { by: 'ca', ca: made.pem } } }],
+  });
+  const piece = randomBytes(1 << 20);
+  const sum = createHash('sha256').update(banner);
+  for (let i = 0; i < 16; i++) sum.update(piece);
+  const wanted = sum.digest('hex');
+  const client = connectTls({ host: '127.0.0.1', port: portOf(gateway, 'front'), ca: gateway.caPem, servername: 'localhost', allowHalfOpen: true } as ConnectionOptions);
+  client.on('error', () => {});
+  const got = { client: createHash('sha256'), clientEnded: false, far: createHash('sha256'), farEnded: false };
+  client.on('data', (more: Buffer) => void got.client.update(more)).on('end', () => void (got.clientEnded = true));
+  client.write(banner);
+  for (let i = 0; i < 16; i++) client.write(piece);
+  client.end();
+  const there = await until('the upstream', () => far);
+  there.on('data', (more: Buffer) => void got.far.update(more)).on('end', () => void (got.farEnded = true));
+  await until('the end over there', () => got.farEnded);
+  assert.equal(got.far.digest('hex'), wanted);
+  assert.equal(got.clientEnded, false, 'the other direction still stands');
+  there.write(banner);
+  for (let i = 0; i < 16; i++) there.write(piece);
+  there.end();
+  await until('the end here', () => got.clientEnded);
+  assert.equal(got.client.digest('hex'), wanted);
+  await journalSays(gateway, { event: 'relay.ended', route: 'far', why: 'ended' });
+  await finishesCleanly(gateway);
 });
 
 test('idle connections end, and say so', async () => {
