@@ -1,4 +1,5 @@
-// What the clock does for certificates, daily: those of the private CA anew, and a line for each that passes 30, 14 or 7 days or ends.
+// What the clock does for certificates, daily: those of the private CA anew, a line in the log for each that passes 30, 14 or 7 days or ends, and one in the
+// journal each day until it is dealt with.
 import type { Clock } from '#base/clock.ts';
 import { reasonOf } from '#base/fault.ts';
 import type { Log } from '#base/log.ts';
@@ -18,19 +19,18 @@ export interface CareOptions {
 
 const hourMs = 3_600_000;
 
-/** Begins at once. Looks each hour, so that a renewal that failed is tried again soon; each alarm is told once in a process. */
+/** Begins at once. Looks each hour, so that a renewal that failed is tried again soon; a step is told once in a process, an alarm once a day. */
 export async function keepCertificateCare(options: CareOptions): Promise<{ close(): void }> {
   const { certificates, changes, clock, log, journal } = options;
   let told = new Set<string>();
   const look = async () => {
     await changes.renewPrivate().catch((thrown: unknown) => log.error('certificate.refresh-failed', { why: reasonOf(thrown) }));
     const now = new Set<string>();
-    for (const { id, name, step, notAfter, text, remedy } of alarmsOf(certificates.values(), clock.nowMs())) {
-      const key = `${id} ${notAfter} ${step}`;
-      now.add(key);
-      if (told.has(key)) continue;
-      log.warn('certificate.ends', { certificate: name, notAfter: new Date(notAfter).toISOString(), what: text, remedy });
-      journal.note('certificate.ends', { certificate: name, why: text });
+    for (const { id, name, step, daysLeft, notAfter, text, remedy } of alarmsOf(certificates.values(), clock.nowMs())) {
+      const [passed, today] = [`${id} ${notAfter} ${step}`, `${id} ${notAfter} day ${daysLeft}`];
+      for (const key of [passed, today]) now.add(key);
+      if (!told.has(passed)) log.warn('certificate.ends', { certificate: name, notAfter: new Date(notAfter).toISOString(), what: text, remedy });
+      if (!told.has(today)) journal.note('certificate.ends', { certificate: name, why: text });
     }
     told = now;
   };

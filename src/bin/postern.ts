@@ -59,6 +59,8 @@ const groups: readonly (readonly [string, Readonly<Record<string, Entry>>])[] = 
       export: { summary: 'the configuration as a file', load: () => import('./export.ts') },
       routes: { summary: 'what leads where, and in which order it is looked at', load: () => import('./routes.ts') },
       explain: { summary: 'which rule decides about a request or connection, and why', load: () => import('./explain.ts') },
+      certificates: { summary: 'list certificates: names, days left, who uses them', load: () => import('./certificates.ts') },
+      certificate: { summary: 'put in place, ask for, issue, order, sign or download a certificate', load: () => import('./certificate.ts') },
       ca: { summary: 'the certificate of the private CA', load: () => import('./ca.ts') },
       'setup-address': { summary: 'the one-time address of the first sign-in (offline)', load: () => import('./setup-address.ts') },
     },
