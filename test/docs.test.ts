@@ -95,6 +95,16 @@ test('configurations in examples and papers compile', () => {
   }
 });
 
+test('parts of a configuration that the papers show stand in an example, which compiles', () => {
+  const things = readdirSync(join(root, 'examples'))
+    .filter((name) => name.endsWith('.json'))
+    .flatMap((name) => Object.values(JSON.parse(read(`examples/${name}`)) as Record<string, unknown>).flatMap((value) => (Array.isArray(value) ? (value as unknown[]) : [])));
+  const known = new Set(things.map((thing) => JSON.stringify(thing)));
+  const parts = blocks.filter(({ info }) => info === 'json part');
+  assert.ok(parts.length > 0);
+  assert.deepEqual(parts.filter(({ text }) => !known.has(JSON.stringify(JSON.parse(text)))).map(where), []);
+});
+
 test('the reference fits the code', async () => {
   const pages = await buildReference();
   const stale = [...pages].filter(([path, text]) => !existsSync(join(root, path)) || read(path) !== text).map(([path]) => path);
