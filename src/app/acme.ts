@@ -18,7 +18,7 @@ import type { Journal } from '#model/live.ts';
 import type { Operations } from '#model/operations.ts';
 import type { AcmeSettings, Actor, Certificate } from '#model/rows.ts';
 import type { Table } from '#model/table.ts';
-import { openAcmeSession, type OrderState } from '#net/acme.ts';
+import { loadAcmeClient, openAcmeSession, type OrderState } from '#net/acme.ts';
 import { encodeRequest } from '#wire/pkcs10.ts';
 import { openAccounts, type AccountOrder, type AccountView, type Accounts } from './acme-accounts.ts';
 import { checkBeforeOrder } from './acme-before.ts';
@@ -225,7 +225,8 @@ export async function keepAcme(options: AcmeOptions): Promise<Acme> {
 
   const ensureAccount = async (order: AccountOrder, actor: Actor): Promise<string> => {
     const directoryUrl = parseDirectory(order.directory);
-    const hasOtherRoot = order.rootPem != null && accounts.rootOf(directoryUrl) !== order.rootPem;
+    const root = order.rootPem ?? null;
+    const hasOtherRoot = root !== null && accounts.rootOf(directoryUrl) !== root;
     if (!accounts.has(directoryUrl) || hasOtherRoot) await accounts.set(order, actor, ending.signal);
     return directoryUrl;
   };
@@ -252,6 +253,7 @@ export async function keepAcme(options: AcmeOptions): Promise<Acme> {
   let lastNoticed: Promise<unknown> = Promise.resolve();
   const retryNoticedMs = 3_600_000;
 
+  if (options.settings() || accounts.list().length > 0) await loadAcmeClient();
   const timer = clock.every(lookEveryMs, look);
   // Not at once: the listeners through which proofs are looked for come after us.
   const first = clock.after(5_000, look);

@@ -1,4 +1,4 @@
-// ACME (RFC 8555): accounts, orders, checks, certificates. The only file that loads acme-client, and only once somebody orders: it takes half a second.
+// ACME (RFC 8555): accounts, orders, checks, certificates. The only file that loads acme-client.
 import type { Authorization, Client, Order } from 'acme-client';
 import { sleep, type Clock } from '#base/clock.ts';
 import { Fault, isFault, reasonOf } from '#base/fault.ts';
@@ -71,10 +71,13 @@ const pollMs = [1_000, 2_000, 3_000, 5_000];
 /** So often a question about an order may fail before the order is given up. */
 const pollFailuresMax = 5;
 
+/** Loading stops everything else for up to half a second (measured): who will need it loads it at the start, and nobody else at all. */
+export const loadAcmeClient = () => import('acme-client');
+
 export async function openAcmeSession(options: SessionOptions): Promise<AcmeSession> {
   const { clock, signal } = options;
   const authority = new URL(options.directoryUrl).host;
-  const { Client: AcmeClient } = await import('acme-client');
+  const { Client: AcmeClient } = await loadAcmeClient();
   const client = new AcmeClient({
     directoryUrl: options.directoryUrl,
     accountKey: options.accountKeyPem,

@@ -82,10 +82,16 @@ test('HTTP-01 through the plain listener: ordered, shown, and the key belongs to
   assert.doesNotMatch(JSON.stringify([gateway.acme.accounts(), gateway.acme.progress()]), /PRIVATE KEY/);
 });
 
-test('HTTP-01 for an address', settings, async (t) => {
-  await using room = await openRoom(t);
-  const ready = await issued(room.gateway, (await room.order(['127.0.0.1'], 'http-01')).id);
+test('HTTP-01 for an address; again without a check, where the authority remembers the last one', settings, async (t) => {
+  await using room = await openRoom(t, { pebble: { env: { PEBBLE_AUTHZREUSE: '100' } } });
+  const { gateway } = room;
+  const ready = await issued(gateway, (await room.order(['127.0.0.1'], 'http-01')).id);
   assert.deepEqual(ready.names, { dns: [], ip: ['127.0.0.1'] });
+  const states = new Set<string>();
+  t.after(gateway.acme.watch(() => states.add(gateway.acme.progressOf(ready.id)!.state)));
+  await gateway.acme.renew(ready.id);
+  assert.notEqual(gateway.tables.certificates.get(ready.id)!.certificateFingerprint, ready.certificateFingerprint);
+  assert.deepEqual([...states], ['ordering', 'finishing', 'fetching', 'done']);
 });
 
 test('TLS-ALPN-01 through the TLS listener', settings, async (t) => {
