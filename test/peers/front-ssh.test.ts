@@ -33,13 +33,15 @@ before(async () => {
         { name: 'inside', tls: true, protocols: ['http', 'ssh'] },
         { name: 'beside', tls: false, protocols: ['http', 'ssh'], silentMs: 500 },
         { name: 'first', tls: false, protocols: ['tcp'], serverFirst: true },
+        { name: 'first-tls', tls: true, protocols: ['tcp'], serverFirst: true },
+        { name: 'first-header', tls: false, protocols: ['tcp'], serverFirst: true, proxyProtocolFrom: ['127.0.0.1'] },
         { name: 'to-device', tls: false, protocols: ['ssh'] },
         { name: 'to-device-first', tls: false, protocols: ['tcp'], serverFirst: true },
       ],
     },
     routes: [
       { name: 'shell', protocol: 'ssh', listeners: ['shared', 'inside', 'beside'], target },
-      { name: 'first', protocol: 'tcp', listeners: ['first'], target },
+      { name: 'first', protocol: 'tcp', listeners: ['first', 'first-tls', 'first-header'], target },
       { name: 'device', protocol: 'ssh', listeners: ['to-device'], target: { kind: 'device', device: 'workshop', port: sshd.port } },
       { name: 'device-first', protocol: 'tcp', listeners: ['to-device-first'], target: { kind: 'device', device: 'workshop', port: sshd.port } },
       { name: 'web', host: 'web.example.test', listeners: ['shared', 'inside', 'beside'], target: { kind: 'respond', body: 'a page' } },
@@ -93,6 +95,13 @@ test('a client that waits for the server gets its banner; TLS and HTTP go on bes
     await waiting.says(/^SSH-2\.0-OpenSSH/);
     waiting.socket.destroy();
   }
+  const inTls = await openTlsWire(portOf(gateway, 'first-tls'), { servername: 'shell.example.test', ca: gateway.caPem, checkServerIdentity: () => undefined });
+  await inTls.says(/^SSH-2\.0-OpenSSH/);
+  const behindHeader = await openWire(portOf(gateway, 'first-header'));
+  behindHeader.socket.write('PROXY TCP4 203.0.113.7 192.0.2.1 4711 22\r\n');
+  await behindHeader.says(/^SSH-2\.0-OpenSSH/);
+  assert.ok(gateway.live.conns(20).some((each) => each.listener === 'first-header' && each.from === '203.0.113.7'));
+  for (const wire of [inTls, behindHeader]) wire.socket.destroy();
   const get = 'GET / HTTP/1.1\r\nHost: web.example.test\r\nConnection: close\r\n\r\n';
   const secure = await openTlsWire(portOf(gateway, 'shared'), { servername: 'web.example.test', ca: gateway.caPem, checkServerIdentity: () => undefined });
   secure.socket.write(get);
