@@ -21,13 +21,16 @@ export interface TlsDialOptions {
 
 const hexOf = (fingerprint: string) => fingerprint.replaceAll(':', '').toLowerCase();
 
+/** To whoever asked, it is the gateway that failed: nothing is forbidden to him. */
+const detail = { status: 502 } as const;
+
 /** What a refused handshake most likely means. */
 function whyOf(error: NodeJS.ErrnoException, where: string, host: string): Fault {
   const code = error.code ?? '';
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return new Fault('forbidden', `${where} shows a certificate for another name than ${host}`, { remedy: 'Name the one it shows in "verify.name", or verify by CA or fingerprint.', cause: error });
-  if (/SELF_SIGNED|UNABLE_TO|CERT_UNTRUSTED/.test(code)) return new Fault('forbidden', `the certificate of ${where} comes from a CA that is not trusted (${code})`, { remedy: 'Give its CA in "verify.ca", or verify by fingerprint.', cause: error });
-  if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID') return new Fault('forbidden', `the certificate of ${where} ${code === 'CERT_HAS_EXPIRED' ? 'has expired' : 'is not valid yet'}`, { remedy: 'Renew it on the server, or check this machine\'s clock.', cause: error });
-  if (code.startsWith('CERT_')) return new Fault('forbidden', `the certificate of ${where} is refused (${code})`, { cause: error });
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return new Fault('forbidden', `${where} shows a certificate for another name than ${host}`, { detail, remedy: 'Name the one it shows in "verify.name", or verify by CA or fingerprint.', cause: error });
+  if (/SELF_SIGNED|UNABLE_TO|CERT_UNTRUSTED/.test(code)) return new Fault('forbidden', `the certificate of ${where} comes from a CA that is not trusted (${code})`, { detail, remedy: 'Give its CA in "verify.ca", or verify by fingerprint.', cause: error });
+  if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID') return new Fault('forbidden', `the certificate of ${where} ${code === 'CERT_HAS_EXPIRED' ? 'has expired' : 'is not valid yet'}`, { detail, remedy: 'Renew it on the server, or check this machine\'s clock.', cause: error });
+  if (code.startsWith('CERT_')) return new Fault('forbidden', `the certificate of ${where} is refused (${code})`, { detail, cause: error });
   return new Fault('protocol', `the TLS handshake with ${where} failed (${code || error.message})`, { remedy: 'Does the port speak TLS, and does the server take our certificate?', cause: error });
 }
 
@@ -42,7 +45,7 @@ export function buildTlsDial(options: TlsDialOptions): (by: DialBy, before?: Buf
 
   const contextNow = (): SecureContext => {
     const identity = target.certificate === undefined ? null : options.identityOf(target.certificate);
-    if (target.certificate !== undefined && identity === null) throw new Fault('not-found', `there is no certificate "${target.certificate}" to show to ${where}`, { remedy: 'Add one of that name, or take "certificate" from the route.' });
+    if (target.certificate !== undefined && identity === null) throw new Fault('not-found', `there is no certificate "${target.certificate}" to show to ${where}`, { detail, remedy: 'Add one of that name, or take "certificate" from the route.' });
     if (context === null || context.identity !== identity) {
       const ca = verify.by === 'fingerprint' ? undefined : verify.ca;
       context = { identity, context: createSecureContext({ minVersion: 'TLSv1.2', ...(ca === undefined ? {} : { ca }), ...(identity ? { cert: identity.certPem, key: identity.keyPem } : {}) }) };
@@ -84,7 +87,7 @@ export function buildTlsDial(options: TlsDialOptions): (by: DialBy, before?: Buf
         settle();
         if (verify.by === 'fingerprint') {
           const seen = hexOf(tls.getPeerX509Certificate()?.fingerprint256 ?? '');
-          if (seen !== hexOf(verify.sha256)) return fail(new Fault('forbidden', `${where} shows another certificate (SHA-256 ${seen.slice(0, 16)}…) than the route names`, { remedy: 'If it was renewed, put the new fingerprint into the route.' }));
+          if (seen !== hexOf(verify.sha256)) return fail(new Fault('forbidden', `${where} shows another certificate (SHA-256 ${seen.slice(0, 16)}…) than the route names`, { detail, remedy: 'If it was renewed, put the new fingerprint into the route.' }));
         }
         // What came with the end of the handshake is judged first: who takes a stream that is dead already is never told.
         setImmediate(() => {

@@ -86,7 +86,8 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
   const failed: HttpFront['failed'] = (exchange, plan, why) => {
     const { conn, head, requestId } = exchange;
     journal.note('exchange.failed', { conn: conn.id, request: requestId, from: conn.from, host: printable(head.host, 100), method: head.method, path: printable(head.target.split('?', 1)[0]!, 200), to: plan.name, code: why.code, why: printable(why.message, 300) });
-    const status = why.detail['status'] === 408 ? 408 : (STATUS_OF[why.code] ?? 502);
+    const said = why.detail['status'];
+    const status = said === 408 || said === 502 ? said : (STATUS_OF[why.code] ?? 502);
     room.counts.answers[Math.floor(status / 100)]! += 1;
     const page = encodePage({ status, code: why.code, title: TITLE_OF[why.code] ?? 'It did not work', text: `${why.message}.`, remedy: why.remedy ?? REMEDY_OF[why.code] ?? '', requestId }, wantsHtml(head.fields));
     return { status, lines: page.lines + (status === 503 ? 'Retry-After: 5\r\n' : ''), body: page.body };

@@ -26,7 +26,7 @@ interface Load {
 function startLoad(port: number, ca: string[]): Load {
   const failed: string[] = [];
   const counts: number[] = [];
-  let isOver = false;
+  const end = new AbortController();
   const one = (agent: Agent, kind: string) =>
     new Promise<void>((done) => {
       const sent = httpsRequest({ host: '127.0.0.1', port, servername: host, ca, agent, path: '/x', headers: { host } }, (answer) => {
@@ -40,7 +40,7 @@ function startLoad(port: number, ca: string[]): Load {
   const worker = async (kind: string, keepAlive: boolean) => {
     const index = counts.push(0) - 1;
     const agent = new Agent({ keepAlive, maxSockets: 1, ...(keepAlive ? {} : { maxCachedSessions: 0 }) });
-    while (!isOver) {
+    while (!end.signal.aborted) {
       await one(agent, kind);
       counts[index]! += 1;
       await new Promise((next) => setTimeout(next, 2));
@@ -52,7 +52,7 @@ function startLoad(port: number, ca: string[]): Load {
     const client = connectHttp2(`https://127.0.0.1:${port}`, { servername: host, ca });
     client.on('error', (error) => failed.push(`h2: ${error.message}`));
     client.on('goaway', () => failed.push('h2: goaway'));
-    while (!isOver) {
+    while (!end.signal.aborted) {
       await new Promise<void>((done) => {
         const stream = client.request({ ':authority': host, ':path': '/x' });
         stream.on('response', (head) => head[':status'] !== 200 && failed.push(`h2: ${head[':status']}`));
@@ -75,7 +75,7 @@ function startLoad(port: number, ca: string[]): Load {
       assert.deepEqual(failed, []);
     },
     async stop() {
-      isOver = true;
+      end.abort();
       await Promise.all(running);
     },
   };
