@@ -214,6 +214,28 @@ test('cut in two, byte by byte, and with more behind it: the same verdict', { ti
   await judge(asked);
 });
 
+test('bent samples: every connection ends, nothing stays, and a straight one is served', { timeout: 120_000 }, async () => {
+  let state = 20_261;
+  const next = (below: number) => (state = (state * 48_271) % 0x7fff_ffff) % below;
+  const bent = samples.flatMap(({ bytes }) => Array.from({ length: 8 }, () => {
+    const copy = Buffer.from(bytes);
+    for (let flips = 1 + next(3); flips > 0; flips--) {
+      const at = next(Math.min(copy.length, next(2) === 0 ? 24 : copy.length));
+      copy.writeUInt8(copy.readUInt8(at) ^ (1 << next(8)), at);
+    }
+    return copy;
+  }));
+  const listeners = ['mixed', plainOf('tcp'), plainOf('sip'), plainOf('ldap'), plainOf('h323')];
+  const said = await inTurns(bent, async (bytes) => (await probe(listeners[bytes.length % listeners.length]!, [bytes])).from);
+  const lines = await linesByAddress();
+  const verdicts = said.flatMap((from) => lines.get(from) ?? []);
+  assert.ok(verdicts.filter((line) => line.event === 'conn.refused').length > said.length / 4);
+  assert.ok(verdicts.some((line) => line.event === 'relay.ended'));
+  const straight = samples.find((sample) => sample.kind === 'ldap')!;
+  const { from } = await probe('mixed', [straight.bytes]);
+  await judge([{ what: 'a straight one', from, expected: expectedOf(straight, kinds) }]);
+});
+
 test('a beginning and then silence, and silence alone: late', { timeout: 60_000 }, async () => {
   const late = /^the first bytes did not come in time$/;
   const heads = [...new Set(samples.filter((sample) => sample.kind !== 'unknown').map((sample) => sample.bytes.toString('latin1', 0, sample.kind === 'sip' ? 9 : 3)))].filter((head) => head.trim() !== '');
