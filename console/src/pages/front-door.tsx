@@ -1,6 +1,7 @@
 // The frame of the front door's pages: one title, four parts.
 import { useQuery } from '@tanstack/react-query';
-import { Link, Outlet } from '@tanstack/react-router';
+import { Link, Outlet, useLocation } from '@tanstack/react-router';
+import { useEffect, useRef } from 'react';
 import { meQuery } from '../queries.ts';
 import { text } from '../text.ts';
 import { Card, Empty } from '../ui/bits.tsx';
@@ -14,6 +15,12 @@ const parts = [
 
 export function FrontDoorPage() {
   const { data: me } = useQuery(meQuery);
+  const { pathname } = useLocation();
+  const nav = useRef<HTMLElement>(null);
+  // On a narrow screen the part that one is on may stand beyond the edge.
+  useEffect(() => {
+    void nav.current?.querySelector('.active')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  }, [pathname, me]);
   if (me && !me.may.administerGateway) {
     return (
       <Card>
@@ -23,7 +30,7 @@ export function FrontDoorPage() {
   }
   return (
     <>
-      <nav aria-label={text.frontDoor.tabs.label} className="-mx-4 mb-5 overflow-x-auto border-b border-line px-4 sm:mx-0 sm:px-0">
+      <nav ref={nav} aria-label={text.frontDoor.tabs.label} className="-mx-4 mb-5 overflow-x-auto border-b border-line px-4 sm:mx-0 sm:px-0">
         <ul className="flex gap-1">
           {parts.map(([to, label]) => (
             <li key={to}>

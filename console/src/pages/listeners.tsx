@@ -30,15 +30,15 @@ export function ListenersPage() {
       <PageHead title={text.frontDoor.tabs.listeners} about={words.about} actions={<Button tone="primary" icon="plus" disabled={!document.data} onClick={() => setEditing('new')}>{words.add}</Button>} />
       <Card flush>
         <Loaded query={listeners} lines={3}>
-          <table className="w-full text-sm num">
+          <table className="w-full table-fixed text-sm num sm:table-auto">
             <thead>
               <tr className="border-b border-line">
                 <th scope="col" className={headClass}>{words.columns.name}</th>
                 <th scope="col" className={`${headClass} hidden md:table-cell`}>{words.columns.takes}</th>
-                <th scope="col" className={`${headClass} text-right`}>{words.columns.conns}</th>
+                <th scope="col" className={`${headClass} w-16 text-right sm:w-auto`}>{words.columns.conns}</th>
                 <th scope="col" className={`${headClass} hidden text-right sm:table-cell`}>{words.columns.accepted}</th>
                 <th scope="col" className={`${headClass} hidden text-right sm:table-cell`}>{words.columns.refused}</th>
-                <th scope="col" className={headClass}><span className="sr-only">{text.frontDoor.edit}</span></th>
+                <th scope="col" className={`${headClass} w-16 sm:w-auto`}><span className="sr-only">{text.frontDoor.edit}</span></th>
               </tr>
             </thead>
             <tbody className="divide-y divide-line">
