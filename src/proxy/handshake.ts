@@ -64,10 +64,14 @@ const TLS_1_3 = 0x0304;
 const ableAtOnce = { tls13: true, needsLegacy: false } as const;
 const withHttp = ['h2', 'http/1.1'] as const;
 
-/** The common name; a subject of several is the last one's (RFC 6125 §6.4.4 knows only one). */
-export function commonNameOf(certificate: X509Certificate): string | null {
-  const names = certificate.subject.split('\n').filter((line) => line.startsWith('CN='));
-  return names.at(-1)?.slice(3) ?? null;
+/**
+ * The common name; a subject of several is the last one's (RFC 6125 §6.4.4 knows only one). Node gives a relative name a line, joins its parts by
+ * " + " and escapes as RFC 2253 does: a plus or comma of the name itself has a backslash before it.
+ */
+export function commonNameOf(certificate: Pick<X509Certificate, 'subject'>): string | null {
+  const parts = certificate.subject.split('\n').flatMap((line) => line.split(' + '));
+  const name = parts.findLast((part) => part.startsWith('CN='));
+  return name === undefined ? null : name.slice(3).replace(/\\([^0-9A-Fa-f])/g, '$1');
 }
 
 /** What is offered by ALPN: a client that offers something else is told so by TLS itself. */

@@ -105,6 +105,14 @@ test('trusted proxies: by address, and by certificate where one is named', { tim
   assert.equal(await secured(from.shows, { cert: selfMade.pem, key: selfMade.keyPem }), from.shows, 'the subject alone proves nothing');
   assert.equal(await secured(from.shows, {}), from.shows);
   assert.equal(await secured(from.anybody, { cert: edge.pem, key: edge.keyPem }), from.anybody, 'nor does the certificate from elsewhere');
+  // HTTP/2: each stream its own client, from who may say so.
+  const streams = (localAddress: string, shown: Knock) =>
+    askHttp2(gateway.ports.https, ['203.0.113.7', `${lie}, 203.0.113.8`, '::1'].map((chain) => ({ authority: 'web.example.test', headers: { 'x-forwarded-for': chain } })), { servername: 'web.example.test', ...shown, ...{ localAddress } }).then((told) => told.map(clientOfStream));
+  const clientOfStream = (told: string) => /Forwarded: for="?([^;",]*)/.exec(told.split('|').at(-1)!)?.[1];
+  assert.deepEqual(await streams(from.trusted, {}), ['203.0.113.7', '203.0.113.8', '[::1]']);
+  assert.deepEqual(await streams(from.shows, { cert: edge.pem, key: edge.keyPem }), ['203.0.113.7', '203.0.113.8', '[::1]']);
+  assert.deepEqual(await streams(from.shows, {}), [from.shows, from.shows, from.shows]);
+  assert.deepEqual(await streams(from.anybody, { cert: edge.pem, key: edge.keyPem }), [from.anybody, from.anybody, from.anybody]);
   // Each request of a connection has its own client.
   const [first, second, third] = (await sendPlain(gateway.ports.http, from.trusted, `GET / HTTP/1.1\r\nHost: web.example.test\r\nX-Forwarded-For: 203.0.113.7\r\n\r\nGET / HTTP/1.1\r\nHost: web.example.test\r\nX-Forwarded-For: 203.0.113.8\r\n\r\n${get('web.example.test')}`)).split('HTTP/1.1 200 OK').slice(1);
   assert.deepEqual([first, second, third].map((each) => clientOf(each!.trim())), ['203.0.113.7', '203.0.113.8', from.trusted]);
