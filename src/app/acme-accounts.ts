@@ -18,7 +18,7 @@ export interface AccountOrder {
   /** The person has read the authority's terms. */
   readonly termsAgreed: boolean;
   readonly externalAccount?: ExternalAccount | null;
-  /** Root of a private ACME server's own certificate, PEM. */
+  /** Root of a private ACME server's own certificate, PEM. Absent or null: the one that is kept, else the system's. */
   readonly rootPem?: string | null;
 }
 
@@ -123,7 +123,7 @@ export async function openAccounts(options: AccountsOptions): Promise<Accounts> 
     if (contact !== null && !/^[^\s@<>,;:?&%]+@[^\s@<>,;:?&%]+$/.test(contact)) throw new Fault('bad-input', `"${contact.slice(0, 100)}" is not a mail address`);
     if (externalAccount && !/^[A-Za-z0-9_+/=-]{8,500}$/.test(externalAccount.hmacKey)) throw new Fault('bad-input', 'the HMAC key of the external account is not base64url');
     const before = find(directoryUrl);
-    const rootPem = order.rootPem === undefined ? (before?.rootPem ?? null) : order.rootPem;
+    const rootPem = order.rootPem ?? before?.rootPem ?? null;
     if (rootPem !== null) readChain(rootPem);
     if (!before && accounts.length >= accountsMax) throw new Fault('too-many', `there are ${accountsMax} accounts already`);
     // The key stays: an authority that knows it finds the account again.

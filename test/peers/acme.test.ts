@@ -316,6 +316,34 @@ test('an authority that is away: tried later, and told', settings, async (t) => 
   assert.match(doctor.text, /could not be renewed/);
 });
 
+test('by the API: account, key, order, and who did it in the audit; secrets go in and never come out', settings, async (t) => {
+  await using room = await openRoom(t);
+  const { gateway, pebble, bind } = room;
+  const { token } = await gateway.owner();
+  const said: string[] = [];
+  const call = async (method: string, path: string, body?: unknown) => {
+    const answer = await gateway.api(method, path, { token, ...(body === undefined ? {} : { body }) });
+    said.push(answer.text);
+    assert.equal(answer.status, 200, `${method} ${path}: ${answer.text}`);
+    return answer;
+  };
+  await call('PUT', '/acme/accounts', { directory: pebble.directory, rootPem: pebble.rootPem, ...account });
+  await call('PUT', '/acme/dns-keys', bind.key);
+  const order = { names: ['*.example.test'], challenge: 'dns-01', directory: pebble.directory, dns: withUpdate(bind) };
+  const checked = await call('POST', '/certificates/check-order', order);
+  assert.doesNotMatch(checked.text, /"failure"/);
+  await call('POST', '/certificates/order', { name: 'wild', ...order });
+  await until('the certificate', async () => (await call('GET', '/certificates/wild')).text.includes('"state":"ready"'), 30_000);
+  await call('GET', '/acme/accounts');
+  await call('GET', '/acme/dns-keys');
+  const audit = (await call('GET', '/audit')).text;
+  for (const what of ['acme.account-registered', 'acme.dns-key-set', 'certificate.added', 'certificate.replaced']) assert.ok(audit.includes(`"${what}"`), what);
+  assert.ok(!said.some((text) => text.includes(bind.key.secret) || text.includes('PRIVATE KEY')));
+  const refused = await gateway.api('POST', '/certificates/order', { token, body: { name: 'plain', names: ['*.example.test'], challenge: 'http-01', directory: pebble.directory } });
+  assert.equal(refused.status, 400);
+  assert.match(refused.text, /can only be had by dns-01/);
+});
+
 test('looking before an order, and a whole order for nothing', settings, async (t) => {
   await using room = await openRoom(t);
   const { gateway, pebble, bind, httpPort, httpsPort } = room;
