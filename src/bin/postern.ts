@@ -61,6 +61,8 @@ const groups: readonly (readonly [string, Readonly<Record<string, Entry>>])[] = 
       explain: { summary: 'which rule decides about a request or connection, and why', load: () => import('./explain.ts') },
       certificates: { summary: 'list certificates: names, days left, who uses them', load: () => import('./certificates.ts') },
       certificate: { summary: 'put in place, ask for, issue, order, sign or download a certificate', load: () => import('./certificate.ts') },
+      deliver: { summary: 'hand a certificate to the agent beside an application server', load: () => import('./deliver.ts') },
+      deliveries: { summary: 'certificates that agents put in place, and what became of it', load: () => import('./deliveries.ts') },
       ca: { summary: 'the certificate of the private CA', load: () => import('./ca.ts') },
       'setup-address': { summary: 'the one-time address of the first sign-in (offline)', load: () => import('./setup-address.ts') },
     },
