@@ -65,7 +65,7 @@ export const listenersQuery = queryOptions({ queryKey: ['listeners'], queryFn: (
 export type ConnFilter = Pick<NonNullable<Query<'listConns'>>, 'listener' | 'protocol' | 'search'>;
 /** Figures move all the time, and no event carries them. */
 export const connsQuery = (filter: ConnFilter) => queryOptions({ queryKey: ['conns', filter], queryFn: ({ signal }) => call('listConns', { query: { ...filter, limit: CONNS_SHOWN }, signal }), refetchInterval: 2_000, placeholderData: keepPreviousData });
-export const legacyClientsQuery = infiniteQueryOptions({ ...paging, queryKey: ['legacy-clients'], queryFn: ({ pageParam, signal }) => call('listLegacyClients', { query: { ...(pageParam ? { cursor: pageParam } : {}), limit: PAGE }, signal }) });
+export const legacyClientsQuery = infiniteQueryOptions({ ...paging, queryKey: ['legacy-clients'], queryFn: ({ pageParam, signal }) => call('listLegacyClients', { query: { ...(pageParam ? { cursor: pageParam } : {}), limit: PAGE }, signal }), refetchInterval: 15_000 });
 export const routesInOrderQuery = (protocol: RouteView['protocol'], host: string) => queryOptions({ queryKey: ['routes-in-order', protocol, host], queryFn: ({ signal }) => call('listRoutes', { query: { protocol, ...(host ? { host } : {}), limit: 100 }, signal }) });
 export const doctorQuery = queryOptions({ queryKey: ['doctor'], queryFn: ({ signal }) => call('runDoctor', { signal }), staleTime: 300_000 });
 
@@ -143,7 +143,7 @@ function take(event: LiveEvent | { readonly name: 'again' }): void {
       stale('audit');
       break;
     case 'conns':
-      stale('conns', 'listeners', 'legacy-clients');
+      stale('conns', 'listeners');
       break;
     case 'status':
       stale('status', 'journal');

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { after, before, suite, test } from 'node:test';
@@ -17,7 +18,7 @@ suite('the front door from the command line', { timeout: 60_000 }, () => {
   before(async () => {
     shell = await startTcp((socket) => void socket.write('SSH-2.0-there\r\n'));
     gateway = await startGateway({
-      config: { listeners: [{ name: 'mixed', tls: false, protocols: ['ldap', 'ssh'], proxyProtocolFrom: ['198.51.100.0/24'] }] },
+      config: { tlsPolicies: [{ name: 'printers', hosts: ['old.example.test'], level: 'intermediate', legacyLane: { from: ['127.0.0.0/8'], until: '2099-12-31' } }], listeners: [{ name: 'mixed', tls: false, protocols: ['ldap', 'ssh'], proxyProtocolFrom: ['198.51.100.0/24'] }] },
       routes: [
         { name: 'shell', protocol: 'ssh', listeners: ['mixed'], target: { kind: 'tcp', host: '127.0.0.1', port: shell.port } },
         { name: 'directory', protocol: 'ldap', listeners: ['mixed'], host: 'pbx.example.test', target: { kind: 'tls', host: '192.0.2.1', port: 636 } },
@@ -105,9 +106,18 @@ suite('the front door from the command line', { timeout: 60_000 }, () => {
     assert.equal((await run('explain', 'ldap://pbx.example.test', '-f', file)).code, 1);
   });
 
-  test('nobody has used the legacy lane', async () => {
+  test('who came through the legacy lane is listed, and nobody who can do better', async () => {
     assert.equal(await operate('legacy-clients'), 'Nobody has used the legacy lane.\n');
     assert.equal(await operate('legacy-clients', '--json'), '[]\n');
+    const shake = (options: object) => new Promise<string | null>((done) => {
+      const socket = connectTls({ host: '127.0.0.1', port: gateway.ports.https, servername: 'old.example.test', rejectUnauthorized: false, ...options });
+      socket.once('secureConnect', () => done(socket.getProtocol())).once('error', () => done(null)).once('secureConnect', () => socket.destroy());
+    });
+    assert.equal(await shake({}), 'TLSv1.3');
+    assert.equal(await shake({ minVersion: 'TLSv1', maxVersion: 'TLSv1', ciphers: 'DEFAULT@SECLEVEL=0' }), 'TLSv1');
+    assert.match(await operate('legacy-clients'), /^FROM +BEST[^\n]*\n127\.0\.0\.1 +TLS 1\.0 +printers +\d+ s ago +\d+ s ago +1 +old\.example\.test +t10d\S+\n$/);
+    const live = JSON.parse(await operate('listeners', '--json')) as { name: string; accepted: number }[];
+    assert.equal(live.find((each) => each.name === 'https')?.accepted, 2);
     await finishesCleanly(gateway);
   });
 });
