@@ -85,10 +85,18 @@ function changesBetween(before: Facts, after: Facts | null): CertificateChange[]
   return rows.map(([what, of]) => ({ what, before: of(before), after: after && of(after) })).filter((each) => each.before !== each.after);
 }
 
-/** Does one of these vouch for the chain: is it in it, or did it sign its end? */
+const isSignedBy = (certificate: X509Certificate, anchor: X509Certificate): boolean => {
+  try {
+    return certificate.checkIssued(anchor) && certificate.verify(anchor.publicKey);
+  } catch {
+    return false; // keys of kinds that do not go together
+  }
+};
+
+/** Does one of these vouch for the chain: is it in it, or did it sign a part of it? */
 function vouches(anchors: readonly X509Certificate[], { chain }: Facts): boolean {
   const known = new Set(anchors.map((each) => each.fingerprint256));
-  return chain.some((each) => known.has(each.fingerprint256) || anchors.some((anchor) => each.checkIssued(anchor) && each.verify(anchor.publicKey)));
+  return chain.some((each) => known.has(each.fingerprint256) || anchors.some((anchor) => isSignedBy(each, anchor)));
 }
 
 function anchorsIn(pem: string): X509Certificate[] {
@@ -106,7 +114,7 @@ interface Swap {
   readonly old: Facts;
   readonly next: Facts | null;
   readonly because: TrustLine['because'];
-  /** `the new one, CN=…` */
+  /** How people call the new one. */
   readonly nextLine: string;
 }
 
