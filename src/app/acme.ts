@@ -3,7 +3,7 @@
 import type { Clock } from '#base/clock.ts';
 import { Fault, isFault, toFault } from '#base/fault.ts';
 import type { Id, Random } from '#base/ids.ts';
-import { limits } from '#base/limits.ts';
+import { limits, type Limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
 import type { SecretFiles } from '#base/secret-files.ts';
 import type { AcmeAnswers } from '#model/acme-answers.ts';
@@ -31,6 +31,7 @@ export interface AcmeOptions {
   readonly journal: Pick<Journal, 'note'>;
   readonly files: SecretFiles;
   readonly version: string;
+  readonly limits: Pick<Limits, 'acmeOnDemandMax' | 'acmeAccountRetryMs'>;
   readonly customerId: Id;
   readonly certificates: Table<Certificate>;
   readonly changes: Pick<CertificateChanges, 'order' | 'replace' | 'change' | 'failed' | 'remove'>;
@@ -236,15 +237,27 @@ export async function keepAcme(options: AcmeOptions): Promise<Acme> {
     const domain = options.deviceDomains().find((each) => serverName === each || (serverName.endsWith(`.${each}`) && !serverName.slice(0, -each.length - 1).includes('.')));
     return challenge === 'dns-01' && domain !== undefined ? [domain, `*.${domain}`] : [serverName];
   };
+  let accountRetryAtMs = -Infinity;
   const orderFor = async (serverName: string): Promise<void> => {
     const settings = options.settings();
     if (!settings?.onDemand) return;
     const names = namesOf(wantedFor(serverName, settings.challenge));
     const name = `${auto}${names.dns[0]!}`.slice(0, 100).replace(/[.-]+$/, '');
-    for (const row of certificates.values()) if (row.name === name) return;
+    let others = 0;
+    for (const row of certificates.values()) {
+      if (row.name === name) return;
+      if (row.name.startsWith(auto)) others += 1;
+    }
+    // Room has to stay for those that people upload and order.
+    if (others >= options.limits.acmeOnDemandMax) throw new Fault('too-many', `${others} certificates were ordered at first visits already`, { remedy: 'Choose dns-01: one wildcard serves all labels of a domain.' });
+    if (clock.monoMs() < accountRetryAtMs) throw new Fault('busy', 'the last try to register with the authority failed a moment ago');
     const full = quota.refuse({ directoryUrl: parseDirectory(settings.directory), names }, clock.nowMs());
     if (full) throw full;
-    const directoryUrl = await ensureAccount({ directory: settings.directory, contact: settings.contact ?? null, termsAgreed: settings.termsAgreed, rootPem: settings.root ?? null }, byGateway);
+    const directoryUrl = await ensureAccount({ directory: settings.directory, contact: settings.contact ?? null, termsAgreed: settings.termsAgreed, rootPem: settings.root ?? null }, byGateway).catch((thrown: unknown) => {
+      // A thousand names that are visited while the authority is away are not a thousand waits.
+      accountRetryAtMs = clock.monoMs() + options.limits.acmeAccountRetryMs;
+      throw thrown;
+    });
     const acme: AcmeSettings = { directoryUrl, names, keyKind: settings.keyKind, challenge: settings.challenge, dns: settings.dns ?? null };
     checkOrder(acme);
     enqueue(await changes.order({ name, customerId: options.customerId, acme }, byGateway));
@@ -273,6 +286,7 @@ export async function keepAcme(options: AcmeOptions): Promise<Acme> {
     setAccount: (order, actor) => accounts.set(order, actor, ending.signal),
     async order(order, actor) {
       const acme = settingsOf(order, parseDirectory(order.directory));
+      if (order.name.startsWith(auto)) throw new Fault('bad-input', `names that begin with "${auto}" are those of certificates that are ordered at first visits, and go with the name that was visited`, { remedy: 'Choose another name.' });
       await ensureAccount(order, actor);
       const row = await changes.order({ name: order.name, customerId: order.customerId ?? options.customerId, acme }, actor);
       enqueue(row);

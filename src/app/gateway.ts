@@ -335,7 +335,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     await certificates.refresh();
     undo.push(control.watch(() => void certificates.refresh().catch((thrown: unknown) => log.error('certificates.not-refreshed', { why: reasonOf(thrown) }))));
     acme = await keepAcme({
-      clock, random, log, journal, customerId, answers, operations,
+      clock, random, log, journal, limits, customerId, answers, operations,
       version: options.version,
       files: folder,
       certificates: tables.certificates,

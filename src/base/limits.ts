@@ -164,6 +164,8 @@ export const limits = {
   acmeRequestTimeoutMs: 30_000,
   acmeCheckTimeoutMs: 5 * 60_000,
   acmeOrdersAtOnceMax: 4,
+  acmeOnDemandMax: 500,
+  acmeAccountRetryMs: 15 * 60_000,
   acmeWaitingMax: 500,
   acmeAnswersMax: 500,
   acmeDnsShownTimeoutMs: 3 * 60_000,

@@ -231,13 +231,13 @@ test('renewal at two thirds of its life, by itself; the key changes; a connectio
 });
 
 /** A gateway whose configuration orders by itself: pebble has to be there before it. */
-async function openOnDemand(t: TestContext, more: { challenge: AcmeSettings['challenge']; dns?: (bind: Bind) => AcmeSettings['dns']; clock?: Clock }) {
+async function openOnDemand(t: TestContext, more: { challenge: AcmeSettings['challenge']; dns?: (bind: Bind) => AcmeSettings['dns']; clock?: Clock; gateway?: Options }) {
   const processes = openProcesses(t.signal);
   const bind = await startBind(processes, peers);
   const [httpPort, httpsPort] = [await freePort(), await freePort()];
   const pebble = await startPebble(processes, peers, { httpPort, tlsPort: httpsPort, dns: bind.resolver });
   const acme = { directory: pebble.directory, root: pebble.rootPem, contact: 'admin@example.test', challenge: more.challenge, keyKind: 'ec-p256' as const, termsAgreed: true, onDemand: true, ...(more.dns ? { dns: more.dns(bind)! } : {}) };
-  const gateway = await startGateway({ domain: 'gw.example.test', httpPort, httpsPort, adjust: (config) => ({ ...config, acme }), ...(more.clock ? { clock: more.clock } : {}) });
+  const gateway = await startGateway({ domain: 'gw.example.test', httpPort, httpsPort, adjust: (config) => ({ ...config, acme }), ...(more.clock ? { clock: more.clock } : {}), ...more.gateway });
   return {
     bind, pebble, gateway, httpPort, httpsPort,
     async [Symbol.asyncDispose]() {
@@ -274,6 +274,19 @@ test('a name that is visited for the first time gets its own, once, and the priv
   aheadMs = before.notAfter! - Date.now() + 60_000;
   await until('its end', () => certificateOf('printer.gw.example.test') === undefined, 10_000);
   aheadMs = 0;
+});
+
+test('first visits leave room for certificates of people, whose names are others', settings, async (t) => {
+  await using room = await openOnDemand(t, { challenge: 'http-01', gateway: { limits: { acmeOnDemandMax: 1 } } });
+  const { gateway, httpsPort, pebble } = room;
+  const { token } = await gateway.owner();
+  await gateway.addDevice({ name: 'Printer', ports: [{ number: 80, kind: 'http' }] });
+  await shownAt(httpsPort, 'gw.example.test');
+  await until('the first', () => gateway.tables.certificateByName('auto.gw.example.test')?.state === 'ready', 30_000);
+  await shownAt(httpsPort, 'printer.gw.example.test');
+  await until('the refusal', async () => /ordered at first visits already/.test((await gateway.api('GET', '/journal', { token })).text));
+  assert.equal(gateway.tables.certificates.size, 1);
+  await assert.rejects(gateway.acme.order({ name: 'auto.mine', names: ['gw.example.test'], challenge: 'http-01', keyKind: 'ec-p256', directory: pebble.directory, ...account }, owner), (thrown: Fault) => isFault(thrown, 'bad-input') && /ordered at first visits/.test(thrown.message));
 });
 
 test('by DNS-01 the first visit of any label brings one wildcard for all of them', settings, async (t) => {
