@@ -10,8 +10,8 @@ export interface KeyCost {
   readonly text: string;
 }
 
-/** `openssl speed -seconds 1`, OpenSSL 3.0.19, one core of an AMD EPYC server; docs/operate/certificates.md. */
-const signsPerSecond: Readonly<Record<KeyKind, number>> = { 'ec-p256': 50_100, 'ec-p384': 1_280, 'rsa-2048': 4_090, 'rsa-3072': 573, 'rsa-4096': 233 };
+/** `node bench/keys.ts 2`: OpenSSL 3.5.8 of Node 26, one core of an AMD EPYC server; also in docs/operate/certificates.md. */
+const signsPerSecond: Readonly<Record<KeyKind, number>> = { 'ec-p256': 41_000, 'ec-p384': 1_250, 'rsa-2048': 3_870, 'rsa-3072': 1_400, 'rsa-4096': 657 };
 
 const texts: Readonly<Record<KeyKind, string>> = {
   'ec-p256': 'the cheapest, and what everything since 2013 takes',
