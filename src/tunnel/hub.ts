@@ -338,7 +338,11 @@ export function buildHub(options: HubOptions): Hub {
       return await openTo(linkFor(agentId), 'tcp', host, port, by);
     },
     dialFlow,
-    openService: async (agentId, target, by) => await openStream(linkFor(agentId).session, { kind: 'service', target }, { clock, timeoutMs: by.timeoutMs, signal: by.signal }),
+    async openService(agentId, target, by) {
+      const link = linkFor(agentId);
+      if (!link.can.includes('service')) throw new Fault('unsupported', `the agent (${link.version}) offers no services`);
+      return await openStream(link.session, { kind: 'service', target }, { clock, timeoutMs: by.timeoutMs, signal: by.signal });
+    },
     flows,
     links: () => [...open].map(liveOf),
     linkOf(agentId) {
