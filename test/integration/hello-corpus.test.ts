@@ -157,3 +157,24 @@ test('the name in the hello decides, however it comes', { timeout: 120_000 }, as
   });
   await finishesCleanly(gateway);
 });
+
+test('what is not TLS, on a TLS port that takes it, may come in pieces as well', { timeout: 60_000 }, async () => {
+  await using echo = await startTcp((socket) => void socket.on('data', (piece: Buffer) => socket.write(piece)).on('end', () => socket.end()));
+  const to = { kind: 'tcp', host: '127.0.0.1', port: echo.port };
+  await using gateway = await startGateway({
+    domain: 'gw.example.test',
+    config: { listeners: [{ name: 'front', tls: true, protocols: ['http', 'ldap'], plain: ['ldap', 'ssh'] }] },
+    routes: [{ name: 'directory', protocol: 'ldap', host: 'pbx.example.test', listeners: ['front'], target: to }, { name: 'shell', protocol: 'ssh', listeners: ['front'], target: to }],
+  });
+  const op = Buffer.concat([Buffer.from([0x02, 1, 3, 0x04, 21]), Buffer.from('pbx.example.test\\anna'), Buffer.from([0x80, 1, 0x78])]);
+  const bind = Buffer.concat([Buffer.from([0x30, op.length + 5, 2, 1, 1, 0x60, op.length]), op]);
+  const orders = [bind, Buffer.from('SSH-2.0-OpenSSH_9.2\r\n')].flatMap((bytes) => Array.from({ length: bytes.length - 1 }, (_, i) => [bytes.subarray(0, i + 1), bytes.subarray(i + 1)]));
+  await eachFrom(orders, async (pieces, localAddress) => {
+    const sent = await send(portOf(gateway, 'front'), localAddress, pieces);
+    const all = Buffer.concat(pieces);
+    await until('the echo', () => sent.heard().length >= all.length || sent.isOver());
+    assert.ok(sent.heard().equals(all), `cut at ${pieces[0]!.length}: ${sent.heard().toString('latin1')}`);
+    sent.socket.destroy();
+  });
+  await finishesCleanly(gateway);
+});
