@@ -3,7 +3,7 @@
 import type { SwapView, VerdictView } from '#api/certificate-shapes.ts';
 import { Fault } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
-import type { CertificateMaterial } from '#model/certificate-changes.ts';
+import { refuseNames, type CertificateMaterial } from '#model/certificate-changes.ts';
 import { swapImpact, type SwapImpact } from '#model/certificate-impact.ts';
 import { makeKey } from '#model/certificate-key.ts';
 import { readUpload } from '#model/certificate-upload.ts';
@@ -55,7 +55,9 @@ function materialOf({ material, verdicts }: JudgedUpload): CertificateMaterial {
   throw new Fault('bad-input', errors[0]?.text ?? 'this cannot be put in place', { ...(remedy ? { remedy } : {}), detail: { problems: errors.map(({ text }) => ({ path: 'files', message: text })) } });
 }
 
-function mustBeAcknowledged({ trusts }: SwapImpact, acknowledged: boolean): void {
+/** What was shown has to be what is swapped, and whoever relies on it must have been looked at. Fault `conflict`. */
+function mustBeAcknowledged({ trusts }: SwapImpact, before: Certificate, { acknowledged, against }: { readonly acknowledged: boolean; readonly against: string | null }): void {
+  if (against !== null && against !== before.certificateFingerprint) throw new Fault('conflict', `certificate ${before.name} was swapped by somebody else meanwhile`, { remedy: 'look at the dry run again' });
   const first = trusts.find((each) => each.severity === 'change');
   if (!first || acknowledged) return;
   const count = trusts.filter((each) => each.severity === 'change').length;
@@ -94,7 +96,7 @@ export function buildSwapActs(room: Room): Acts<Names> {
       const dryRun = asked.query.dryRun === 'true';
       if (!dryRun) {
         const material = materialOf(judged);
-        mustBeAcknowledged(impact, asked.body.acknowledged);
+        mustBeAcknowledged(impact, before, asked.body);
         await changes.replace(before.id, material, actorOfAsked(asked));
       }
       return viewSwap(room, asked, { dryRun, verdicts: judged.verdicts, impact, row: before });
@@ -106,7 +108,7 @@ export function buildSwapActs(room: Room): Acts<Names> {
       const impact = impactOf(room, before, before.previousChainPem);
       const dryRun = asked.query.dryRun === 'true';
       if (!dryRun) {
-        mustBeAcknowledged(impact, asked.body.acknowledged);
+        mustBeAcknowledged(impact, before, asked.body);
         await changes.goBack(before.id, actorOfAsked(asked));
       }
       return viewSwap(room, asked, { dryRun, impact, row: before });
@@ -138,13 +140,14 @@ export function buildSwapActs(room: Room): Acts<Names> {
       if (before.source !== 'private-ca') throw new Fault('conflict', `${before.name} is not of the private CA`);
       const { keyKind } = asked.body;
       const names = asked.body.names.length === 0 ? before.names : namesOfList(asked.body.names);
+      refuseNames(names);
       const dryRun = asked.query.dryRun === 'true';
       // What is tried has a key that nobody will see again: its values are left out.
       const key = await makeKey(dryRun ? 'ec-p256' : keyKind);
       const { pem, fingerprint } = await room.certificates.issueLeaf(names, key.spki);
       const impact = impactOf(room, before, pem);
       if (dryRun) return viewSwap(room, asked, { dryRun, impact: withoutValues(impact, [fingerprint, key.fingerprint, Buffer.from(key.fingerprint, 'hex').toString('base64')], before.keyKind, keyKind), row: before });
-      mustBeAcknowledged(impact, asked.body.acknowledged);
+      mustBeAcknowledged(impact, before, asked.body);
       await changes.replace(before.id, { chainPem: pem, keyPem: key.pem }, actorOfAsked(asked));
       return viewSwap(room, asked, { dryRun, impact, row: before });
     },

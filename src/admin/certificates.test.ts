@@ -116,7 +116,9 @@ suite('certificates by the API', () => {
     assert.equal((await seer.call('getCertificate', { params: { certificate: 'front' } })).fingerprint, before.fingerprint, 'a dry run changes nothing');
     const refused = await owner.refused('replaceCertificate', { params: { certificate: 'front' }, body });
     assert.deepEqual([refused.status, /3 things rely/.test(refused.detail)], [409, true]);
-    const swapped = await owner.call('replaceCertificate', { params: { certificate: 'front' }, body: { ...body, acknowledged: true } });
+    const stale = await owner.refused('replaceCertificate', { params: { certificate: 'front' }, body: { ...body, acknowledged: true, against: '0'.repeat(64) } });
+    assert.match(stale.detail, /swapped by somebody else/);
+    const swapped = await owner.call('replaceCertificate', { params: { certificate: 'front' }, body: { ...body, acknowledged: true, against: before.fingerprint } });
     assert.deepEqual([swapped.certificate!.keyPin!.hex, swapped.certificate!.canGoBack], [other.keyFingerprint, true]);
     const back = await owner.call('goBackCertificate', { params: { certificate: 'front' }, query: { dryRun: 'true' }, body: {} });
     assert.ok(back.trusts.some((each) => each.kind === 'upstream' && /to gw\.example\.test/.test(each.remedy)));
@@ -176,6 +178,11 @@ suite('certificates by the API', () => {
     assert.equal(tried.changes.find((each) => each.what === 'fingerprint')!.after, '(said once it is issued)');
     const again = await owner.call('issueCertificateAgain', { params: { certificate: 'inside' }, body: { names: ['pbx.example.test', 'pbx2.example.test'], keyKind: 'ec-p384' } });
     assert.deepEqual([again.certificate!.keyKind, again.certificate!.names.dns], ['ec-p384', ['pbx.example.test', 'pbx2.example.test']]);
+    // Agents know the gateway by that name.
+    for (const [name, more] of [['issueCertificateAgain', { params: { certificate: 'inside' } }], ['issueCertificate', {}]] as const) {
+      assert.match((await owner.refused(name, { ...more, body: { ...(name === 'issueCertificate' ? { name: 'posing' } : {}), names: ['link.localhost'] } })).detail, /no certificate is given/, name);
+    }
+    assert.equal((await owner.refused('issueCertificate', { body: { name: 'CA', names: ['a.example.test'] } })).status, 400);
     const renewed = await owner.call('renewCertificate', { params: { certificate: 'inside' } });
     assert.deepEqual([renewed.keyKind, renewed.fingerprint === again.certificate!.fingerprint], ['ec-p384', false]);
     const client = await owner.call('issueCertificate', { body: { name: 'towards-pbx', kind: 'client', commonName: 'gateway.example.test' } });

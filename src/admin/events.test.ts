@@ -38,6 +38,21 @@ suite('the event stream', () => {
     return { seen, ended, stop: () => gone.abort() };
   }
 
+  test('certificates: told to who may see the gateway', async () => {
+    const device = await room.device('Mine');
+    const bob = await room.person(owner, 'bob', [on('see', device)]);
+    room.clock.advance(1_000);
+    const [boss, guest] = [await listen(owner), await listen(bob)];
+    await owner.call('issueCertificate', { body: { name: 'inside', names: ['pbx.example.test'] } });
+    room.clock.advance(250);
+    await eventually(() => boss.seen.length >= 4, 'events of the owner');
+    assert.deepEqual(boss.seen.slice(1).map(([name]) => name), ['audit', 'status', 'certificates']);
+    assert.deepEqual(guest.seen.slice(1), []);
+    boss.stop();
+    guest.stop();
+    await Promise.all([boss.ended, guest.ended]);
+  });
+
   test('tells what changed, to each only what they may see, gathered', async () => {
     const [mine, other] = [await room.device('Mine'), await room.device('Other')];
     const bob = await room.person(owner, 'bob', [on('see', mine)]);

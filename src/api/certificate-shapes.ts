@@ -1,11 +1,11 @@
 // What the API shows and takes of certificates. Keys and passphrases go in and never come out, but for the download that is asked for.
 import { z } from 'zod';
 import { limits } from '#base/limits.ts';
-import { findingView, name as anyName, page, pageQuery, time } from './shapes.ts';
+import { findingView, fingerprint, name as anyName, page, pageQuery, time } from './shapes.ts';
 
 const keyKind = z.enum(['ec-p256', 'ec-p384', 'rsa-2048', 'rsa-3072', 'rsa-4096']);
 const challenge = z.enum(['http-01', 'tls-alpn-01', 'dns-01']);
-const certificateName = z.string().regex(/^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$/, 'is 1–100 letters, digits, dots, hyphens and underscores, letters or digits at both ends');
+const certificateName = z.string().regex(/^(?!ca$)[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$/i, 'is 1–100 letters, digits, dots, hyphens and underscores, letters or digits at both ends, and not "ca"');
 const hostNames = z.array(z.string().trim().toLowerCase().min(1).max(253)).max(limits.certificateNamesMax).meta({ description: 'host names, `*.name` and addresses' });
 const pin = z.object({ hex: z.string(), base64: z.string() }).meta({ description: 'SHA-256 of the public key (SPKI): what devices and HTTP clients pin' });
 const namesView = z.object({ dns: z.array(z.string()), ip: z.array(z.string()) });
@@ -133,6 +133,8 @@ const files = {
 };
 const dryRun = query({ dryRun: z.enum(['true', 'false']).default('false') });
 const acknowledged = z.boolean().default(false).meta({ description: 'the lines of severity change in `trusts` were read; without it such a swap is refused' });
+const against = fingerprint.nullable().default(null).meta({ description: 'the certificate in use as the dry run showed it; null: whatever is in use' });
+const swapBody = { acknowledged, against };
 const subject = z.strictObject({
   commonName: z.string().trim().max(64).nullable().default(null),
   organization: z.string().max(64).default(''),
@@ -161,12 +163,12 @@ export const certificateRoutes = {
   getCertificate: { summary: 'One certificate, by id or name, with its chain and request', answer: certificateDetailView },
   getCertificateForm: { summary: 'What a form for a certificate begins with: names, subject, kinds of keys and their cost', query: query({ host: z.string().max(253).optional().meta({ description: 'which name it is for; default: the primary domain' }), certificate: z.string().max(200).optional().meta({ description: 'instead: a certificate that is to be asked for anew' }) }), answer: certificateFormView },
   uploadCertificate: { summary: 'Put a certificate of your own in place; a dry run says what it is worth', query: dryRun, body: body({ name: certificateName, ...files }), answer: swapView },
-  replaceCertificate: { summary: 'Swap a certificate, or upload the answer to its request; standing connections stay', query: dryRun, body: body({ ...files, acknowledged }), answer: swapView },
-  goBackCertificate: { summary: 'Swap back to what it was before', query: dryRun, body: body({ acknowledged }), answer: swapView },
+  replaceCertificate: { summary: 'Swap a certificate, or upload the answer to its request; standing connections stay', query: dryRun, body: body({ ...files, ...swapBody }), answer: swapView },
+  goBackCertificate: { summary: 'Swap back to what it was before', query: dryRun, body: body(swapBody), answer: swapView },
   requestCertificate: { summary: 'Make a key and a request (CSR); upload the answer later', body: body({ name: certificateName, subject, ...wish }), answer: certificateDetailView },
   requestCertificateAgain: { summary: 'A new key and request for a certificate; what is in use stays until the answer comes', body: body({ subject, ...wish }), answer: certificateDetailView },
   issueCertificate: { summary: 'A certificate by the private CA, at once', body: body({ name: certificateName, kind: z.enum(['server', 'client']).default('server').meta({ description: 'client: to be shown to servers; does not renew itself' }), commonName: z.string().trim().max(64).nullable().default(null).meta({ description: 'client: whom it names' }), ...wish }), answer: certificateDetailView },
-  issueCertificateAgain: { summary: 'A new key and certificate by the private CA, perhaps for other names', query: dryRun, body: body({ ...wish, acknowledged }), answer: swapView },
+  issueCertificateAgain: { summary: 'A new key and certificate by the private CA, perhaps for other names', query: dryRun, body: body({ ...wish, ...swapBody }), answer: swapView },
   signCertificateRequest: { summary: 'Let the private CA sign a request that somebody brings', body: body({ csr: pem.min(1), kind: z.enum(['server', 'client']).default('server'), names: hostNames.min(1).nullable().default(null).meta({ description: 'instead of those in the request' }), days: z.int().min(1).max(396).optional() }), answer: signedView },
   downloadCertificate: {
     summary: 'A certificate as a file, with its key for who administers the gateway',

@@ -109,10 +109,12 @@ async function sure({ io, values }: Task, question: string): Promise<boolean> {
   return confirm(io, `${question} [y/N] `);
 }
 
+type Shown = Pick<Body<'goBackCertificate'>, 'acknowledged' | 'against'>;
+
 /** Tried first; shown; asked where something relies on the one in use; then done. */
-async function swap(task: Task, isNew: boolean, once: (dryRun: boolean, acknowledged: boolean) => Promise<SwapView>): Promise<number> {
+async function swap(task: Task, isNew: boolean, once: (dryRun: boolean, shown: Shown) => Promise<SwapView>): Promise<number> {
   const { io, values, name } = task;
-  const tried = await once(true, false);
+  const tried = await once(true, { acknowledged: false, against: null });
   const isRefused = tried.verdicts.some((each) => each.severity === 'error');
   if (values['dry-run'] || isRefused) {
     if (values.json) printJson(io, tried);
@@ -124,7 +126,7 @@ async function swap(task: Task, isNew: boolean, once: (dryRun: boolean, acknowle
     printLine(io, 'Nothing was changed.');
     return exitCodes.failed;
   }
-  const done = await once(false, true);
+  const done = await once(false, { acknowledged: true, against: tried.certificate?.fingerprint ?? null });
   if (values.json) printJson(io, done);
   else printLine(io, `\n${isNew ? 'In place' : 'Swapped'}: ${printable(name)}. New connections see it, standing ones stay.`);
   return exitCodes.ok;
@@ -136,18 +138,18 @@ async function upload(task: Task, mustExist: boolean): Promise<number> {
   const files = await Promise.all(more.map(async (path) => (await readInput(io, path)).toString('base64')));
   let passphrase = (await readPassphrase(io, values['passphrase-file'])) ?? null;
   const there = mustExist ? await read(task) : await readIfThere(task);
-  const once = (dryRun: boolean, acknowledged: boolean) => {
+  const once = (dryRun: boolean, shown: Shown) => {
     const query = { dryRun: dryRun ? 'true' : 'false' } as const;
     return there
-      ? client.call('replaceCertificate', { params: { certificate: there.id }, query, body: { files, passphrase, acknowledged }, signal: io.signal })
+      ? client.call('replaceCertificate', { params: { certificate: there.id }, query, body: { files, passphrase, ...shown }, signal: io.signal })
       : client.call('uploadCertificate', { query, body: { name, files, passphrase }, signal: io.signal });
   };
-  return swap(task, there === null, async (dryRun, acknowledged) => {
-    const answer = await once(dryRun, acknowledged);
+  return swap(task, there === null, async (dryRun, shown) => {
+    const answer = await once(dryRun, shown);
     const wantsPassphrase = dryRun && passphrase === null && isInteractive(io) && !more.includes('-') && answer.verdicts.some((each) => each.severity === 'error' && /wants its passphrase/.test(each.text));
     if (!wantsPassphrase) return answer;
     passphrase = await askPassphrase(io, 'Passphrase of the key: ');
-    return once(dryRun, acknowledged);
+    return once(dryRun, shown);
   });
 }
 
@@ -174,7 +176,7 @@ async function issue(task: Task): Promise<number> {
   const there = await readIfThere(task);
   if (there && !values.client) {
     const body = { names: [...(values.host ?? [])], keyKind: oneOf(values.key, 'key', kinds, kinds.find((each) => each === there.keyKind) ?? 'ec-p256') };
-    return swap(task, false, (dryRun, acknowledged) => client.call('issueCertificateAgain', { params: { certificate: there.id }, query: { dryRun: dryRun ? 'true' : 'false' }, body: { ...body, acknowledged }, signal: io.signal }));
+    return swap(task, false, (dryRun, shown) => client.call('issueCertificateAgain', { params: { certificate: there.id }, query: { dryRun: dryRun ? 'true' : 'false' }, body: { ...body, ...shown }, signal: io.signal }));
   }
   const names = values.client ? [...(values.host ?? [])] : hostsOf(values);
   const kind = values.client ? 'client' : 'server';
@@ -255,7 +257,7 @@ const acts = {
   download,
   remove,
   renew: async (task: Task) => show(task, await task.client.call('renewCertificate', { params: { certificate: task.name }, signal: task.io.signal })),
-  back: (task: Task) => swap(task, false, (dryRun, acknowledged) => task.client.call('goBackCertificate', { params: { certificate: task.name }, query: { dryRun: dryRun ? 'true' : 'false' }, body: { acknowledged }, signal: task.io.signal })),
+  back: (task: Task) => swap(task, false, (dryRun, shown) => task.client.call('goBackCertificate', { params: { certificate: task.name }, query: { dryRun: dryRun ? 'true' : 'false' }, body: shown, signal: task.io.signal })),
   enable: (task: Task) => change(task, { enabled: true }),
   disable: (task: Task) => change(task, { enabled: false }),
   rename: (task: Task) => change(task, { name: task.more[0]! }),

@@ -286,7 +286,8 @@ function refuseName(name: string): void {
   if (!nameForm.test(name)) throw new Fault('bad-input', `"${name.slice(0, 100)}" is no name for a certificate`, { remedy: 'Use 1–100 letters, digits, dots, hyphens and underscores.' });
 }
 
-function refuseNames({ dns, ip }: CertificateNames): void {
+/** Faults: `bad-input` (none, or a name that nobody should have), `too-many`. */
+export function refuseNames({ dns, ip }: CertificateNames): void {
   const all = [...dns, ...ip];
   if (all.length === 0) throw new Fault('bad-input', 'a certificate needs at least one name or address');
   if (all.length > limits.certificateNamesMax) throw new Fault('too-many', `a certificate takes at most ${limits.certificateNamesMax} names`);
