@@ -301,6 +301,8 @@ const journalMeanings: Readonly<Record<string, string>> = {
   'api.refused': 'the API refused somebody for want of a right, or for asking too often',
   'caller.refused': 'a session of `postern ssh`, `connect` or `forward` was refused at its handshake',
   'conn.refused': 'a connection was refused before HTTP: `why` and `rule` say by what',
+  'delivery.delivered': 'an agent put a certificate in place, and its command succeeded',
+  'delivery.failed': 'a certificate was not put in place: `state` and `why` say whether the command failed, the local policy refused it, or the agent does not know how',
   'exchange.failed': 'a request was let through, and its upstream or device failed',
   'exchange.refused': 'a request was refused; `rule` names the rule',
   'head.refused': 'a request head could not be read, was too large or too slow',
@@ -330,6 +332,11 @@ const auditMeanings: Readonly<Record<string, string>> = {
   'config.changed': 'a revision of the configuration came into force; with `confirmBy` for the time being',
   'config.confirmed': 'somebody confirmed it: it stays',
   'config.rolled-back': 'an earlier revision came back: by somebody, or by the gateway because nobody confirmed in time or it was restarted; `missing` names listeners that could not be opened',
+  'delivery.added': 'somebody lets an agent put a certificate in place',
+  'delivery.delivered': 'it is in place at the agent; with `sent` false it was there already',
+  'delivery.failed': 'it could not be put in place; `why` says why not',
+  'delivery.removed': 'somebody ended that; what is in place stays',
+  'delivery.retried': 'somebody had it tried again',
   'device.added': 'a device was added behind an agent that had joined before',
   'device.certificate-accepted': 'the certificate of a device\'s https port was accepted: by somebody, or, with `first`, by the gateway because none was before',
   'device.certificate-forgotten': 'somebody forgot it: the next one shown is accepted',
@@ -377,8 +384,8 @@ function said(what: string, found: Iterable<string>, told: Readonly<Record<strin
 function journalReference(): string {
   const files = sourcesUnder('src');
   const journal = said('journal', files.flatMap(({ text }) => [...text.matchAll(/journal\.note\('([a-z.-]+)'/g)].map((match) => match[1]!)), journalMeanings);
-  const audited = /(?:what: |auditOf\([^\n]*?|\? |: |const what = [^\n]*?)'((?:agent|config|conn|device|invite|join-token|person|sign-in|token|visit)\.[a-z-]+)'/g;
-  const calls = files.filter(({ path }) => /^src\/(?:admin|app\/(?:gateway|first-certificates)|proxy\/visits|store\/records|tunnel\/join|model\/change-config)/.test(path));
+  const audited = /(?:what: |auditOf\([^\n]*?|\? |: |const what = [^\n]*?)'((?:agent|config|conn|delivery|device|invite|join-token|person|sign-in|token|visit)\.[a-z-]+)'/g;
+  const calls = files.filter(({ path }) => /^src\/(?:admin|app\/(?:gateway|first-certificates)|proxy\/visits|store\/records|tunnel\/join|model\/(?:change-config|deliveries))/.test(path));
   const lines = calls.flatMap(({ text }) => text.split('\n').filter((line) => !/\blog\.|journal\.note|(?:===|!==) '/.test(line) || /auditOf\(|operations\./.test(line)));
   const audit = said('audit', [...lines.flatMap((line) => [...line.matchAll(audited)].map((match) => match[1]!)), ...[...source('src/admin/agents.ts').matchAll(/'(agent\.(?:locked|unlocked|revoked))'/g)].map((match) => match[1]!)], auditMeanings);
   const logged = [...new Set(files.flatMap(({ text }) => [...text.matchAll(/\blog\.(info|warn|error)\('([a-z.-]+)'/g)].map((match) => `${match[2]} ${match[1]}`)))].sort();
@@ -440,6 +447,7 @@ const tags: readonly (readonly [string, RegExp])[] = [
   ['First run and signing in', /^\/(?:setup|sign-in|me|sign-ins|tokens|cli-logins)(?:\/|$)/],
   ['People', /^\/(?:people|invites|customers|sites)(?:\/|$)/],
   ['Devices and agents', /^\/(?:devices|agents|join-tokens|hand-over)(?:\/|$)/],
+  ['Certificates', /^\/(?:certificates|certificate-form|acme|deliveries)(?:\/|$)/],
   ['What runs and what happened', /^\/(?:visits|conns|legacy-clients|audit|journal|events)(?:\/|$)/],
   ['The gateway', /^\/(?:config|listeners|routes|explain|status|doctor|openapi\.json)(?:\/|$)/],
 ];

@@ -265,9 +265,14 @@ function buildRows({ tables, operations, inTurn, clock, log, journal, limits, ne
         });
         if (tables.deliveries.get(id) === undefined) return;
         tables.deliveries.publish({ put: [next] });
-        journal.note(what, { ...namesOf(row), as: row.asName, why: next.why });
-        if (isDelivered) log.info(what, { ...namesOf(row), as: row.asName });
-        else log.warn(what, { ...namesOf(row), as: row.asName, state: next.state, why: next.why });
+        const names = { ...namesOf(row), as: row.asName };
+        if (isDelivered) {
+          journal.note('delivery.delivered', names);
+          log.info('delivery.delivered', names);
+        } else {
+          journal.note('delivery.failed', { ...names, state: next.state, why: next.why });
+          log.warn('delivery.failed', { ...names, state: next.state, why: next.why });
+        }
       }),
   };
 }
