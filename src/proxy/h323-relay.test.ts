@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { duplexPair, type Duplex } from 'node:stream';
 import { afterEach, beforeEach, test } from 'node:test';
+import { keptOf } from '#kit/collect.ts';
 import { emptyBody, facility, grq, oddGeneric, otherBody, q931, rrq, setup, tpkt, urq } from '#kit/h323.ts';
 import type { Clock } from '#base/clock.ts';
 import { limits } from '#base/limits.ts';
@@ -213,4 +214,12 @@ test('a slow upstream stops the client', async () => {
   pbx.end();
   phone.resume();
   assert.equal((await over).why, 'ended');
+});
+
+test('a message that comes in many pieces costs what it weighs, not what its pieces do', async () => {
+  const run = start(register);
+  run.phone.write(Buffer.from([3, 0, 0x1f, 0xff, 8, 2, 0, 0, 0x7b]));
+  const kept = await keptOf(3_000, (piece) => run.phone.write(piece));
+  await until('all of it to be read', () => run.counted.client === register.length + 9 + 3_000);
+  assert.ok(kept < 100, `${kept} pieces are kept`);
 });

@@ -40,6 +40,8 @@ export function relayH323(client: Duplex, upstream: Duplex, options: H323RelayOp
   });
 }
 
+const PIECES_MAX = 32;
+
 /** Holds back the message that is not whole; never more than one of them. */
 function inspectClient(judge: H323RelayOptions['judge'], onRefused: (why: string) => void, isAtBorder: () => boolean): Inspect {
   let held: Buffer[] = [];
@@ -66,7 +68,11 @@ function inspectClient(judge: H323RelayOptions['judge'], onRefused: (why: string
   return (piece) => {
     held.push(piece);
     heldBytes += piece.length;
-    if (heldBytes < wantedBytes) return noBytes;
+    if (heldBytes < wantedBytes) {
+      // A piece of one byte costs hundreds while it is kept as it came.
+      if (held.length >= PIECES_MAX) held = [Buffer.concat(held, heldBytes)];
+      return noBytes;
+    }
     const bytes = held.length === 1 ? piece : Buffer.concat(held, heldBytes);
     let at = 0;
     try {

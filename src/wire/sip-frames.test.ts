@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { keptOf } from '#kit/collect.ts';
 import { readSipCorpus } from '#kit/sip-corpus.ts';
 import { buildSipFramer, type SipFrame } from './sip-frames.ts';
 
@@ -71,4 +72,12 @@ test('a head without end is broken at 16 KiB, a body is whole at 64', () => {
   for (let i = 0; i < 65_535; i++) assert.deepEqual(dribbled.push(Buffer.from('b')), []);
   assert.equal(dribbled.heldBytes, 65_535);
   assert.deepEqual(dribbled.push(Buffer.from('b')).map(nameOf), ['OPTIONS 65536']);
+});
+
+test('a body that comes in many pieces costs what it weighs, not what its pieces do', async () => {
+  const framer = buildSipFramer();
+  framer.push(Buffer.from(options('Content-Length: 5000\r\n')));
+  const kept = await keptOf(4_999, (piece) => framer.push(piece));
+  assert.ok(kept < 100, `${kept} pieces are kept`);
+  assert.deepEqual(framer.push(Buffer.alloc(1)).map(nameOf), ['OPTIONS 5000']);
 });

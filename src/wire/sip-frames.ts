@@ -26,7 +26,8 @@ export interface SipFramer {
 interface Started {
   readonly head: SipHead;
   readonly length: number;
-  readonly parts: Buffer[];
+  /** Of a body that came in pieces: one place for all of them, because a piece of one byte costs hundreds while it is kept as it came. */
+  body: Buffer | null;
   have: number;
 }
 
@@ -47,14 +48,17 @@ export function buildSipFramer(): SipFramer {
 
   /** A whole body's message, or null while bytes are missing. */
   const takeBody = (): SipFrame | null => {
-    const { head, length, parts, have } = started!;
-    const part = held.subarray(0, length - have);
-    if (part.length > 0) parts.push(part);
-    started!.have += part.length;
-    held = held.subarray(part.length);
-    if (started!.have < length) return null;
+    const { head, length, have } = started!;
+    let body = held.subarray(0, length - have);
+    held = held.subarray(body.length);
+    if (body.length < length) {
+      started!.body ??= Buffer.allocUnsafeSlow(length);
+      started!.have += body.copy(started!.body, have);
+      if (started!.have < length) return null;
+      ({ body } = started as { body: Buffer });
+    }
     started = null;
-    return { kind: 'message', head, message: parseSipMessage(head), body: parts.length === 1 ? parts[0]! : Buffer.concat(parts) };
+    return { kind: 'message', head, message: parseSipMessage(head), body };
   };
 
   /** An empty line between messages; null: not one, or not whole. */
@@ -80,7 +84,7 @@ export function buildSipFramer(): SipFramer {
     held = held.subarray(end + 4);
     searched = 0;
     emptyLine = false;
-    started = { head, length, parts: [], have: 0 };
+    started = { head, length, body: null, have: 0 };
     return 'passed';
   };
 
