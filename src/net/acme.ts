@@ -107,6 +107,13 @@ export async function openAcmeSession(options: SessionOptions): Promise<AcmeSess
     const endMs = clock.monoMs() + limits.acmeCheckTimeoutMs;
     let failures = 0;
     for (let round = 0; ; round++) {
+      // What was asked just before may have said already when to come back.
+      if (round > 0 || retryAfterMs !== null) {
+        const waitMs = Math.min(Math.max(retryAfterMs ?? pollMs[Math.min(round - 1, pollMs.length - 1)]!, 500), 60_000);
+        if (clock.monoMs() + waitMs > endMs) throw new Fault('timeout', `${authority} did not finish ${what} within ${limits.acmeCheckTimeoutMs / 60_000} minutes`);
+        await sleep(clock, waitMs, signal);
+        if (signal.aborted) throw new Fault('closed', 'it was called off');
+      }
       try {
         const item = await look();
         if (isDone(item)) return item;
@@ -114,11 +121,9 @@ export async function openAcmeSession(options: SessionOptions): Promise<AcmeSess
       } catch (thrown) {
         const isPassing = isFault(thrown) && (thrown.code === 'timeout' || thrown.code === 'unreachable' || thrown.code === 'busy') && thrown.detail['type'] === undefined;
         if (!isPassing || ++failures > pollFailuresMax) throw thrown;
+        const asked = thrown.detail['retryAfterMs'];
+        retryAfterMs = typeof asked === 'number' ? asked : null;
       }
-      const waitMs = Math.min(Math.max(retryAfterMs ?? pollMs[Math.min(round, pollMs.length - 1)]!, 500), 60_000);
-      if (clock.monoMs() + waitMs > endMs) throw new Fault('timeout', `${authority} did not finish ${what} within ${limits.acmeCheckTimeoutMs / 60_000} minutes`);
-      await sleep(clock, waitMs, signal);
-      if (signal.aborted) throw new Fault('closed', 'it was called off');
     }
   };
 
