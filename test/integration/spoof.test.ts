@@ -106,8 +106,11 @@ test('trusted proxies: by address, and by certificate where one is named', { tim
   assert.equal(await secured(from.shows, {}), from.shows);
   assert.equal(await secured(from.anybody, { cert: edge.pem, key: edge.keyPem }), from.anybody, 'nor does the certificate from elsewhere');
   // HTTP/2: each stream its own client, from who may say so.
-  const streams = (localAddress: string, shown: Knock) =>
-    askHttp2(gateway.ports.https, ['203.0.113.7', `${lie}, 203.0.113.8`, '::1'].map((chain) => ({ authority: 'web.example.test', headers: { 'x-forwarded-for': chain } })), { servername: 'web.example.test', ...shown, ...{ localAddress } }).then((told) => told.map(clientOfStream));
+  const streams = async (localAddress: string, shown: Knock) => {
+    const requests = ['203.0.113.7', `${lie}, 203.0.113.8`, '::1'].map((chain) => ({ authority: 'web.example.test', headers: { 'x-forwarded-for': chain } }));
+    const options = { servername: 'web.example.test', ...shown, localAddress };
+    return (await askHttp2(gateway.ports.https, requests, options)).map(clientOfStream);
+  };
   const clientOfStream = (told: string) => /Forwarded: for="?([^;",]*)/.exec(told.split('|').at(-1)!)?.[1];
   assert.deepEqual(await streams(from.trusted, {}), ['203.0.113.7', '203.0.113.8', '[::1]']);
   assert.deepEqual(await streams(from.shows, { cert: edge.pem, key: edge.keyPem }), ['203.0.113.7', '203.0.113.8', '[::1]']);
