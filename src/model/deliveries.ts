@@ -97,12 +97,16 @@ export function buildDeliveries(options: DeliveriesOptions): Deliveries {
 
   const begin = () => {
     looking = null;
+    /** By certificate: one may go to many agents. */
+    const digests = new Map<Certificate, string | null>();
     for (const row of tables.deliveries.values()) {
       if (running.size >= limits.deliveriesAtOnceMax) return; // whoever ends looks again
       const certificate = tables.certificates.get(row.certificateId);
-      const wanted = certificate ? wantedDigest(certificate) : null;
       const link = options.linkOf(row.agentId);
-      if (!certificate || wanted === null || link === null || running.has(row.agentId) || !isDue(row, wanted, link)) continue;
+      if (!certificate || link === null || running.has(row.agentId)) continue;
+      if (!digests.has(certificate)) digests.set(certificate, wantedDigest(certificate));
+      const wanted = digests.get(certificate) ?? null;
+      if (wanted === null || !isDue(row, wanted, link)) continue;
       const mine = attempt(row, certificate, wanted, link)
         .catch((thrown: unknown) => log.error('delivery.not-noted', { certificate: certificate.name, agent: row.agentId, why: reasonOf(thrown) }))
         .finally(() => {

@@ -35,7 +35,14 @@ export type ServeInstall = (stream: Duplex) => Promise<void>;
 export function buildAgentInstall(options: AgentInstallOptions): ServeInstall {
   const { clock, limits, log } = options;
   const inTurn = buildInTurn(limits.installsWaitingMax);
+  let open = 0;
   return async (stream) => {
+    // Each may hold a chain and a key, which no budget counts.
+    if (open >= limits.installsWaitingMax) {
+      log.warn('install.broken', { why: `${open} streams about certificates are open already` });
+      return void stream.destroy();
+    }
+    open += 1;
     const by = { clock, timeoutMs: limits.installReadTimeoutMs };
     try {
       for (let asked = 0; asked < limits.installMessagesMax; asked++) {
@@ -49,6 +56,8 @@ export function buildAgentInstall(options: AgentInstallOptions): ServeInstall {
     } catch (thrown) {
       log.warn('install.broken', { why: reasonOf(thrown) });
       stream.destroy();
+    } finally {
+      open -= 1;
     }
   };
 }

@@ -40,6 +40,9 @@ export async function installOver(stream: Duplex, order: InstallOrder, by: Insta
   } finally {
     stream.end();
     stream.resume();
+    const timer = by.clock.after(limits.refusedStreamMs, () => stream.destroy());
+    stream.once('close', () => timer.cancel());
+    if (stream.closed) timer.cancel();
   }
 }
 

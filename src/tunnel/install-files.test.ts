@@ -104,6 +104,17 @@ test('what cannot be written is told, and what was there stays', async () => {
   assert.equal(readFileSync(r.rule.cert, 'utf8'), 'old cert');
 });
 
+test('a folder that somebody else prepared is not used', async () => {
+  using r = room();
+  const elsewhere = join(r.folder, 'elsewhere');
+  mkdirSync(elsewhere);
+  symlinkSync(elsewhere, join(r.folder, '.postern-web'));
+  await assert.rejects(r.files.switchTo(r.pair('one')), (thrown) => isFault(thrown, 'conflict') && /not a folder of the agent's own/.test(thrown.message));
+  await assert.rejects(r.files.goBack(), (thrown) => isFault(thrown, 'conflict'));
+  assert.deepEqual(readdirSync(elsewhere), []);
+  assert.deepEqual(r.read(), [null, null]);
+});
+
 /** At each step of the file system that an installation takes, as another process sees it. */
 test('at no moment is there a mix', async () => {
   using r = room();

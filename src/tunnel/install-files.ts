@@ -91,6 +91,12 @@ export function openInstalledFiles(rule: CertificateRule, random: Random): Insta
     for (const each of parts) if (!(await isLinked(each))) await replaceByLink(each.path, linkOf(each.part, each.path));
   };
 
+  /** Who could put a folder of his own there could have keys written into it. */
+  const mustBeOurs = async () => {
+    const found = await lstat(store);
+    if (!found.isDirectory() || (process.getuid !== undefined && found.uid !== process.getuid())) throw new Fault('conflict', `${store} is not a folder of the agent's own`, { remedy: 'Remove it, and see who else may write there.' });
+  };
+
   const clean = async () => {
     const kept = new Set([await versionOf(currentName), await versionOf(goodName)]);
     for (const name of await readdir(store)) if (versionForm.test(name) && !kept.has(name)) await rm(join(store, name), { recursive: true, force: true });
@@ -113,7 +119,8 @@ export function openInstalledFiles(rule: CertificateRule, random: Random): Insta
       }),
     switchTo: (contents) =>
       told(rule, async () => {
-        await mkdir(store, { recursive: true, mode: 0o755 });
+        await mkdir(store, { mode: 0o755 }).catch((thrown: NodeJS.ErrnoException) => (thrown.code === 'EEXIST' ? undefined : Promise.reject(thrown)));
+        await mustBeOurs();
         await chmod(store, 0o755);
         await syncFolder(dirname(store));
         // What another run left behind was never pointed to, or is not any more.
@@ -137,6 +144,7 @@ export function openInstalledFiles(rule: CertificateRule, random: Random): Insta
       }),
     goBack: () =>
       told(rule, async () => {
+        await mustBeOurs();
         const good = await versionOf(goodName);
         if (good !== null) await point(currentName, good);
         else {

@@ -189,6 +189,19 @@ test('announced lengths are bounded, and a truncated one installs nothing', asyn
   assert.deepEqual(await answersTo(r, pieces), [{ id: 1, ok: { installedDigest: one.digest, exitCode: 0, output: '' } }]);
 });
 
+test('only so many streams hold something at a time', async () => {
+  using r = room();
+  const held = Array.from({ length: limits.installsWaitingMax }, () => r.open());
+  const [near, far] = duplexPair();
+  void r.serve(far);
+  assert.equal(far.destroyed, true);
+  near.destroy();
+  for (const stream of held) stream.end();
+  await Promise.all(held.map((stream) => readMessage(stream, limits)));
+  await new Promise((done) => setImmediate(done));
+  assert.equal((await r.install(r.orderOf(await leaf()))).state, 'delivered');
+});
+
 test('an agent that says nonsense', async () => {
   const order = { ...(await leaf()), name: 'web', readKeyPem: async () => 'key' };
   const says = async (answer: object | null) => {
