@@ -70,6 +70,7 @@ const meanings: Readonly<Record<string, string>> = {
   trustedProxies: 'Whose forwarding headers (X-Forwarded-For and the like) are kept; those of all others are dropped',
   'trustedProxies[].from': 'An address or network',
   'trustedProxies[].subject': 'And it must show a client certificate with this common name',
+  acme: 'Certificates by ACME without anybody ordering them: [its fields](../operate/certificates-acme.md#for-every-device-by-itself)',
   routes: 'Where requests go beyond what is built in. Their order means nothing: the more specific one wins',
   'routes[].name': 'For the journal and explain; unique',
   'routes[].listeners': 'Only requests that came in there. Absent: every TLS listener, and plain ones where the first domain is `localhost`',
@@ -298,8 +299,12 @@ interface Said {
 }
 
 const journalMeanings: Readonly<Record<string, string>> = {
+  'acme.failed': 'a certificate was not had by ACME; `why` holds what the authority said',
+  'acme.issued': 'a certificate came by ACME and is in use',
+  'acme.ordered': 'an order, or a renewal, by ACME began',
   'api.refused': 'the API refused somebody for want of a right, or for asking too often',
   'caller.refused': 'a session of `postern ssh`, `connect` or `forward` was refused at its handshake',
+  'certificate.ends': 'a certificate passed 30, 14 or 7 days before its end, or its end',
   'conn.refused': 'a connection was refused before HTTP: `why` and `rule` say by what',
   'delivery.delivered': 'an agent put a certificate in place, and its command succeeded',
   'delivery.failed': 'a certificate was not put in place: `state` and `why` say whether the command failed, the local policy refused it, or the agent does not know how',
@@ -322,6 +327,11 @@ const journalMeanings: Readonly<Record<string, string>> = {
 };
 
 const auditMeanings: Readonly<Record<string, string>> = {
+  'acme.account-changed': 'contact, root or external account of an account with an ACME authority',
+  'acme.account-registered': 'an account was registered with an ACME authority; with `again`, because it had forgotten us',
+  'acme.account-removed': 'the key of such an account was forgotten here',
+  'acme.dns-key-removed': 'the TSIG key of a DNS server was removed',
+  'acme.dns-key-set': 'the TSIG key of a DNS server was set',
   'agent.certificate-renewed': 'an agent renewed its certificate',
   'agent.joined': 'an agent joined with a one-time token, and its device with it',
   'agent.link-closed': 'somebody closed an agent\'s link',
@@ -384,8 +394,8 @@ function said(what: string, found: Iterable<string>, told: Readonly<Record<strin
 function journalReference(): string {
   const files = sourcesUnder('src');
   const journal = said('journal', files.flatMap(({ text }) => [...text.matchAll(/journal\.note\('([a-z.-]+)'/g)].map((match) => match[1]!)), journalMeanings);
-  const audited = /(?:what: |auditOf\([^\n]*?|\? |: |const what = [^\n]*?)'((?:agent|config|conn|delivery|device|invite|join-token|person|sign-in|token|visit)\.[a-z-]+)'/g;
-  const calls = files.filter(({ path }) => /^src\/(?:admin|app\/(?:gateway|first-certificates)|proxy\/visits|store\/records|tunnel\/join|model\/(?:change-config|deliveries))/.test(path));
+  const audited = /(?:what: |\baudit\(|auditOf\([^\n]*?|\? |: |const what = [^\n]*?)'((?:acme|agent|config|conn|delivery|device|invite|join-token|person|sign-in|token|visit)\.[a-z-]+)'/g;
+  const calls = files.filter(({ path }) => /^src\/(?:admin|app\/(?:gateway|first-certificates|acme-accounts)|proxy\/visits|store\/records|tunnel\/join|model\/(?:change-config|deliveries))/.test(path));
   const lines = calls.flatMap(({ text }) => text.split('\n').filter((line) => !/\blog\.|journal\.note|(?:===|!==) '/.test(line) || /auditOf\(|operations\./.test(line)));
   const audit = said('audit', [...lines.flatMap((line) => [...line.matchAll(audited)].map((match) => match[1]!)), ...[...source('src/admin/agents.ts').matchAll(/'(agent\.(?:locked|unlocked|revoked))'/g)].map((match) => match[1]!)], auditMeanings);
   const logged = [...new Set(files.flatMap(({ text }) => [...text.matchAll(/\blog\.(info|warn|error)\('([a-z.-]+)'/g)].map((match) => `${match[2]} ${match[1]}`)))].sort();
