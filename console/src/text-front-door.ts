@@ -46,6 +46,7 @@ export const frontDoorText = {
     open: 'Open',
     notOpen: 'Not open',
     tls: 'TLS',
+    through: 'TLS passed through',
     plain: 'plain',
     withoutTls: (what: string) => `without TLS: ${what}`,
     serverFirst: 'server speaks first',

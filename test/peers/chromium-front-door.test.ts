@@ -324,6 +324,8 @@ suite('the front door in Chromium', { skip }, () => {
       await tab.getByRole('heading', { name, exact: true }).waitFor();
       await tab.locator('.skeleton').first().waitFor({ state: 'detached' });
       assert.equal(await overflow(), 0, path);
+      const edges = await tab.locator('main td, main button').evaluateAll((parts) => parts.map((part) => part.getBoundingClientRect().right));
+      assert.deepEqual(edges.filter((edge) => edge > 345), [], `${path}: cut off by its card`);
       await shot(tab, `phone-${name.split(' ')[0]!.toLowerCase()}`);
     }
     await tab.goto(`${address()}/front-door/routes?q=shop`);

@@ -55,15 +55,15 @@ export function ConnectionsPage() {
               {filtered ? words.nothingAbout : words.noneAbout}
             </Empty>
           ) : (
-            <table className="w-full text-sm num">
+            <table className="w-full table-fixed text-sm num sm:table-auto">
               <thead>
                 <tr className="border-b border-line">
                   <th scope="col" className={headClass}>{words.columns.from}</th>
-                  <th scope="col" className={headClass}>{words.columns.what}</th>
+                  <th scope="col" className={`${headClass} w-[34%] sm:w-auto`}>{words.columns.what}</th>
                   <th scope="col" className={`${headClass} hidden md:table-cell`}>{words.columns.to}</th>
                   <th scope="col" className={`${headClass} hidden lg:table-cell`}>{words.columns.since}</th>
                   <th scope="col" className={`${headClass} hidden text-right sm:table-cell`}>{words.columns.traffic}</th>
-                  <th scope="col" className={headClass}><span className="sr-only">{words.close}</span></th>
+                  <th scope="col" className={`${headClass} w-22 sm:w-auto`}><span className="sr-only">{words.close}</span></th>
                 </tr>
               </thead>
               <tbody className="divide-y divide-line">
@@ -90,8 +90,8 @@ function Row({ conn, aheadMs, onClose }: { conn: ConnView; aheadMs: number; onCl
   return (
     <tr data-conn={conn.id}>
       <td className={cellClass}>
-        <div className="flex flex-wrap items-center gap-x-2 gap-y-1 font-mono break-all">
-          {conn.from}
+        <div className="flex flex-wrap items-center gap-x-2 gap-y-1">
+          <span className="font-mono break-all">{conn.from}</span>
           {conn.mine ? <Badge mood="accent">{words.mine}</Badge> : null}
         </div>
         <div className="text-xs text-ink-3">
@@ -105,7 +105,7 @@ function Row({ conn, aheadMs, onClose }: { conn: ConnView; aheadMs: number; onCl
           <span className="font-medium">{conn.protocol ? (short[conn.protocol] ?? conn.protocol) : <span className="font-normal text-ink-3">{words.unknown}</span>}</span>
           {conn.tls === null ? null : <Badge mood={moods[conn.tls] ?? 'neutral'} icon="lock">{levels[conn.tls] ?? conn.tls}</Badge>}
         </div>
-        <div className="max-w-40 truncate text-xs text-ink-3 md:hidden" title={conn.name ?? undefined}>{conn.name ?? conn.route ?? ''}</div>
+        <div className="truncate text-xs text-ink-3 sm:max-w-40 md:hidden" title={conn.name ?? undefined}>{conn.name ?? conn.route ?? ''}</div>
       </td>
       <td className={`${cellClass} hidden md:table-cell`}>
         <div className="max-w-64 truncate" title={conn.name ?? undefined}>{conn.name ?? <span className="text-ink-3">–</span>}</div>

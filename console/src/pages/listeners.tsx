@@ -57,7 +57,7 @@ function Takes({ row }: { row: ListenerView }) {
   return (
     <span className="flex flex-wrap gap-1.5">
       <Badge mood={row.tls ? 'accent' : 'neutral'} {...(row.tls ? { icon: 'lock' as const } : {})}>{row.tls ? words.tls : words.plain}</Badge>
-      {row.serverFirst ? <Badge>{words.serverFirst}</Badge> : row.protocols.map((each) => <Badge key={each}>{short[each] ?? each}</Badge>)}
+      {row.serverFirst ? <Badge>{words.serverFirst}</Badge> : row.protocols.map((each) => <Badge key={each}>{each === 'tls' ? words.through : (short[each] ?? each)}</Badge>)}
       {row.plain.length > 0 ? <Badge mood="warn">{words.withoutTls(row.plain.map((each) => short[each] ?? each).join(', '))}</Badge> : null}
       {row.proxyProtocolFrom.length > 0 ? <Badge>{words.proxyFrom(row.proxyProtocolFrom.length)}</Badge> : null}
     </span>
@@ -76,7 +76,7 @@ function Row({ row, canEdit, onEdit, onRemove }: { row: ListenerView; canEdit: b
               {authority(row.bound?.address ?? row.address, row.bound?.port ?? row.port)}
               {row.port === 0 ? ` (${words.chosen})` : ''}
             </div>
-            {row.why === null ? null : <p className="mt-1 text-xs text-bad-ink first-letter:uppercase">{row.why}</p>}
+            {row.why === null ? null : <p className="mt-1 text-xs break-words text-bad-ink">{row.why}</p>}
             <div className="mt-1.5 md:hidden"><Takes row={row} /></div>
           </div>
         </div>
