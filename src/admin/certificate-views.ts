@@ -24,6 +24,7 @@ export interface Listed {
   readonly id: string;
   readonly row: Certificate | null;
   readonly name: string;
+  readonly source: CertificateView['source'];
   readonly chainPem: string | null;
   view(): CertificateView;
 }
@@ -32,7 +33,6 @@ export interface Listing {
   readonly all: readonly Listed[];
   /** By id or name; Fault `not-found`. */
   find(text: string): Listed;
-  readonly uses: Uses;
 }
 
 type Shown = Pick<Room, 'tables' | 'control' | 'certificates' | 'acme' | 'clock'>;
@@ -91,17 +91,18 @@ function alarmOfMade(source: 'leaf' | 'ca', name: string, notAfter: number, now:
 }
 
 export function listCertificates(room: Shown, asked: Pick<Asked, 'rights'>): Listing {
-  const uses = usesNow(room);
+  let known: Uses | null = null;
+  // Only where something is shown: it goes through every route.
+  const uses = () => (known ??= usesNow(room));
   const all: Listed[] = room.certificates.describe().map((described) => {
     const { row, name, chainPem } = described;
     const id = row?.id ?? `leaf:${described.keyKind}:${name}`;
-    return { id, row, name, chainPem, view: () => (row ? rowView(room, asked, described, row, uses) : madeView(room, id, name, 'leaf', readChain(chainPem!)[0]!, described.keyKind === 'ec-p256' ? uses.ofLeaf(described.names) : [])) };
+    return { id, row, name, source: row?.source ?? 'leaf', chainPem, view: () => (row ? rowView(room, asked, described, row, uses()) : madeView(room, id, name, 'leaf', readChain(chainPem!)[0]!, described.keyKind === 'ec-p256' ? uses().ofLeaf(described.names) : [])) };
   });
   const { caPem } = room.certificates;
-  all.push({ id: caId, row: null, name: 'private CA', chainPem: caPem, view: () => madeView(room, caId, 'private CA', 'ca', readChain(caPem)[0]!, []) });
+  all.push({ id: caId, row: null, name: 'private CA', source: 'ca', chainPem: caPem, view: () => madeView(room, caId, 'private CA', 'ca', readChain(caPem)[0]!, []) });
   return {
     all,
-    uses,
     find(text) {
       const found = all.find((each) => each.id === text) ?? all.find((each) => each.row?.name === text);
       if (!found) throw new Fault('not-found', `there is no certificate "${text.slice(0, 100)}", or not any more`, { remedy: 'postern certificates lists them' });

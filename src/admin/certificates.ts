@@ -1,5 +1,5 @@
 // Certificates: the list, one of them, what a form begins with, downloads, requests that people bring, names and switches.
-import type { CertificateFormView, DownloadView, SignedView } from '#api/certificate-shapes.ts';
+import type { CertificateFormView, CertificateView, DownloadView, SignedView } from '#api/certificate-shapes.ts';
 import type { ParsedBody } from '#api/contract.ts';
 import { canonicalAddress } from '#base/cidr.ts';
 import { Fault } from '#base/fault.ts';
@@ -49,13 +49,10 @@ export function buildCertificateActs(room: Room): Acts<Names> {
       mustMay(asked, 'see', 'gateway', 'see certificates');
       const { search = '', source } = asked.query;
       const needle = search.trim().toLowerCase();
-      const views = new Map(listCertificates(room, asked).all.map((each) => [each, each.view()]));
-      const text = (listed: Listed) => {
-        const { name, names, subject, issuer, fingerprint, keyPin } = views.get(listed)!;
-        return [name, ...names.dns, ...names.ip, subject, issuer, fingerprint, keyPin?.hex].join('\n').toLowerCase();
-      };
-      const wanted = (listed: Listed) => (source === undefined || views.get(listed)!.source === source) && (needle === '' || text(listed).includes(needle));
-      return { ...pageOf(sorted(views.keys(), order), order, asked.query, wanted, (listed) => views.get(listed)!), now: clock.nowMs() };
+      const { all } = listCertificates(room, asked);
+      const fits = ({ name, names, subject, issuer, fingerprint, keyPin }: CertificateView) => [name, ...names.dns, ...names.ip, subject, issuer, fingerprint, keyPin?.hex].join('\n').toLowerCase().includes(needle);
+      const wanted = (listed: Listed) => (source === undefined || listed.source === source) && (needle === '' || fits(listed.view()));
+      return { ...pageOf(sorted(all, order), order, asked.query, wanted, (listed) => listed.view()), now: clock.nowMs() };
     },
     getCertificate(asked) {
       mustMay(asked, 'see', 'gateway', 'see certificates');

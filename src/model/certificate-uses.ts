@@ -1,5 +1,5 @@
 // What each certificate is for right now: the names it answers to, by which routes, listeners and TLS policies, and the servers it is shown to.
-import { certificateFor, coverageOf } from './certificate-names.ts';
+import { certificateFor } from './certificate-names.ts';
 import type { Certificate, CertificateNames } from './rows.ts';
 import type { HostTable, Route, Snapshot } from './snapshot.ts';
 import { defaultTlsPolicy, tlsPolicyOf } from './tls-policy.ts';
@@ -58,7 +58,11 @@ function namesServed(snapshot: Snapshot): Map<string, Found> {
 function byNames(certificates: readonly Certificate[]): (host: string) => readonly Certificate[] {
   const rows = new Map<string, Certificate[]>();
   for (const certificate of certificates) {
-    for (const name of new Set([...certificate.names.dns, ...certificate.names.ip])) rows.set(name, [...(rows.get(name) ?? []), certificate]);
+    for (const name of new Set([...certificate.names.dns, ...certificate.names.ip])) {
+      const others = rows.get(name);
+      if (others) others.push(certificate);
+      else rows.set(name, [certificate]);
+    }
   }
   return (host) => [...(rows.get(host) ?? []), ...(host.startsWith('*.') ? [] : (rows.get(`*${host.slice(Math.max(0, host.indexOf('.')))}`) ?? []))];
 }
@@ -74,17 +78,34 @@ export function usesOf(snapshot: Snapshot, certificates: Iterable<Certificate>, 
     policies.delete(defaultTlsPolicy.name);
     served.push({ host, routes: [...routes], listeners: [...listeners], policies: [...policies], certificate: certificateFor(candidatesFor(host), host, now) });
   }
-  const shownTo = snapshot.config.routes.flatMap(({ name, target }) => (target.kind === 'tls' && target.certificate !== undefined ? [{ name, certificate: target.certificate, detail: authorityOf(target.host, target.port) }] : []));
-  const listed = (names: readonly ServedName[]): CertificateUse[] => {
-    const of = (kind: CertificateUse['kind'], all: readonly string[]) => [...new Set(all)].map((name) => ({ kind, name, detail: null }));
-    return [...of('host', names.map((each) => each.host)), ...of('route', names.flatMap((each) => each.routes)), ...of('listener', names.flatMap((each) => each.listeners)), ...of('tls-policy', names.flatMap((each) => each.policies))];
-  };
+  const mine = groupBy(served, (each) => each.certificate?.id ?? '');
+  const unclaimed = mine.get('') ?? [];
+  const byHost = groupBy(unclaimed, (each) => each.host);
+  const byParent = groupBy(unclaimed, (each) => (each.host.startsWith('*.') ? '' : each.host.slice(each.host.indexOf('.') + 1)));
+  const shownTo = groupBy(snapshot.config.routes, ({ target }) => (target.kind === 'tls' ? (target.certificate ?? '') : ''));
   return {
     served,
     of: ({ id, name }) => [
-      ...listed(served.filter((each) => each.certificate?.id === id)),
-      ...shownTo.filter((each) => each.certificate === name).map((each): CertificateUse => ({ kind: 'upstream', name: each.name, detail: each.detail })),
+      ...listed(mine.get(id) ?? []),
+      ...(shownTo.get(name) ?? []).flatMap((route): CertificateUse[] => (route.target.kind === 'tls' ? [{ kind: 'upstream', name: route.name, detail: authorityOf(route.target.host, route.target.port) }] : [])),
     ],
-    ofLeaf: (names) => listed(served.filter((each) => each.certificate === null && coverageOf(names, each.host) !== null)),
+    ofLeaf: ({ dns, ip }) => listed([...new Set([...dns, ...ip].flatMap((name) => [...(byHost.get(name) ?? []), ...(name.startsWith('*.') ? (byParent.get(name.slice(2)) ?? []) : [])]))]),
   };
+}
+
+function listed(names: readonly ServedName[]): CertificateUse[] {
+  const of = (kind: CertificateUse['kind'], all: readonly string[]) => [...new Set(all)].map((name) => ({ kind, name, detail: null }));
+  return [...of('host', names.map((each) => each.host)), ...of('route', names.flatMap((each) => each.routes)), ...of('listener', names.flatMap((each) => each.listeners)), ...of('tls-policy', names.flatMap((each) => each.policies))];
+}
+
+/** The list is asked for while traffic runs: nothing here may go through every route for each certificate. */
+function groupBy<Item>(items: readonly Item[], keyOf: (item: Item) => string): Map<string, Item[]> {
+  const groups = new Map<string, Item[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    const group = groups.get(key);
+    if (group) group.push(item);
+    else groups.set(key, [item]);
+  }
+  return groups;
 }
