@@ -162,15 +162,16 @@ test('levels: who gets in, by which cipher and key', async () => {
   const only = (version: string) => ({ minVersion: version, maxVersion: version, ...(version < 'TLSv1.2' ? { ciphers: 'DEFAULT:@SECLEVEL=0' } : {}) });
   const old = { ...only('TLSv1'), ciphers: 'AES128-SHA:@SECLEVEL=0' };
   const rows: [string, object, string | null, string | null, string | null][] = [
-    ['gw.example.test', only('TLSv1.3'), 'TLSv1.3 TLS_AES_256_GCM_SHA384 ec', 'TLSv1.3 TLS_AES_256_GCM_SHA384 ec', 'TLSv1.3 TLS_AES_128_GCM_SHA256 ec'],
-    ['gw.example.test', { ...only('TLSv1.2'), ciphers: 'ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256' }, null, 'TLSv1.2 ECDHE-ECDSA-AES256-GCM-SHA384 ec', 'TLSv1.2 ECDHE-ECDSA-AES128-GCM-SHA256 ec'],
+    ['gw.example.test', only('TLSv1.3'), 'TLSv1.3 TLS_AES_128_GCM_SHA256 ec', 'TLSv1.3 TLS_AES_128_GCM_SHA256 ec', 'TLSv1.3 TLS_AES_128_GCM_SHA256 ec'],
+    ['gw.example.test', { ...only('TLSv1.2'), ciphers: 'ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256' }, null, 'TLSv1.2 ECDHE-ECDSA-AES128-GCM-SHA256 ec', 'TLSv1.2 ECDHE-ECDSA-AES128-GCM-SHA256 ec'],
+    ['gw.example.test', { ...only('TLSv1.2'), ciphers: 'ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256' }, null, 'TLSv1.2 ECDHE-ECDSA-CHACHA20-POLY1305 ec', 'TLSv1.2 ECDHE-ECDSA-AES128-GCM-SHA256 ec'],
     ['gw.example.test', only('TLSv1.1'), null, null, 'TLSv1.1 ECDHE-ECDSA-AES128-SHA ec'],
     ['gw.example.test', only('TLSv1'), null, null, 'TLSv1 ECDHE-ECDSA-AES128-SHA ec'],
     ['gw.example.test', old, null, null, null],
     ['b.gw.example.test', only('TLSv1'), null, null, 'TLSv1 ECDHE-ECDSA-AES128-SHA ec'],
     ['b.gw.example.test', old, null, null, 'TLSv1 AES128-SHA rsa'],
     ['b.gw.example.test', { ...only('TLSv1.2'), ciphers: 'AES256-SHA:@SECLEVEL=0' }, null, null, 'TLSv1.2 AES256-SHA rsa'],
-    ['gw.example.test', { ecdhCurve: 'X25519MLKEM768', ...only('TLSv1.3') }, 'TLSv1.3 TLS_AES_256_GCM_SHA384 ec', 'TLSv1.3 TLS_AES_256_GCM_SHA384 ec', 'TLSv1.3 TLS_AES_128_GCM_SHA256 ec'],
+    ['gw.example.test', { ecdhCurve: 'X25519MLKEM768', ...only('TLSv1.3') }, 'TLSv1.3 TLS_AES_128_GCM_SHA256 ec', 'TLSv1.3 TLS_AES_128_GCM_SHA256 ec', 'TLSv1.3 TLS_AES_128_GCM_SHA256 ec'],
     ['gw.example.test', { ecdhCurve: 'secp521r1', ...only('TLSv1.3') }, null, null, null],
   ];
   for (const [name, client, ...expected] of rows) {
