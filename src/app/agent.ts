@@ -41,9 +41,10 @@ const policyLookMs = 5_000;
 const renewalLookMs = 3_600_000;
 const dialTimeoutMs = 15_000;
 
-const firstPolicy = `# What this device's owner lets the gateway reach. One rule a line; the gateway cannot change it.
+const firstPolicy = `# What this device's owner lets the gateway reach and install. One rule a line; the gateway cannot change it.
 #   reach tcp|udp HOST|NETWORK PORTS     e.g.  reach tcp 192.0.2.0/24 80,443,8000-8100
 #                                        or    reach udp 127.0.0.1 161
+#   install certificate NAME cert=/PATH key=/PATH run=COMMAND       and       run COMMAND = /PROGRAM ARGUMENT …
 # Saved changes count within five seconds.
 ${defaultPolicyText}`;
 
