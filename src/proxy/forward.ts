@@ -84,6 +84,9 @@ const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE', 
 /** A method that may not be repeated takes a waiting connection only while that is fresh: servers close idle ones without a word. */
 const FRESH_MS = 1_000;
 
+/** A piece of one byte costs hundreds while it is kept as it came, and pins the block that it was read into. */
+const HELD_PIECES_MAX = 64;
+
 const nodeOf = (address: string) => (address.includes(':') ? `"[${address}]"` : address);
 
 /** The forwarding lines: ours alone, inbound ones are removed, unless a trusted proxy sent them: then what it said stands in front. */
@@ -209,8 +212,8 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
     if (this.#held !== null) {
       this.#heldBytes += piece.length;
       // Up to the bound it is held for a retry; beyond it only while there is nowhere to send it, and then the client waits.
-      if (this.#heldBytes <= this.#plan.limits.retryBodyBytesMax || this.#upstream === null) this.#held.push(piece);
-      else this.#held = null;
+      if (this.#heldBytes > this.#plan.limits.retryBodyBytesMax && this.#upstream !== null) this.#held = null;
+      else if (this.#held.push(piece) >= HELD_PIECES_MAX) this.#held = [Buffer.concat(this.#held)];
     }
     if (this.#upstream === null) {
       if (this.#heldBytes >= this.#plan.limits.retryBodyBytesMax) this.#exchange.pauseRequest();

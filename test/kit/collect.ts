@@ -3,7 +3,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
+/** Now, all of it. */
+export const collect = runInNewContext('gc') as () => void;
 
 /** Hands `count` buffers of one byte each, each with a block of its own, to `take`; answers how many of the blocks are still reachable afterwards. */
 export async function keptOf(count: number, take: (piece: Buffer) => unknown): Promise<number> {
