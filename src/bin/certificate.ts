@@ -184,7 +184,9 @@ async function issue(task: Task): Promise<number> {
 }
 
 async function sign({ io, client, values, name }: Task): Promise<number> {
-  const csr = (await readInput(io, name)).toString();
+  const bytes = await readInput(io, name);
+  // DER begins with a SEQUENCE; the API takes text.
+  const csr = bytes[0] === 0x30 ? `-----BEGIN CERTIFICATE REQUEST-----\n${bytes.toString('base64')}\n-----END CERTIFICATE REQUEST-----\n` : bytes.toString();
   const body: Body<'signCertificateRequest'> = { csr, kind: values.client ? 'client' : 'server', ...(values.host === undefined ? {} : { names: [...values.host] }), ...(values.days === undefined ? {} : { days: parseCount(values.days, 'days', 396) }) };
   const signed = await client.call('signCertificateRequest', { body, signal: io.signal });
   if (values.json) printJson(io, signed);

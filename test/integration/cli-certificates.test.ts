@@ -117,6 +117,8 @@ suite('certificates from the command line', { timeout: 60_000 }, () => {
     assert.match(readFileSync(file('asked.csr'), 'utf8'), /BEGIN CERTIFICATE REQUEST/);
     await done('sign', file('asked.csr'), '--days', '90', '--out', file('answer.pem'));
     assert.equal(new X509Certificate(readFileSync(file('answer.pem'))).subject, 'O=Example\nCN=hi.example.test');
+    writeFileSync(file('asked.der'), Buffer.from(readFileSync(file('asked.csr'), 'utf8').replaceAll(/-----[^-]+-----/g, ''), 'base64'));
+    assert.match(await done('sign', file('asked.der'), '--client'), /BEGIN CERTIFICATE/);
     assert.match(await done('answer', 'asked', file('answer.pem')), /Swapped: asked/);
     assert.deepEqual([(await shown('asked')).state, (await shown('asked')).keyKind], ['ready', 'rsa-2048']);
     assert.equal((await run(['certificate', 'answer', 'nobody', file('answer.pem')])).code, 1);
