@@ -11,7 +11,6 @@ import { buildQuota, parseQuota } from '#model/acme-quota.ts';
 import { checkOrder, dueAt, knownDirectories, namesOf, parseDirectory, type ChallengeKind } from '#model/acme.ts';
 import type { CertificateChanges } from '#model/certificate-changes.ts';
 import { makeKey, type KeyKind } from '#model/certificate-key.ts';
-import { certificateFor } from '#model/certificate-names.ts';
 import type { Config } from '#model/config.ts';
 import type { Finding } from '#model/doctor.ts';
 import type { Journal } from '#model/live.ts';
@@ -22,6 +21,7 @@ import { loadAcmeClient, openAcmeSession, type OrderState } from '#net/acme.ts';
 import { encodeRequest } from '#wire/pkcs10.ts';
 import { openAccounts, type AccountOrder, type AccountView, type Accounts } from './acme-accounts.ts';
 import { checkBeforeOrder } from './acme-before.ts';
+import { buildOnDemand, onDemandPrefix } from './acme-on-demand.ts';
 import { openProofs } from './acme-proofs.ts';
 
 export interface AcmeOptions {
@@ -104,8 +104,6 @@ export interface Acme extends Pick<Accounts, 'dnsKeys' | 'setDnsKey' | 'removeDn
 const lookEveryMs = 60_000;
 const byGateway: Actor = { kind: 'gateway', id: null, name: 'postern', from: '' };
 const quotaFile = 'acme-quota.json';
-const auto = 'auto.';
-const noticedMax = 10_000;
 
 interface Tries {
   failures: number;
@@ -123,7 +121,6 @@ export async function keepAcme(options: AcmeOptions): Promise<Acme> {
   const running = new Map<Id, Promise<void>>();
   const waiting: Id[] = [];
   const watchers = new Set<() => void>();
-  const noticedNames = new Map<string, number>();
   const fraction = () => options.random(2).readUInt16BE(0) / 0xffff;
 
   const tell = (row: Certificate, change: Pick<AcmeProgress, 'state'> & Partial<AcmeProgress>) => {
@@ -212,7 +209,7 @@ export async function keepAcme(options: AcmeOptions): Promise<Acme> {
   };
 
   /** One that was made at a first visit and whose names are nobody's any more runs out, and goes. */
-  const isForgotten = (row: Certificate) => row.name.startsWith(auto) && row.acme !== null && !row.acme.names.dns.some((name) => name.startsWith('*.') || options.isKnown(name));
+  const isForgotten = (row: Certificate) => row.name.startsWith(onDemandPrefix) && row.acme !== null && !row.acme.names.dns.some((name) => name.startsWith('*.') || options.isKnown(name));
   const look = () => {
     const now = clock.nowMs();
     for (const id of progress.keys()) if (!certificates.get(id)) for (const map of [progress, tries]) map.delete(id);
@@ -232,39 +229,13 @@ export async function keepAcme(options: AcmeOptions): Promise<Acme> {
     return directoryUrl;
   };
 
-  /** What is ordered when a name is visited first: by dns-01 one wildcard for all labels of its domain. */
-  const wantedFor = (serverName: string, challenge: ChallengeKind): readonly string[] => {
-    const domain = options.deviceDomains().find((each) => serverName === each || (serverName.endsWith(`.${each}`) && !serverName.slice(0, -each.length - 1).includes('.')));
-    return challenge === 'dns-01' && domain !== undefined ? [domain, `*.${domain}`] : [serverName];
-  };
-  let accountRetryAtMs = -Infinity;
-  const orderFor = async (serverName: string): Promise<void> => {
-    const settings = options.settings();
-    if (!settings?.onDemand) return;
-    const names = namesOf(wantedFor(serverName, settings.challenge));
-    const name = `${auto}${names.dns[0]!}`.slice(0, 100).replace(/[.-]+$/, '');
-    let others = 0;
-    for (const row of certificates.values()) {
-      if (row.name === name) return;
-      if (row.name.startsWith(auto)) others += 1;
-    }
-    // Room has to stay for those that people upload and order.
-    if (others >= options.limits.acmeOnDemandMax) throw new Fault('too-many', `${others} certificates were ordered at first visits already`, { remedy: 'Choose dns-01: one wildcard serves all labels of a domain.' });
-    if (clock.monoMs() < accountRetryAtMs) throw new Fault('busy', 'the last try to register with the authority failed a moment ago');
-    const full = quota.refuse({ directoryUrl: parseDirectory(settings.directory), names }, clock.nowMs());
-    if (full) throw full;
-    const directoryUrl = await ensureAccount({ directory: settings.directory, contact: settings.contact ?? null, termsAgreed: settings.termsAgreed, rootPem: settings.root ?? null }, byGateway).catch((thrown: unknown) => {
-      // A thousand names that are visited while the authority is away are not a thousand waits.
-      accountRetryAtMs = clock.monoMs() + options.limits.acmeAccountRetryMs;
-      throw thrown;
-    });
-    const acme: AcmeSettings = { directoryUrl, names, keyKind: settings.keyKind, challenge: settings.challenge, dns: settings.dns ?? null };
-    checkOrder(acme);
-    enqueue(await changes.order({ name, customerId: options.customerId, acme }, byGateway));
-  };
-  /** In turn, so that two names of one wildcard make one order. */
-  let lastNoticed: Promise<unknown> = Promise.resolve();
-  const retryNoticedMs = 3_600_000;
+  const onDemand = buildOnDemand({
+    ...options,
+    signal: ending.signal,
+    refuse: (order) => quota.refuse(order, clock.nowMs()),
+    ensureAccount: (order) => ensureAccount(order, byGateway),
+    order: async (name, acme) => enqueue(await changes.order({ name, customerId: options.customerId, acme }, byGateway)),
+  });
 
   if (options.settings() || accounts.list().length > 0) await loadAcmeClient();
   const timer = clock.every(lookEveryMs, look);
@@ -286,7 +257,7 @@ export async function keepAcme(options: AcmeOptions): Promise<Acme> {
     setAccount: (order, actor) => accounts.set(order, actor, ending.signal),
     async order(order, actor) {
       const acme = settingsOf(order, parseDirectory(order.directory));
-      if (order.name.startsWith(auto)) throw new Fault('bad-input', `names that begin with "${auto}" are those of certificates that are ordered at first visits, and go with the name that was visited`, { remedy: 'Choose another name.' });
+      if (order.name.startsWith(onDemandPrefix)) throw new Fault('bad-input', `names that begin with "${onDemandPrefix}" are those of certificates that are ordered at first visits, and go with the name that was visited`, { remedy: 'Choose another name.' });
       await ensureAccount(order, actor);
       const row = await changes.order({ name: order.name, customerId: order.customerId ?? options.customerId, acme }, actor);
       enqueue(row);
@@ -329,26 +300,13 @@ export async function keepAcme(options: AcmeOptions): Promise<Acme> {
       watchers.add(onChange);
       return () => watchers.delete(onChange);
     },
-    noticed(serverName) {
-      if (ending.signal.aborted || !options.settings()?.onDemand) return;
-      const now = clock.monoMs();
-      if ((noticedNames.get(serverName) ?? 0) > now) return;
-      if (!serverName.includes('.') || serverName === 'localhost' || serverName.endsWith('.localhost') || !options.isKnown(serverName)) return;
-      if (noticedNames.size >= noticedMax) noticedNames.clear();
-      noticedNames.set(serverName, now + retryNoticedMs);
-      if (certificateFor(certificates.values(), serverName, clock.nowMs())) return;
-      lastNoticed = lastNoticed.then(() => orderFor(serverName)).catch((thrown: unknown) => {
-        const fault = toFault(thrown);
-        log.warn('acme.not-ordered', { name: serverName, code: fault.code, why: fault.message });
-        journal.note('acme.failed', { certificate: serverName, why: fault.message.slice(0, 300) });
-      });
-    },
+    noticed: onDemand.noticed,
     async close() {
       timer.cancel();
       first.cancel();
       waiting.length = 0;
       ending.abort();
-      await lastNoticed;
+      await onDemand.settled();
       await Promise.allSettled(running.values());
     },
   };
