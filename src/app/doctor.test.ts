@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { builtAtMs } from '#base/about.ts';
 import type { Clock } from '#base/clock.ts';
+import { wantedDigest } from '#model/deliveries.ts';
 import type { Finding } from '#model/doctor.ts';
+import type { Delivery } from '#model/rows.ts';
 import { certificateRow } from '../../test/kit/certificate-rows.ts';
 import { runDoctor } from './doctor.ts';
 import type { DoctorDeps } from './doctor.ts';
@@ -113,4 +115,22 @@ test('a check that hangs is a finding, and holds up nobody for ever', async () =
   const findings = await running;
   assert.match(findings[0]!.verdict, /longer than 8 s/);
   assert.deepEqual(findings.slice(1).map((finding) => finding.status), Array.from({ length: 8 }, () => 'ok'));
+});
+
+test('certificates at agents: what failed comes before what waits', async () => {
+  const certificate = certificateRow({ name: 'front' });
+  const seen = (state: Delivery['state'], online = true, more: Partial<Delivery> = {}) => {
+    const row: Delivery = { id: 'd', customerId: 'c1', certificateId: certificate.id, agentId: 'a', asName: 'web', state, digest: wantedDigest(certificate), deliveredAt: null, triedAt: null, why: null, exitCode: null, output: null, createdAt: 0, ...more };
+    return { row, certificate, agent: 'server', online };
+  };
+  const finding = (...all: ReturnType<typeof seen>[]) => findingOf('deliveries', { deliveries: () => all });
+  assert.deepEqual([(await finding(seen('delivered'))).status, (await finding(seen('delivered'))).verdict], ['ok', '1 certificate is in place at agents']);
+  const stale = await finding(seen('delivered', false, { digest: 'another' }));
+  assert.deepEqual([stale.status, stale.verdict, stale.evidence], ['warning', '1 certificate waits for an agent', ['front to server as web: waits; the agent is offline']]);
+  const bad = await finding(seen('pending'), seen('failed', true, { why: 'exit code 1' }), seen('delivered'), seen('refused', true, { why: 'add this line' }));
+  assert.deepEqual([bad.status, bad.verdict], ['warning', '2 certificates are not in place at an agent']);
+  assert.deepEqual(bad.evidence, ['front to server as web: failed: exit code 1', 'front to server as web: refused: add this line', 'front to server as web: waits']);
+  assert.match(bad.remedy ?? '', /postern deliveries shows/);
+  assert.match((await finding(seen('refused'))).remedy ?? '', /add the line to its agent's policy/);
+  assert.match((await finding(seen('unsupported'))).remedy ?? '', /newer agent/);
 });
