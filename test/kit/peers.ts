@@ -44,6 +44,7 @@ const kinds = {
   sipp: { package: 'sip-tester' },
   pebble: { package: 'pebble' },
   named: { package: 'bind9', folders: system },
+  nsupdate: { package: 'bind9-dnsutils' },
   go: { package: 'golang-go', folders: ['/usr/local/go/bin', '/usr/lib/go/bin'] },
 } as const satisfies Record<string, PeerKind>;
 
