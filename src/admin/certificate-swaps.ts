@@ -43,6 +43,7 @@ function impactOf(room: Room, before: Certificate, afterChainPem: string): SwapI
   const { tables, control, certificates } = room;
   return swapImpact({
     before, afterChainPem, config: control.snapshot().config, caPem: certificates.caPem, served: usesNow(room).served, devices: tables.devices.values(),
+    deliveries: Array.from(tables.deliveries.values()).flatMap(({ certificateId, agentId, asName }) => (certificateId === before.id ? [{ agent: tables.agents.get(agentId)?.name ?? agentId, asName }] : [])),
     agents: Array.from(tables.agents.values(), ({ id, name }) => ({ name, policy: tables.agentNotes.get(id)?.policy ?? null })),
   });
 }

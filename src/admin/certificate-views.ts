@@ -45,6 +45,11 @@ function shownUses(uses: readonly CertificateUse[]) {
   return { usedBy: uses.slice(0, usesShown).map((each) => ({ ...each })), usedByMore: Math.max(0, uses.length - usesShown) };
 }
 
+/** Agents that put it in place beside an application. */
+function agentUses({ tables }: Shown, { id }: Certificate): CertificateUse[] {
+  return Array.from(tables.deliveries.values()).flatMap(({ certificateId, agentId, asName }): CertificateUse[] => (certificateId === id ? [{ kind: 'agent', name: tables.agents.get(agentId)?.name ?? agentId, detail: asName }] : []));
+}
+
 function acmeViewOf({ acme }: Shown, row: Certificate): CertificateView['acme'] {
   if (row.acme === null) return null;
   const { directoryUrl, names, keyKind, challenge, dns } = row.acme;
@@ -62,7 +67,7 @@ function rowView(room: Shown, asked: Pick<Asked, 'rights'>, described: Certifica
     fingerprint: described.fingerprint, keyPin: described.keyPin && { ...described.keyPin }, requestWaits: row.csrPem !== null, canGoBack: row.previousChainPem !== null,
     renewsItself: row.source === 'acme' || row.source === 'private-ca', createdAt: row.createdAt, renewedAt: row.renewedAt, lastTriedAt: row.lastTriedAt, lastError: row.lastError,
     alarm: alarm ? { severity: alarm.severity, step: alarm.step, text: alarm.text, remedy: alarm.remedy } : null,
-    acme: acmeViewOf(room, row), ...shownUses(uses.of(row)),
+    acme: acmeViewOf(room, row), ...shownUses([...uses.of(row), ...agentUses(room, row)]),
     mayChange: administers, mayDownload: row.chainPem !== null, mayDownloadKey: administers && row.keyFingerprint !== null,
   };
 }

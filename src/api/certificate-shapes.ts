@@ -31,9 +31,9 @@ const alarmView = z.object({
 });
 
 const useView = z.object({
-  kind: z.enum(['host', 'route', 'listener', 'tls-policy', 'upstream']).meta({ description: 'host: a name it answers to; route, listener, tls-policy: where; upstream: a route that shows it to its server' }),
+  kind: z.enum(['host', 'route', 'listener', 'tls-policy', 'upstream', 'agent']).meta({ description: 'host: a name it answers to; route, listener, tls-policy: where; upstream: a route that shows it to its server; agent: one that is handed it' }),
   name: z.string(),
-  detail: z.string().nullable().meta({ description: 'upstream: the server' }),
+  detail: z.string().nullable().meta({ description: 'upstream: the server; agent: the name under which it is put in place there' }),
 });
 
 const certificateFields = {

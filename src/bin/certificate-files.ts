@@ -109,6 +109,6 @@ export function printCertificate(io: CommandIo, shown: CertificateDetailView): v
     ['last renewal', shown.lastError ?? (shown.renewedAt === null ? null : formatTime(shown.renewedAt))],
     ['alarm', shown.alarm && `${shown.alarm.text}. ${shown.alarm.remedy}`],
   ]);
-  for (const { kind, name, detail } of shown.usedBy) printLine(io, `  ${kind} ${printable(name)}${detail === null ? '' : `, shown to ${printable(detail)}`}`);
+  for (const { kind, name, detail } of shown.usedBy) printLine(io, `  ${kind} ${printable(name)}${detail === null ? '' : `, ${kind === 'agent' ? 'as' : 'shown to'} ${printable(detail)}`}`);
   if (shown.usedByMore > 0) printLine(io, `  and ${shown.usedByMore} more uses`);
 }

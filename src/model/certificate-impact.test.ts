@@ -15,7 +15,7 @@ const configOf = (change: object): Config => configSchema.parse({ version: 1, do
 
 function impact(next: Made | null, change: object = {}, more: Partial<SwapQuestion> = {}) {
   const before = { id: 'c1', name: 'front', chainPem: old.pem };
-  return swapImpact({ before, afterChainPem: next?.pem ?? null, config: configOf(change), caPem: rootB!.pem, served: [], devices: [], agents: [], ...more });
+  return swapImpact({ before, afterChainPem: next?.pem ?? null, config: configOf(change), caPem: rootB!.pem, served: [], devices: [], deliveries: [], agents: [], ...more });
 }
 const lines = (found: ReturnType<typeof swapImpact>) => found.trusts.map((each) => `${each.severity} ${each.kind} ${each.name} (${each.because.join(' ')})`);
 const pbx = (more: object = {}) => ({ name: 'pbx', host: 'pbx.example.test', target: { kind: 'tls', host: '192.0.2.1', port: 636, ...more } });
@@ -82,9 +82,10 @@ test('devices with a copy, agents whose policy names it, names that are lost, cl
   const found = impact(next, {}, {
     served,
     devices: [{ name: 'Door', label: 'door', ports: [port(443, fingerprintOf(old.pem)), port(8443, '0'.repeat(64)), port(80, null, 'http')] }],
+    deliveries: [{ agent: 'beside', asName: 'shop' }],
     agents: [{ name: 'one', policy: `install certificate ${keyFingerprintOf(old.pem)}` }, { name: 'two', policy: 'reach tcp 192.0.2.1 80' }, { name: 'three', policy: null }],
   });
-  assert.deepEqual(lines(found), ['change agent one (key fingerprint)', 'change host gw.example.test (names)', 'look device door (fingerprint)']);
+  assert.deepEqual(lines(found), ['change agent one (key fingerprint)', 'change host gw.example.test (names)', 'look device door (fingerprint)', 'look agent beside (key fingerprint names)']);
   const kept = impact(await leaf({ keys: await ecKeys() }), {}, { served });
   assert.deepEqual(lines(kept), ['look clients gw.example.test (key fingerprint)']);
   assert.match(kept.trusts[0]!.remedy, /SPKI SHA-256/);

@@ -37,6 +37,8 @@ export interface SwapQuestion {
   readonly caPem: string;
   readonly served: readonly ServedName[];
   readonly devices: Iterable<Pick<Device, 'name' | 'label' | 'ports'>>;
+  /** Agents that are handed this certificate, and the name under which they put it in place. */
+  readonly deliveries: Iterable<{ readonly agent: string; readonly asName: string }>;
   /** Their local policies, as they announced them. */
   readonly agents: Iterable<{ readonly name: string; readonly policy: string | null }>;
 }
@@ -195,7 +197,8 @@ function policyLines({ question, old, next }: Swap): TrustLine[] {
   });
 }
 
-function deviceLines({ question, old, next }: Swap): TrustLine[] {
+function deviceLines(swap: Swap): TrustLine[] {
+  const { question, old, next } = swap;
   if (next?.fingerprint === old.fingerprint) return [];
   const lines: TrustLine[] = [];
   for (const device of question.devices) {
@@ -206,6 +209,12 @@ function deviceLines({ question, old, next }: Swap): TrustLine[] {
         remedy: `When the new one is installed there: postern device forget-certificate ${device.label} ${port.number}`,
       });
     }
+  }
+  for (const { agent, asName } of question.deliveries) {
+    lines.push({
+      kind: 'agent', name: agent, path: null, severity: next ? 'look' : 'change', because: swap.because, text: `the agent ${agent} has it in place as ${asName}, for the application beside it`,
+      remedy: next ? 'It is handed the new one by itself. Whoever pinned the certificate at that application needs the new pins.' : 'What is in place there stays, and is not renewed any more.',
+    });
   }
   const marks = [old.fingerprint, old.key, Buffer.from(old.key, 'hex').toString('base64')];
   for (const { name, policy } of question.agents) {

@@ -5,10 +5,10 @@ import type { HostTable, Route, Snapshot } from './snapshot.ts';
 import { defaultTlsPolicy, tlsPolicyOf } from './tls-policy.ts';
 
 export interface CertificateUse {
-  /** host: a name it answers to · route, listener, tls-policy: where · upstream: a route that shows it to its server. */
-  readonly kind: 'host' | 'route' | 'listener' | 'tls-policy' | 'upstream';
+  /** host: a name it answers to · route, listener, tls-policy: where · upstream: a route that shows it to its server · agent: one that is handed it. */
+  readonly kind: 'host' | 'route' | 'listener' | 'tls-policy' | 'upstream' | 'agent';
   readonly name: string;
-  /** upstream: the server, `192.0.2.1:636`. */
+  /** upstream: the server, `192.0.2.1:636` · agent: the name under which it is put in place there. */
   readonly detail: string | null;
 }
 
