@@ -8,19 +8,18 @@ import { finishesCleanly, startGateway, startTcp, until } from '../kit/gateway.t
 const count = 30_000;
 
 test('a body that is held costs what it weighs, not what its pieces do', async () => {
-  let arrived = 0;
-  await using upstream = await startTcp((socket) => socket.on('data', (bytes) => (arrived += bytes.length)));
+  const arrived = { bytes: 0 };
+  await using upstream = await startTcp((socket) => socket.on('data', (bytes) => (arrived.bytes += bytes.length)));
   await using gateway = await startGateway({ routes: [{ name: 'slow', host: 'slow.example.test', target: { kind: 'tcp', host: '127.0.0.1', port: upstream.port } }] });
   const client = connect({ host: '127.0.0.1', port: gateway.ports.http, noDelay: true });
   client.write(`PUT / HTTP/1.1\r\nHost: slow.example.test\r\nContent-Length: ${count + 1}\r\n\r\n`);
-  await until('the request to be there', () => arrived > 0);
-  const before = arrived;
+  await until('the request to be there', () => arrived.bytes > 0);
+  const { bytes: before } = arrived;
   collect();
   const usedBefore = process.memoryUsage().heapUsed;
-  for (let sent = 0; sent < count; ) {
+  for (let sent = 1; sent <= count; sent++) {
     client.write('x');
-    sent += 1;
-    while (arrived < before + sent) await new Promise((done) => setImmediate(done));
+    while (arrived.bytes < before + sent) await new Promise((done) => setImmediate(done));
   }
   collect();
   const perByte = (process.memoryUsage().heapUsed - usedBefore) / count;
