@@ -50,17 +50,17 @@ test('which names can be had in which way', () => {
   assert.deepEqual(namesOf(['B.Example.Test.', 'b.example.test', '2001:DB8:0::1']), { dns: ['b.example.test'], ip: ['2001:db8::1'] });
 });
 
-test('renewal: after two thirds of the life, spread, and always the same for one certificate', () => {
+test('renewal: shortly before two thirds of the life, spread, and always the same for one certificate', () => {
   const row = { notBefore: 0, notAfter: 90 * dayMs, certificateFingerprint: 'ffffff00' };
-  assert.equal(renewalAt(row), 63 * dayMs);
-  assert.equal(renewalAt({ ...row, certificateFingerprint: '000000ff' }), 60 * dayMs);
+  assert.equal(renewalAt(row), 57 * dayMs);
+  assert.equal(renewalAt({ ...row, certificateFingerprint: '000000ff' }), 58.5 * dayMs);
   // Of one that lives six days as well as of one of ninety.
-  assert.equal(renewalAt({ ...row, notAfter: 6 * dayMs, certificateFingerprint: '00' }), 4 * dayMs);
+  assert.equal(renewalAt({ ...row, notAfter: 6 * dayMs, certificateFingerprint: '00' }), 3.9 * dayMs);
 });
 
 test('when an order is due: at once, at its time, or after a growing wait', () => {
   const ready = certificateRow({ source: 'acme', acme, keyKind: 'ec-p256', names: acme.names, notBefore: 0, notAfter: 90 * dayMs, certificateFingerprint: '0'.repeat(64) });
-  assert.equal(dueAt(ready, undefined), 60 * dayMs);
+  assert.equal(dueAt(ready, undefined), 58.5 * dayMs);
   assert.equal(dueAt({ ...ready, state: 'waiting', createdAt: 5 }, undefined), 5);
   const failed = { ...ready, lastError: 'no', lastTriedAt: 61 * dayMs };
   const tries = (failures: number, notBefore = 0) => ({ failures, notBefore, fraction: 0.5 });

@@ -144,12 +144,12 @@ export function namesOf(given: readonly string[]): CertificateNames {
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
 
-/** Two thirds of its life, and up to a thirtieth more, which spreads what was ordered together; the same at each call for the same certificate. */
+/** Shortly before two thirds of its life, at which the alarms begin; the sixtieth before that spreads what was ordered together. The same at each call for the same certificate. */
 export function renewalAt({ notBefore, notAfter, certificateFingerprint }: Pick<Certificate, 'notBefore' | 'notAfter' | 'certificateFingerprint'>): number {
   if (notBefore === null || notAfter === null) return 0;
   const life = notAfter - notBefore;
   const spread = Number.parseInt((certificateFingerprint ?? '0').slice(0, 6), 16) / 0xffffff;
-  return notBefore + life * (2 / 3) + (life / 30) * spread;
+  return notBefore + life * (2 / 3) - (life / 60) * (1 + spread);
 }
 
 /** Another order asks for what the certificate in use does not have. Names that an authority adds of its own are no difference. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { renewalAt } from './acme.ts';
 import { alarmsOf } from './certificate-alarms.ts';
 import { certificateRow } from '../../test/kit/certificate-rows.ts';
 
@@ -35,4 +36,13 @@ test('an alarm says why the renewal failed and what helps', () => {
   assert.match(alarm!.remedy, /renews itself/);
   assert.match(alarmsOf([certificateRow({ csrPem: 'x', notAfter: now })], now)[0]!.remedy, /request is waiting/);
   assert.deepEqual(alarmsOf([certificateRow({ state: 'waiting', notAfter: null })], now), []);
+});
+
+test('by ACME: none before its renewal was due, however short it lives', () => {
+  for (const days of [6, 47, 90, 398]) {
+    const row = certificateRow({ source: 'acme', notBefore: 0, notAfter: days * day, certificateFingerprint: '0'.repeat(64) });
+    const stepAt = (part: number) => alarmsOf([row], days * day * part)[0]?.step ?? null;
+    assert.equal(alarmsOf([row], renewalAt(row)).length, 0, `${days} days`);
+    if (days <= 90) assert.deepEqual([0.66, 0.67, 0.85, 0.93, 1].map(stepAt), [null, 30, 14, 7, 0], `${days} days`);
+  }
 });
