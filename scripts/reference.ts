@@ -9,182 +9,15 @@ import { statusOfCode } from '#api/problem.ts';
 import { buildMetrics } from '#app/metrics.ts';
 import type { FaultCode } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
-import { configSchema } from '#model/config.ts';
 import { newTrafficCounts } from '#proxy/meter.ts';
 import { defaultStateDir } from '#bin/agent.ts';
 import { commonUsage } from '#bin/arguments.ts';
 import type { Command } from '#bin/io.ts';
+import { configReference } from './reference-config.ts';
+import { code, from, table, type JsonSchema } from './reference-page.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const source = (path: string): string => readFileSync(join(root, path), 'utf8');
-const from = (path: string): string => `> Made from \`${path}\` by \`scripts/reference.ts\`. Change it there.\n`;
-const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
-const table = (heads: readonly string[], rows: readonly (readonly string[])[]): string => [heads, heads.map(() => '---'), ...rows].map((row) => `| ${row.map(cell).join(' | ')} |`).join('\n');
-const code = (text: string): string => `\`${text}\``;
-
-// --- configuration
-
-interface JsonSchema {
-  readonly type?: string;
-  readonly const?: unknown;
-  readonly default?: unknown;
-  readonly pattern?: string;
-  readonly minimum?: number;
-  readonly maximum?: number;
-  readonly minLength?: number;
-  readonly maxLength?: number;
-  readonly minItems?: number;
-  readonly maxItems?: number;
-  readonly items?: JsonSchema;
-  readonly properties?: Readonly<Record<string, JsonSchema>>;
-  readonly required?: readonly string[];
-  readonly anyOf?: readonly JsonSchema[];
-  readonly oneOf?: readonly JsonSchema[];
-}
-
-/** What a place means; a field of the schema without a line here, or a line without a field, fails. */
-const meanings: Readonly<Record<string, string>> = {
-  version: 'The version of this document',
-  domains: 'The gateway\'s names. The first is the primary one: printed addresses use it. The console answers on each of them',
-  'domains[].name': 'A host name; `localhost` keeps plain HTTP on loopback',
-  deviceDomain: 'Devices are `<label>.<deviceDomain>`; null: they are `<label>.<domain>` under every domain. In production, another registrable domain than the console\'s',
-  publicAddress: 'What clients outside dial, where the gateway stands behind NAT; written into SIP. null: its own address',
-  listeners: 'Ports that the gateway accepts on: [the front door](../operate/front-door.md)',
-  'listeners[].name': 'For routes and the journal; unique',
-  'listeners[].address': 'An address of this machine; `::` is all of them, IPv4 too',
-  'listeners[].port': '0 lets the system choose',
-  'listeners[].tls': 'TLS for people, programs and agents; or none of our own',
-  'listeners[].protocols': 'What may come: `http`, `tls` (passed through), `ldap`, `sip`, `h323`, `ssh`, `rdp`, `tcp` (whatever no reader knows). Inside TLS where the listener speaks it. Everything else is refused',
-  'listeners[].plain': 'On a TLS listener: what may also come without TLS',
-  'listeners[].proxyProtocolFrom': 'Addresses and networks that must begin with a PROXY protocol header; from others it is never looked for',
-  'listeners[].serverFirst': 'Nothing is looked at, the port alone decides: for servers that speak first. `protocols` is then `["tcp"]`',
-  'listeners[].silentMs': 'A client that is silent for so long is taken for one whose server speaks first (`ssh`, `tcp`)',
-  'listeners[].sniffTimeoutMs': 'Time for a first packet; absent: [the limit](limits.md)',
-  tlsPolicies: 'How strict TLS is for a name; the most specific name wins, then the one that names the listener. Without one: level `intermediate`, no client certificates',
-  'tlsPolicies[].name': 'For the journal and explain; unique, and not `default`',
-  'tlsPolicies[].hosts': 'Host names, or `*.` and a host name. Absent: every name that no other policy has, and clients that name none',
-  'tlsPolicies[].listeners': 'Only on these. Absent: on all',
-  'tlsPolicies[].level': '`modern`: TLS 1.3 · `intermediate`: 1.2 and 1.3',
-  'tlsPolicies[].clientCertificates': '`ca`: `private` (the gateway\'s own) or PEM · `required`: false asks for one and lets those without in',
-  'tlsPolicies[].legacyLane': 'TLS 1.0 and 1.1 for clients that cannot do better · `from`: addresses and networks · `until`: a date; the lane ends with that day (UTC)',
-  trustedProxies: 'Whose forwarding headers (X-Forwarded-For and the like) are kept; those of all others are dropped',
-  'trustedProxies[].from': 'An address or network',
-  'trustedProxies[].subject': 'And it must show a client certificate with this common name',
-  acme: 'Certificates by ACME without anybody ordering them: [its fields](../operate/certificates-acme.md#for-every-device-by-itself)',
-  routes: 'Where requests go beyond what is built in. Their order means nothing: the more specific one wins',
-  'routes[].name': 'For the journal and explain; unique',
-  'routes[].listeners': 'Only requests that came in there. Absent: every TLS listener, and plain ones where the first domain is `localhost`',
-  'routes[].host': 'http: Host · tls: the name in TLS · ldap: the domain of the bind · sip: of the request · h323: gatekeeper, or domain of the alias · else the name in TLS. A host name, or `*.` and a host name for every name below it. Absent: any name',
-  'routes[].protocol': 'As in a listener\'s `protocols`',
-  'routes[].ignoreCase': 'Paths of route and classes are compared without regard to letter case',
-  'routes[].alias': 'The user, alias or number named in the protocol; `*` at its end stands for anything. Not for http and tls',
-  'routes[].clientCertificate': 'Only with a client certificate that the TLS policy of that name verified · `subject`: and this common name',
-  'routes[].classes': 'Named sets of addresses of the route; the one with the longest path is the request\'s. http only',
-  'routes[].classes[].name': 'For explain',
-  'routes[].classes[].paths': 'Prefixes of whole segments',
-  'routes[].classes[].methods': 'Absent: every method',
-  'routes[].onlyClasses': 'What is in no class is refused',
-  'routes[].path': 'Or several of them. A prefix of whole segments: `/shop` holds for `/shop` and `/shop/x`, not for `/shopping`. Compared with percent-encoded letters, digits and `-._~` decoded and `//` taken for `/`; forwarded as it came',
-  'routes[].target': 'Where it leads: one of the kinds below',
-  'routes[].largeHeads': 'Request heads up to 64 KiB instead of 16',
-  'tcp.host': 'A name or address, dialled by the gateway',
-  'tcp.port': 'http is spoken to it as plain HTTP/1.1; other protocols as they come',
-  'tcp.proxyProtocol': 'Tell the server who the client is, by a PROXY protocol header in front: `v1` or `v2`',
-  'tls.host': 'A name or address, dialled by the gateway with TLS',
-  'tls.port': 'Its port',
-  'tls.verify': '`by`: `name` (with `name` and `ca` where they are not the host and the system\'s), `ca` (a chain to `ca`, whatever the name) or `fingerprint` (`sha256` of the certificate)',
-  'tls.serverName': 'The name in TLS (SNI). Absent: the host, or the name verified',
-  'tls.certificate': 'A certificate of the gateway, by its name, that is shown to the server',
-  'tls.proxyProtocol': 'As for `tcp`; it goes in front of TLS',
-  'tls.checkCertificate': 'TLS only for who proves by a client certificate to be the user named in the protocol (ldap, sip, h323) · `otherwise`: `"refuse"`, or a port without TLS',
-  'device.device': 'A device by id, label or `customer/name`; only an id never passes on to another device. **Nobody has to sign in for such a route**',
-  'device.port': 'A port of it, dialled by its agent; https ports are spoken to with TLS',
-  'redirect.to': 'An http or https address, or a path. Sent as it is: path and query of the request are not added',
-  'redirect.status': 'The status of the answer',
-  'respond.status': 'The status of the answer',
-  'respond.body': 'The whole body',
-  'respond.contentType': 'Its media type',
-};
-
-function describeType(schema: JsonSchema): string {
-  if (schema.const !== undefined) return code(JSON.stringify(schema.const));
-  const choices = schema.anyOf ?? schema.oneOf;
-  if (choices) return [...new Set(choices.map(describeType))].join(', ');
-  const { minimum, maximum, minLength, maxLength, minItems, maxItems } = schema;
-  const range = (least: number | undefined, most: number | undefined, unit: string) => (most === undefined ? '' : ` (${least ?? 0} to ${most.toLocaleString('en')}${unit})`);
-  switch (schema.type) {
-    case 'array':
-      return `list${range(minItems, maxItems, '')}${schema.items?.type === 'string' ? ' of names' : ''}`;
-    case 'string':
-      return `text${range(minLength, maxLength, ' characters')}`;
-    case 'integer':
-      return `whole number${range(minimum, maximum, '')}`;
-    case 'boolean':
-      return 'true or false';
-    case 'null':
-      return '`null`';
-    default:
-      return schema.type ?? 'any';
-  }
-}
-
-function configReference(): string {
-  const document = z.toJSONSchema(configSchema, { io: 'input' }) as JsonSchema;
-  const missing = new Set(Object.keys(meanings));
-  const rowOf = (place: string, schema: JsonSchema, isRequired: boolean): string[] => {
-    const meaning = meanings[place];
-    if (meaning === undefined) throw new Error(`scripts/reference.ts says nothing about ${place} of the configuration`);
-    missing.delete(place);
-    const shown = place.replace(/^(?:tcp|tls|device|redirect|respond)\./, '');
-    return [code(shown), place === 'routes[].target' ? 'object' : describeType(schema), schema.default === undefined ? (isRequired ? 'required' : 'absent') : code(JSON.stringify(schema.default)), meaning];
-  };
-  const rowsOf = (schema: JsonSchema, before: string): string[][] =>
-    Object.entries(schema.properties ?? {}).flatMap(([key, field]) => {
-      const place = before + key;
-      const own = rowOf(place, field, schema.required?.includes(key) === true);
-      return field.type === 'array' && field.items?.properties ? [own, ...rowsOf(field.items, `${place}[].`)] : [own];
-    });
-  const heads = ['field', 'value', 'default', 'meaning'];
-  const targets = document.properties!['routes']!.items!.properties!['target']!;
-  const kinds = (targets.oneOf ?? targets.anyOf)!.map((kind) => {
-    const name = String(kind.properties!['kind']!.const);
-    const { kind: _, ...fields } = kind.properties!;
-    const rows = Object.entries(fields).map(([key, field]) => rowOf(`${name}.${key}`, field, kind.required?.includes(key) === true));
-    return `### Target \`${name}\`\n\n${table(heads, rows)}\n`;
-  });
-  const main = table(heads, rowsOf(document, ''));
-  if (missing.size > 0) throw new Error(`scripts/reference.ts speaks of fields that the configuration does not have: ${[...missing].join(', ')}`);
-  return `# Reference: configuration
-
-${from('src/model/config.ts')}
-A JSON document: what \`postern export\` writes and \`postern apply -f FILE\` takes, whole or not at all. Unknown fields are refused.
-Devices, people, rights and keys are not in it: they live in the data folder and change through the console, the API and the command line.
-Real ones stand in [examples](../../examples).
-
-${main}
-
-${kinds.join('\n')}
-## What is built in
-
-Every domain has these routes without being told. A route of yours with the same host and path, and no listeners of its own, does not compile.
-
-| host | path | leads to |
-| --- | --- | --- |
-| the domain | \`/\` | console, API, metrics |
-| the domain | \`/stream\` | users' streams: \`postern ssh\`, \`connect\`, \`forward\` |
-| the domain | \`/ca\` | the private CA's certificate, on plain listeners too |
-| \`*.\` the domain, or \`*.\` the device domain | \`/\` | devices, by label |
-| by ALPN \`postern-link/1\`, or by the server name \`link.<domain>\` | \`/link\`, \`/link/join\`, \`/link/renew\` | links of agents |
-
-## Which route wins
-
-Exact host before wildcard, longer wildcard before shorter, any host last. Within a host the longer path wins. Two routes with the same host, path and
-listener do not compile. What no route takes is refused: 421 for a name that nobody has, 404 for a path. Where a host has a route with a path, and on the gateway's own names, a request path with dot
-segments is refused with 400. On a plain listener that no route names, a gateway whose first domain is not \`localhost\` answers 308 to HTTPS;
-connections from this machine itself are answered there as over TLS, as far as the built-in routes go.
-\`postern explain URL\` tells the whole way, with \`--file FILE\` for a configuration that is not applied yet.
-`;
-}
 
 // --- command line
 
@@ -304,12 +137,13 @@ const journalMeanings: Readonly<Record<string, string>> = {
   'acme.ordered': 'an order, or a renewal, by ACME began',
   'api.refused': 'the API refused somebody for want of a right, or for asking too often',
   'caller.refused': 'a session of `postern ssh`, `connect` or `forward` was refused at its handshake',
-  'certificate.ends': 'a certificate passed 30, 14 or 7 days before its end, or its end',
-  'conn.refused': 'a connection was refused before HTTP: `why` and `rule` say by what',
+  'certificate.ends': 'a certificate ends within 30, 14 or 7 days, or has ended; a line a day until it is dealt with',
+  'conn.refused': 'a connection was refused at its first bytes, or later for something that its route does not lead to: `protocol` and `name` as it said them, `why`, and `rule`',
   'delivery.delivered': 'an agent put a certificate in place, and its command succeeded',
   'delivery.failed': 'a certificate was not put in place: `state` and `why` say whether the command failed, the local policy refused it, or the agent does not know how',
   'exchange.failed': 'a request was let through, and its upstream or device failed',
   'exchange.refused': 'a request was refused; `rule` names the rule',
+  'http2.refused': 'a connection of HTTP/2 was ended because it broke the protocol, or for resets, pings or settings without end',
   'head.refused': 'a request head could not be read, was too large or too slow',
   'join.refused': 'somebody tried to join or renew, and might not',
   'link.closed': 'a link ended; `why` says how',
@@ -338,6 +172,18 @@ const auditMeanings: Readonly<Record<string, string>> = {
   'agent.locked': 'an agent was locked',
   'agent.revoked': 'an agent was revoked for ever',
   'agent.unlocked': 'an agent was unlocked',
+  'certificate.added': 'a certificate was uploaded, requested, issued or ordered, by somebody or at a first visit',
+  'certificate.changed': 'its name, whether it is shown, or how it is ordered',
+  'certificate.downloaded': 'somebody took it away; `withKey` says whether its private key too',
+  'certificate.removed': 'it was removed, with its key',
+  'certificate.renewal-asked': 'somebody had it ordered again before its time',
+  'certificate.renewed': 'the private CA issued it anew',
+  'certificate.replaced': 'another one took its place: uploaded by somebody, or from an ACME authority',
+  'certificate.requested': 'a request (CSR) was made, with a new key',
+  'certificate.signed': 'the private CA signed a request that somebody brought',
+  'certificate.went-back': 'the one before it came back into its place',
+  'cli-login.approved': 'somebody let a `postern login` in',
+  'cli-login.refused': 'somebody refused one',
   'conn.cut': 'somebody ended a client\'s connection',
   'config.changed': 'a revision of the configuration came into force; with `confirmBy` for the time being',
   'config.confirmed': 'somebody confirmed it: it stays',
@@ -391,13 +237,37 @@ function said(what: string, found: Iterable<string>, told: Readonly<Record<strin
   return events.map((event) => ({ event, meaning: told[event]! }));
 }
 
+interface Source {
+  readonly path: string;
+  readonly text: string;
+}
+
+/** Every event by its name, written out where it is noted; one that is put together there could not be found. */
+function journalEventsOf({ path, text }: Source): string[] {
+  const calls = text.match(/journal\??\.note\(/g)?.length ?? 0;
+  const events = [...text.matchAll(/journal\??\.note\(\s*'([a-z0-9.-]+)'/g)].map((match) => match[1]!);
+  if (events.length !== calls) throw new Error(`scripts/reference.ts: ${path} notes an event in the journal whose name is not written out`);
+  return events;
+}
+
+/** Names that are put together, and what comes of them. */
+const composed: Readonly<Record<string, readonly string[]>> = { 'cli-login.${state}': ['cli-login.approved', 'cli-login.refused'] };
+const auditNouns = 'acme|agent|certificate|cli-login|config|conn|delivery|device|invite|join-token|person|sign-in|token|visit';
+
+/** What is written like an event, and no line of the log or the journal; and whatever an audit line is made with, if its noun is new. */
+function auditEventsOf({ text }: Source): string[] {
+  const known = new RegExp(`['\`]((?:${auditNouns})\\.(?:[a-z-]+|\\$\\{\\w+\\}))['\`]`, 'g');
+  return text.split('\n').flatMap((line) => {
+    if (/^\s*(?:\/?\*|\/\/)|\blog\.|journal\??\.note\(|\bpath: /.test(line)) return [];
+    const found = [...line.matchAll(known), ...line.matchAll(/\b(?:what: |auditOf\(.*?)'([a-z-]+\.[a-z-]+)'/g)].map((match) => match[1]!);
+    return found.filter((event) => !/\.(?:json|pem|id)$/.test(event)).flatMap((event) => composed[event] ?? [event]);
+  });
+}
+
 function journalReference(): string {
   const files = sourcesUnder('src');
-  const journal = said('journal', files.flatMap(({ text }) => [...text.matchAll(/journal\.note\('([a-z.-]+)'/g)].map((match) => match[1]!)), journalMeanings);
-  const audited = /(?:what: |\baudit\(|auditOf\([^\n]*?|\? |: |const what = [^\n]*?)'((?:acme|agent|config|conn|delivery|device|invite|join-token|person|sign-in|token|visit)\.[a-z-]+)'/g;
-  const calls = files.filter(({ path }) => /^src\/(?:admin|app\/(?:gateway|first-certificates|acme-accounts)|proxy\/visits|store\/records|tunnel\/join|model\/(?:change-config|deliveries))/.test(path));
-  const lines = calls.flatMap(({ text }) => text.split('\n').filter((line) => !/\blog\.|journal\.note|(?:===|!==) '/.test(line) || /auditOf\(|operations\./.test(line)));
-  const audit = said('audit', [...lines.flatMap((line) => [...line.matchAll(audited)].map((match) => match[1]!)), ...[...source('src/admin/agents.ts').matchAll(/'(agent\.(?:locked|unlocked|revoked))'/g)].map((match) => match[1]!)], auditMeanings);
+  const journal = said('journal', files.flatMap(journalEventsOf), journalMeanings);
+  const audit = said('audit', files.filter(({ path }) => /^src\/(?:admin|app|model|proxy|tunnel)\//.test(path)).flatMap(auditEventsOf), auditMeanings);
   const logged = [...new Set(files.flatMap(({ text }) => [...text.matchAll(/\blog\.(info|warn|error)\('([a-z.-]+)'/g)].map((match) => `${match[2]} ${match[1]}`)))].sort();
   return `# Reference: journal, audit and log
 

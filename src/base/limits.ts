@@ -14,6 +14,8 @@ export const limits = {
   ldapMessageBytesMax: 1024 * 1024,
   ldapNameBytesMax: 1024,
   ldapLayerBytesMax: 16 * 1024 * 1024 - 1,
+
+  // H.323 and SSH
   h323PduBytesMax: 8 * 1024,
   sshBannerBytesMax: 255,
 
