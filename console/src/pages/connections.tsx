@@ -9,7 +9,7 @@ import { bytes, duration } from '../format.ts';
 import { connsQuery, listenersQuery, queryClient } from '../queries.ts';
 import { text } from '../text.ts';
 import { Badge, Card, Empty, PageHead, type Mood } from '../ui/bits.tsx';
-import { Button } from '../ui/button.tsx';
+import { Button, IconButton } from '../ui/button.tsx';
 import { SearchBox, Select } from '../ui/field.tsx';
 import { cellClass, headClass, Loaded } from '../ui/list.tsx';
 import { useKept } from '../ui/kept.ts';
@@ -63,7 +63,7 @@ export function ConnectionsPage() {
                   <th scope="col" className={`${headClass} hidden md:table-cell`}>{words.columns.to}</th>
                   <th scope="col" className={`${headClass} hidden lg:table-cell`}>{words.columns.since}</th>
                   <th scope="col" className={`${headClass} hidden text-right sm:table-cell`}>{words.columns.traffic}</th>
-                  <th scope="col" className={`${headClass} w-22 sm:w-auto`}><span className="sr-only">{words.close}</span></th>
+                  <th scope="col" className={`${headClass} w-15 sm:w-auto`}><span className="sr-only">{words.close}</span></th>
                 </tr>
               </thead>
               <tbody className="divide-y divide-line">
@@ -83,8 +83,9 @@ function Row({ conn, aheadMs, onClose }: { conn: ConnView; aheadMs: number; onCl
   const now = useNow(1_000);
   const age = duration(Math.max(1_000, now + aheadMs - conn.since));
   const traffic = (
-    <span title={words.traffic(bytes(conn.bytesIn), bytes(conn.bytesOut))} className="whitespace-nowrap">
-      <span className="text-ink-3">↓</span> {bytes(conn.bytesIn)} <span className="ml-1 text-ink-3">↑</span> {bytes(conn.bytesOut)}
+    <span title={words.traffic(bytes(conn.bytesIn), bytes(conn.bytesOut))}>
+      <span className="whitespace-nowrap"><span className="text-ink-3">↓</span> {bytes(conn.bytesIn)}</span>{' '}
+      <span className="ml-1 whitespace-nowrap"><span className="text-ink-3">↑</span> {bytes(conn.bytesOut)}</span>
     </span>
   );
   return (
@@ -112,9 +113,14 @@ function Row({ conn, aheadMs, onClose }: { conn: ConnView; aheadMs: number; onCl
         {conn.route === null ? null : <div className="max-w-64 truncate text-xs text-ink-3">{conn.route}</div>}
       </td>
       <td className={`${cellClass} hidden whitespace-nowrap lg:table-cell`}>{age}</td>
-      <td className={`${cellClass} hidden text-right sm:table-cell`}>{traffic}</td>
+      <td className={`${cellClass} hidden text-right whitespace-nowrap sm:table-cell`}>{traffic}</td>
       <td className={`${cellClass} w-px text-right`}>
-        {conn.mine ? null : <Button size="sm" aria-label={words.closeOf(conn.from)} onClick={onClose}>{words.close}</Button>}
+        {conn.mine ? null : (
+          <>
+            <Button size="sm" className="max-sm:hidden" aria-label={words.closeOf(conn.from)} onClick={onClose}>{words.close}</Button>
+            <IconButton size="sm" className="sm:hidden" icon="close" label={words.closeOf(conn.from)} onClick={onClose} />
+          </>
+        )}
       </td>
     </tr>
   );
