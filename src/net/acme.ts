@@ -64,7 +64,11 @@ export interface AcmeSession {
 
 /** What of acme-client's inside is replaced: its requests know neither roots nor limits of ours, and lose most of what a refusal says. */
 interface Replaceable {
-  readonly http: { request(url: string, method: string, options?: { data?: unknown }): Promise<AcmeHttpAnswer> };
+  readonly http: {
+    request(url: string, method: string, options?: { data?: unknown }): Promise<AcmeHttpAnswer>;
+    /** Of the directory's `meta`; null without it. */
+    getMetaField(field: string): Promise<unknown>;
+  };
 }
 
 const pollMs = [1_000, 2_000, 3_000, 5_000];
@@ -86,7 +90,8 @@ export async function openAcmeSession(options: SessionOptions): Promise<AcmeSess
   });
   let about: string | null = null;
   let retryAfterMs: number | null = null;
-  (client as unknown as Replaceable).http.request = async (url, method, given = {}) => {
+  const { http } = client as unknown as Replaceable;
+  http.request = async (url, method, given = {}) => {
     const answer = await askAuthority(url, method, given.data, { rootPem: options.rootPem, authority, userAgent: `Postern/${options.version}`, nowMs: () => clock.nowMs(), signal, about: () => about });
     retryAfterMs = retryAfterOf(answer.headers['retry-after'], clock.nowMs());
     return answer;
@@ -166,7 +171,7 @@ export async function openAcmeSession(options: SessionOptions): Promise<AcmeSess
       await ask('register an account', null, () => client.createAccount({ ...(contact === null ? {} : { contact: [`mailto:${contact}`] }), ...(termsAgreed ? { termsOfServiceAgreed: true } : {}) }));
       return client.getAccountUrl();
     },
-    order: (request) => placeOrder({ client, ask, poll, prove, refusalOf }, request),
+    order: (request) => placeOrder({ client, ask, poll, prove, refusalOf, profiles: () => http.getMetaField('profiles') }, request),
   };
 }
 
@@ -178,14 +183,20 @@ interface OrderParts {
   poll<Item>(look: () => Promise<Item>, isDone: (item: Item) => boolean, what: string): Promise<Item>;
   prove(request: OrderRequest, authorization: Authorization): Promise<void>;
   refusalOf(document: unknown, name: string, otherwise: string): Fault;
+  profiles(): Promise<unknown>;
 }
 
-async function placeOrder({ client, ask, poll, prove, refusalOf }: OrderParts, request: OrderRequest): Promise<string> {
+/** Let's Encrypt gives certificates for addresses by this profile alone (six days; announced 2025). */
+const addressProfile = 'shortlived';
+
+async function placeOrder({ client, ask, poll, prove, refusalOf, profiles }: OrderParts, request: OrderRequest): Promise<string> {
   const { names } = request;
   const title = [...names.dns, ...names.ip][0]!;
   request.onState('ordering', title);
   const identifiers = [...names.dns.map((value) => ({ type: 'dns', value })), ...names.ip.map((value) => ({ type: 'ip', value }))];
-  let order = await ask('take an order', title, () => client.createOrder({ identifiers }));
+  const offered = names.ip.length === 0 ? null : await ask('show its directory', title, profiles);
+  const profile = typeof offered === 'object' && offered !== null && addressProfile in offered ? { profile: addressProfile } : {};
+  let order = await ask('take an order', title, () => client.createOrder({ identifiers, ...profile }));
   const authorizations = await ask('list its checks', title, () => client.getAuthorizations(order));
   // One after the other: the same name with and without "*." has two records of one name, and a failure leaves the others unasked.
   for (const authorization of authorizations) if (authorization.status !== 'valid') await prove(request, authorization);

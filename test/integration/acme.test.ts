@@ -73,6 +73,15 @@ test('what is no certificate, or is one for another key, is not put in place', s
   assert.equal(gateway.tables.certificates.get(id)!.state, 'ready');
 });
 
+test('an address is ordered by the profile that is for addresses, where there is one; a name is not', settings, async () => {
+  await using authority = await startAuthority();
+  await using gateway = await startGateway({ domain: 'gw.example.test' });
+  await ended(gateway, (await orderAt(gateway, authority)).id);
+  const { id } = await gateway.acme.order({ name: 'address', names: ['192.0.2.7'], challenge: 'http-01', keyKind: 'ec-p256', directory: authority.directory, contact: null, termsAgreed: false }, owner);
+  assert.equal((await ended(gateway, id)).state, 'done');
+  assert.deepEqual(authority.orders, [{ identifiers: [{ type: 'dns', value: 'front.example.test' }] }, { identifiers: [{ type: 'ip', value: '192.0.2.7' }], profile: 'shortlived' }]);
+});
+
 test('a gateway that is closed in the middle of an order ends it, and has not failed', settings, async () => {
   await using authority = await startAuthority();
   const gateway = await startGateway({ domain: 'gw.example.test' });

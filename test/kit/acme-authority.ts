@@ -21,6 +21,8 @@ export interface Authority {
   next(place: Place, ...answers: readonly Scripted[]): void;
   /** What was asked, in order. */
   readonly asked: readonly Place[];
+  /** What orders asked for. */
+  readonly orders: readonly Readonly<Record<string, unknown>>[];
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -31,6 +33,7 @@ export async function startAuthority(): Promise<Authority> {
   const leaf = await issueServerLeaf({ ca, names: { dns: [], ip: ['127.0.0.1'] }, publicKey: keys.publicKey, now: Date.now(), random: randomBytes });
   const scripts = new Map<Place, Scripted[]>();
   const asked: Place[] = [];
+  const orders: Readonly<Record<string, unknown>>[] = [];
   let base = '';
   let identifiers: unknown[] = [];
   let chain: string | null = null;
@@ -39,12 +42,13 @@ export async function startAuthority(): Promise<Authority> {
   const usual = async (place: Place, payload: Readonly<Record<string, unknown>>): Promise<Scripted> => {
     switch (place) {
       case 'directory':
-        return { status: 200, body: { newNonce: `${base}/newNonce`, newAccount: `${base}/newAccount`, newOrder: `${base}/newOrder`, meta: { caaIdentities: ['ca.example.test'] } } };
+        return { status: 200, body: { newNonce: `${base}/newNonce`, newAccount: `${base}/newAccount`, newOrder: `${base}/newOrder`, meta: { caaIdentities: ['ca.example.test'], profiles: { classic: 'as ever', shortlived: 'six days' } } } };
       case 'newNonce':
         return { status: 200 };
       case 'newAccount':
         return { status: 201, headers: { location: `${base}/account` }, body: { status: 'valid' } };
       case 'newOrder':
+        orders.push(payload);
         identifiers = payload['identifiers'] as unknown[];
         chain = null;
         return { status: 201, headers: { location: `${base}/order` }, body: order() };
@@ -84,7 +88,7 @@ export async function startAuthority(): Promise<Authority> {
   return {
     directory: `${base}/directory`,
     rootPem: made.pem,
-    asked,
+    asked, orders,
     next: (place, ...answers) => void scripts.set(place, [...answers]),
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
