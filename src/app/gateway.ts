@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { buildAdmin } from '#admin/admin.ts';
 import type { Clock } from '#base/clock.ts';
-import { Fault, reasonOf } from '#base/fault.ts';
+import { Fault, isFault, reasonOf } from '#base/fault.ts';
 import { buildIds, type Random } from '#base/ids.ts';
 import { buildInTurn } from '#base/in-turn.ts';
 import { limits as defaultLimits, type Limits } from '#base/limits.ts';
@@ -302,6 +302,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       },
       challengeContext: buildChallengeContexts(answers.table),
       privateCaPem: certificates.ca.pem,
+      isAgentCertificate: (certificate) => !isFault(certificates.verifyAgentCertificate(certificate)),
       onLegacyUse: (use) => legacyClients.note(use),
       relays: connRelays,
     });

@@ -40,6 +40,8 @@ export interface HandshakeOptions {
   readonly contextFor: (serverName: string | null, use: ContextUse) => SecureContext | Promise<SecureContext>;
   readonly challengeContext: (serverName: string) => SecureContext | null;
   readonly privateCaPem: string;
+  /** It lets an agent's program onto the link endpoint, where it can be revoked; nobody else is proved by it. */
+  readonly isAgentCertificate: (certificate: X509Certificate) => boolean;
   readonly onLegacyUse: (use: LegacyUse) => void;
 }
 
@@ -161,7 +163,7 @@ export function buildHandshakes(options: HandshakeOptions): { begin(order: Hands
           unwrapped,
           {
             listener: accepted.listener, secure: true, link: false, loopback: accepted.proxied === null && isLoopback(accepted.from), serverName: hello.serverName, policy,
-            certificate: shown === null ? null : { subject: commonNameOf(shown), verified: unwrapped.verified },
+            certificate: shown === null ? null : { subject: commonNameOf(shown), verified: unwrapped.verified && !options.isAgentCertificate(shown) },
           },
           chosen.level,
         );

@@ -40,6 +40,7 @@ async function open(onExchange: (exchange: Exchange) => void, given: Partial<Lim
     contextFor: () => createSecureContext(),
     challengeContext: () => null,
     privateCaPem: '',
+    isAgentCertificate: () => false,
     onLegacyUse: () => {},
     relays: { take: () => {}, carry: () => {}, cutNamed: () => {}, close: () => {} },
   });

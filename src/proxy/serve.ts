@@ -1,5 +1,6 @@
 // The front door: accepted sockets are bounded, looked at, unwrapped where they speak TLS or begin with a PROXY header, and given to HTTP or
 // to a relay. What may come is the listener's; what comes decides the rest; everything else is refused.
+import type { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { SecureContext } from 'node:tls';
@@ -52,6 +53,8 @@ export interface FrontDoorOptions {
   readonly challengeContext: (serverName: string) => SecureContext | null;
   /** The private CA, where a policy names it. */
   readonly privateCaPem: string;
+  /** An agent's, of our own CA. */
+  readonly isAgentCertificate: (certificate: X509Certificate) => boolean;
   readonly onLegacyUse: (use: LegacyUse) => void;
   readonly relays: Relays;
 }
