@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { Sweep, Swept } from '#net/sweep.ts';
 
 export interface PeekOptions {
-  /** Paused or not flowing yet; paused again when `then` is called. */
+  /** Paused or not flowing yet; paused again when `found` is called. */
   readonly socket: Duplex;
   readonly sweep: Sweep;
   /** Bytes that were seen before. */
@@ -13,11 +13,11 @@ export interface PeekOptions {
   readonly timeoutMs: number;
   /** True: this is enough to decide. */
   enough(bytes: Buffer): boolean;
-  then(bytes: Buffer): void;
+  found(bytes: Buffer): void;
   /** More than `bytesMax` and still not enough, or too late. */
   refuse(why: string): void;
   /** Nothing at all came for so long; once. */
-  readonly silence?: { readonly afterMs: number; then(): void } | undefined;
+  readonly silence?: { readonly afterMs: number; passed(): void } | undefined;
 }
 
 export function peek(options: PeekOptions): void {
@@ -31,7 +31,7 @@ export function peek(options: PeekOptions): void {
       if (silent !== null && bytes.length === 0) {
         leave();
         socket.pause();
-        return silent.then();
+        return silent.passed();
       }
       if (sweep.nowMs < end) return void (swept.deadlineMs = end);
       leave();
@@ -52,7 +52,7 @@ export function peek(options: PeekOptions): void {
     if (!isEnough && bytes.length < options.bytesMax) return;
     leave();
     socket.pause();
-    if (isEnough) options.then(bytes);
+    if (isEnough) options.found(bytes);
     else options.refuse(`the first ${options.bytesMax} bytes tell nothing`);
   };
   const onData = (chunk: Buffer) => {

@@ -96,14 +96,15 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
 
   const look = (accepted: Accepted, doorway: Doorway, socket: Duplex, seen: Buffer, enough: (bytes: Buffer) => boolean, then: (bytes: Buffer) => void, whenSilent?: () => void) =>
     peek({
-      socket, sweep, seen, enough, then,
+      socket, sweep, seen, enough,
+      found: then,
       bytesMax: limits.sniffBytesMax,
       timeoutMs: doorway.sniffTimeoutMs ?? limits.sniffTimeoutMs,
       refuse(why) {
         refused(accepted, why, 'first bytes');
         socket.destroy();
       },
-      silence: whenSilent && doorway.silentMs !== null ? { afterMs: doorway.silentMs, then: whenSilent } : undefined,
+      silence: whenSilent && doorway.silentMs !== null ? { afterMs: doorway.silentMs, passed: whenSilent } : undefined,
     });
 
   const plainFacts = (accepted: Accepted): ConnFacts => ({ listener: accepted.listener, secure: false, link: false, loopback: accepted.proxied === null && isLoopback(accepted.from), serverName: null, policy: null, certificate: null });
