@@ -89,11 +89,11 @@ function faultsReference(): string {
     return [code(match[1]!), String(status), faultNotes[match[1] as FaultCode] ?? match[2] ?? ''];
   });
   if (rows.length !== Object.keys(statusOfCode).length) throw new Error('src/base/fault.ts is written in another way than scripts/reference.ts reads it');
-  const proxy = ['http.ts', 'device-host.ts', 'serve.ts'].map((file) => source(`src/proxy/${file}`)).join('\n');
+  const proxy = ['http.ts', 'http-clients.ts', 'device-host.ts', 'serve.ts'].map((file) => source(`src/proxy/${file}`)).join('\n');
   const written = [...proxy.matchAll(/status: ([45]\d{2}), code: '([a-z-]+)'/g)].map((match) => `${match[2]} ${match[1]}`);
   // Those whose status is worked out where they are written.
   const worked = ['unknown-host 421', 'bad-input 400', 'timeout 408', 'too-large 431', 'no-route 404'].filter((each) => proxy.includes(`'${each.split(' ')[0]}'`));
-  const own = [...new Set([...written, ...worked])].sort();
+  const own = said('refusals of the front door', [...written, ...worked], refusalMeanings);
   return `# Reference: faults
 
 ${from('src/base/fault.ts, src/api/problem.ts and src/proxy')}
@@ -108,12 +108,31 @@ ${table(['code', 'status', 'means'], rows)}
 
 Where the gateway answers instead of a device or server, some refusals have words of their own:
 
-${table(['code', 'status'], own.map((each) => each.split(' ')).map(([word, status]) => [code(word!), status!]))}
+${table(['code', 'status', 'means'], own.map(({ event, meaning }) => [...event.split(' ').map((part, i) => (i === 0 ? code(part) : part)), meaning]))}
 
 A failed forwarding has the code of its fault: \`unreachable\`, \`closed\` and \`protocol\` are 502, \`offline\` and \`busy\` 503 with \`Retry-After\`, \`timeout\` 504,
-\`forbidden\` (the agent's local policy) 403.
+\`forbidden\` 403 (the agent's local policy) or 502 (a server whose certificate is not the one that the route wants).
+
+Other protocols are refused in words of their own, which say as little as that nobody is there, or that the server cannot be reached: [what a refused client sees](../operate/troubleshooting.md#the-front-door-refuses). Why really stands in the [journal](journal.md).
 `;
 }
+
+const refusalMeanings: Readonly<Record<string, string>> = {
+  'bad-input 400': 'the head cannot be read, or can be read in two ways; or the path has dot segments where paths matter',
+  'cross-host 403': 'a page of another name tried to use this one',
+  'forbidden 403': 'no right, no client certificate that the name or route asks for, or an address that is not on the list of allowed ones',
+  'gone 410': 'the one-time code in the address was used, is too old, or for another name',
+  'locked 403': 'the device or its agent is locked',
+  'method 405': 'the gateway\'s own address takes other methods',
+  'no-port 404': 'the device has no such port, or none that a browser opens',
+  'no-route 404': 'the name is ours, the path is nobody\'s',
+  'not-asked 403': 'this browser did not ask for the one-time code in the address',
+  'not-found 404': 'no device has this label, or nothing is at this address',
+  'timeout 408': 'the head took too long',
+  'too-large 431': 'the head is too large; on the gateway\'s own names its cookies are cleared',
+  'unauthenticated 401': 'nobody is signed in for this request, or the token is not known',
+  'unknown-host 421': 'not a name of this gateway, or one that has another TLS policy than the name of this connection',
+};
 
 const faultNotes: Partial<Record<FaultCode, string>> = {
   gone: 'was there, is used up or expired',

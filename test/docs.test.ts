@@ -136,6 +136,26 @@ test('commands and npm scripts that the papers name exist, with the options they
   assert.deepEqual(wrong, []);
 });
 
+test('events and requests that the papers name are there', () => {
+  const told = [...read('docs/reference/journal.md').matchAll(/^\| `([a-z0-9.-]+)` \|/gm)].map((match) => match[1]!);
+  const events = new Set(told);
+  const kinds = new Set(told.map((event) => event.split('.')[0]));
+  const known = [...read('docs/reference/api.md').matchAll(/^\| `([A-Z]+) (\S+)` \|/gm)].map((match) => ({ method: match[1]!, path: new RegExp(`^${match[2]!.replace(/\{\w+\}/g, '[^/]+')}$`) }));
+  const wrong: string[] = [];
+  for (const paper of papers.filter((each) => !each.startsWith('docs/reference/'))) {
+    const text = read(paper);
+    for (const [, event] of text.matchAll(/--event ([a-z0-9.-]+)/g)) if (!events.has(event!)) wrong.push(`${paper}: --event ${event}`);
+    for (const [, event, kind] of text.matchAll(/`(([a-z][a-z0-9-]*)\.[a-z][a-z-]+)`/g)) {
+      if (kinds.has(kind) && !events.has(event!) && !/\.(?:json|pem|key|ts|md|db|log|id|pid|localhost)$/.test(event!)) wrong.push(`${paper}: ${event}`);
+    }
+    for (const [, method, path] of text.matchAll(/`(GET|PUT|POST|PATCH|DELETE) \/api\/v1(\/[^?`\s]*)/g)) {
+      if (!known.some((each) => each.method === method && each.path.test(path!))) wrong.push(`${paper}: ${method} ${path}`);
+    }
+  }
+  assert.ok(events.size > 50 && known.length > 50);
+  assert.deepEqual(wrong, []);
+});
+
 test('messages that troubleshooting names are in the code', () => {
   const code = ['src', 'scripts'].flatMap((dir) => filesUnder(dir, (name) => /\.(?:ts|mjs)$/.test(name) && !name.endsWith('.test.ts')).map(read)).join('\n').replaceAll("\\'", "'");
   // Sentences are put together from parts: a value in the middle, a full stop at the end.
