@@ -74,6 +74,23 @@ export function itemsOf<Item>(data: InfiniteData<{ readonly items: Item[] }> | u
   return data?.pages.flatMap((page) => page.items);
 }
 
+export type CertificateFilter = Pick<NonNullable<Query<'listCertificates'>>, 'search' | 'source'>;
+export const certificatesQuery = (filter: CertificateFilter) =>
+  infiniteQueryOptions({ ...paging, queryKey: ['certificates', filter], queryFn: ({ pageParam, signal }) => call('listCertificates', { query: { ...filter, ...(pageParam ? { cursor: pageParam } : {}), limit: 200 }, signal }), refetchInterval: 60_000 });
+/** An order moves on by itself, and no event carries its steps. */
+export const certificateQuery = (certificate: string) =>
+  queryOptions({
+    queryKey: ['certificate', certificate],
+    queryFn: ({ signal }) => call('getCertificate', { params: { certificate }, signal }),
+    refetchInterval: ({ state: { data } }) => (data?.acme?.progress && !['done', 'failed'].includes(data.acme.progress.state) ? 1_000 : 30_000),
+  });
+/** What a form begins with does not change below what was typed. */
+export const certificateFormQuery = (ask: NonNullable<Query<'getCertificateForm'>> = {}) => queryOptions({ queryKey: ['certificate-form', ask], queryFn: ({ signal }) => call('getCertificateForm', { query: ask, signal }), staleTime: 0, gcTime: 0, refetchOnWindowFocus: false });
+export const deliveriesQuery = (certificate: string) => queryOptions({ queryKey: ['deliveries', certificate], queryFn: ({ signal }) => call('listCertificateDeliveries', { params: { certificate }, query: { limit: 500 }, signal }), refetchInterval: 15_000 });
+export const acmeAccountsQuery = queryOptions({ queryKey: ['acme-accounts'], queryFn: ({ signal }) => call('listAcmeAccounts', { signal }) });
+export const dnsKeysQuery = queryOptions({ queryKey: ['dns-keys'], queryFn: ({ signal }) => call('listDnsKeys', { signal }) });
+
+const CERTIFICATE_KEYS = ['certificates', 'certificate', 'deliveries', 'acme-accounts', 'dns-keys', 'status'];
 const CONFIG_KEYS = ['config', 'config-state', 'revisions', 'revision', 'status', 'listeners', 'routes-in-order'];
 const STALE_AFTER_MS = 300;
 const waiting = new Set<string>();
@@ -142,6 +159,9 @@ function take(event: LiveEvent | { readonly name: 'again' }): void {
     case 'audit':
       stale('audit');
       break;
+    case 'certificates':
+      stale(...CERTIFICATE_KEYS);
+      break;
     case 'conns':
       stale('conns', 'listeners');
       break;
@@ -166,6 +186,11 @@ function take(event: LiveEvent | { readonly name: 'again' }): void {
 /** After something that was done here: without waiting for the event. */
 export function refreshConfig(): void {
   stale(...CONFIG_KEYS);
+}
+
+/** Likewise for certificates; at once, because the next page shows them. */
+export async function refreshCertificates(): Promise<void> {
+  await Promise.all(CERTIFICATE_KEYS.map((key) => queryClient.invalidateQueries({ queryKey: [key] })));
 }
 
 /** Keeps what is shown fresh until the returned function is called. */

@@ -88,6 +88,21 @@ const connections = createRoute({
   validateSearch: (search: Record<string, unknown>) => kept({ q: word(search['q']), listener: word(search['listener']), protocol: word(search['protocol']) }),
   component: lazyRouteComponent(() => import('./pages/connections.tsx'), 'ConnectionsPage'),
 });
+const WAYS = ['upload', 'request', 'issue', 'order', 'sign'] as const;
+const certificates = createRoute({
+  getParentRoute: () => inside,
+  path: '/certificates',
+  validateSearch: (search: Record<string, unknown>) => kept({ q: word(search['q']), source: word(search['source']) }),
+  component: lazyRouteComponent(() => import('./pages/certificates.tsx'), 'CertificatesPage'),
+});
+const addCertificate = createRoute({
+  getParentRoute: () => inside,
+  path: '/certificates/add',
+  validateSearch: (search: Record<string, unknown>) => kept({ way: WAYS.find((each) => each === search['way']) }),
+  component: lazyRouteComponent(() => import('./pages/certificate-add.tsx'), 'AddCertificatePage'),
+});
+const authorities = createRoute({ getParentRoute: () => inside, path: '/certificates/authorities', component: lazyRouteComponent(() => import('./pages/certificate-authorities.tsx'), 'AuthoritiesPage') });
+const certificate = createRoute({ getParentRoute: () => inside, path: '/certificates/$certificate', component: lazyRouteComponent(() => import('./pages/certificate.tsx'), 'CertificatePage') });
 const configuration = createRoute({
   getParentRoute: () => inside,
   path: '/configuration',
@@ -114,7 +129,7 @@ const open = createRoute({
 });
 
 export const router = createRouter({
-  routeTree: root.addChildren([home, setup, signIn, invite, cli, open, inside.addChildren([devices, device, people, audit, frontDoor.addChildren([frontDoorIndex, listeners, routes, tls, connections]), configuration, status, account])]),
+  routeTree: root.addChildren([home, setup, signIn, invite, cli, open, inside.addChildren([devices, device, people, audit, frontDoor.addChildren([frontDoorIndex, listeners, routes, tls, connections]), certificates, addCertificate, authorities, certificate, configuration, status, account])]),
   // Plain text both ways: read as JSON, a search for 1e5 or a digest of digits would become another number.
   parseSearch: parseQuery,
   stringifySearch: stringifyQuery,

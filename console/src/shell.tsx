@@ -16,7 +16,7 @@ import { ActionMenu } from './ui/overlay.tsx';
 import { WaitingBanner } from './waiting-banner.tsx';
 
 interface Place {
-  readonly to: '/devices' | '/people' | '/audit' | '/front-door' | '/configuration' | '/status' | '/account';
+  readonly to: '/devices' | '/people' | '/audit' | '/front-door' | '/certificates' | '/configuration' | '/status' | '/account';
   readonly label: string;
   /** Where there is room for one word. */
   readonly short?: string;
@@ -30,6 +30,7 @@ function usePlaces(): Place[] {
     me?.may.administerAnything && { to: '/people', label: text.nav.people, icon: 'people' },
     me?.may.administerAnything && { to: '/audit', label: text.nav.audit, icon: 'audit' },
     me?.may.administerGateway && { to: '/front-door', label: text.nav.frontDoor, short: text.nav.short.frontDoor, icon: 'door' },
+    me?.rights.some((right) => right.scopeKind === 'gateway') && { to: '/certificates', label: text.nav.certificates, short: text.nav.short.certificates, icon: 'key' },
     me?.may.administerGateway && { to: '/configuration', label: text.nav.config, short: text.nav.short.config, icon: 'config' },
     me?.may.administerGateway && { to: '/status', label: text.nav.status, icon: 'status' },
   ];

@@ -1,5 +1,6 @@
 // Every text that a person sees, in one place and typed: a missing one does not compile. English.
 
+import { certificatesText } from './text-certificates.ts';
 import { frontDoorText } from './text-front-door.ts';
 
 const plural = (count: number, one: string, many: string) => `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
@@ -53,10 +54,11 @@ export const text = {
     people: 'People',
     audit: 'Audit',
     frontDoor: 'Front door',
+    certificates: 'Certificates',
     config: 'Configuration',
     status: 'Status',
     account: 'My account',
-    short: { frontDoor: 'Door', config: 'Config', account: 'Account' },
+    short: { frontDoor: 'Door', certificates: 'Certs', config: 'Config', account: 'Account' },
     search: 'Search or jump to…',
     searchShort: 'Search…',
     signOut: 'Sign out',
@@ -520,6 +522,7 @@ export const text = {
     noRightAbout: 'Your rights do not include it.',
   },
   frontDoor: frontDoorText,
+  certificates: certificatesText,
   status: {
     title: 'Status',
     doctor: 'Doctor',
