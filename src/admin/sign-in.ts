@@ -1,5 +1,6 @@
 // The first person, signing in and out, and the list of sign-ins.
 import type { MeView } from '#api/shapes.ts';
+import { networkOf } from '#base/cidr.ts';
 import { Fault } from '#base/fault.ts';
 import type { Id } from '#base/ids.ts';
 import { printable } from '#base/log.ts';
@@ -12,7 +13,7 @@ import { clearSignInCookie, cookiesWork, setSignInCookie } from './cookies.ts';
 import { byId, pageOf, sorted } from './pages.ts';
 import { checkPassword } from './password.ts';
 import { defaultCustomer, type Room } from './room.ts';
-import { networkOf, type ThrottleKey } from './throttle.ts';
+import type { ThrottleKey } from './throttle.ts';
 import { viewRights, viewSignIn } from './views.ts';
 
 /** Tries from one network, and at one login from one network; a login from anywhere slows down late and little, so that strangers lock nobody out. */

@@ -1,4 +1,5 @@
 // Access tokens for programs, and the CLI's sign-in by one-time code.
+import { networkOf } from '#base/cidr.ts';
 import { Fault } from '#base/fault.ts';
 import type { Id } from '#base/ids.ts';
 import { printable } from '#base/log.ts';
@@ -10,7 +11,6 @@ import { byId, pageOf, sorted } from './pages.ts';
 import { checkGrants } from './people.ts';
 import type { CliLogin, Room } from './room.ts';
 import { codeKeys, openSignIn } from './sign-in.ts';
-import { networkOf } from './throttle.ts';
 import { viewToken } from './views.ts';
 
 export function buildTokenActs(room: Room): Acts<'listTokens' | 'createToken' | 'revokeToken'> {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { BlockList, isIP, SocketAddress } from 'node:net';
 import { test } from 'node:test';
-import { canonicalAddress, formatNetwork, isLoopback, isPrivate, networkContains, parseAddress, parseNetwork } from './cidr.ts';
+import { canonicalAddress, formatNetwork, isLoopback, isPrivate, networkOf, networkContains, parseAddress, parseNetwork } from './cidr.ts';
 
 test('addresses have one spelling', () => {
   for (const [text, canonical] of [
@@ -60,4 +60,14 @@ test('loopback and private', () => {
   for (const text of ['127.0.0.1', '127.255.0.9', '::1', '::ffff:127.0.0.1']) assert.ok(isLoopback(text) && isPrivate(text), text);
   for (const text of ['10.1.2.3', '172.31.0.1', '192.168.1.1', '100.127.0.1', '169.254.1.1', 'fd00::1', 'fe80::1']) assert.ok(!isLoopback(text) && isPrivate(text), text);
   for (const text of ['192.0.2.1', '172.32.0.1', '128.0.0.1', '2001:db8::1', '::2', 'localhost', '']) assert.ok(!isLoopback(text) && !isPrivate(text), text);
+});
+
+test('one place: an IPv4 address, an IPv6 /64', () => {
+  assert.equal(networkOf('192.0.2.1'), '192.0.2.1');
+  assert.equal(networkOf('::ffff:192.0.2.1'), '192.0.2.1');
+  assert.equal(networkOf('2001:db8:1:2:3:4:5:6'), '2001:db8:1:2::/64');
+  assert.equal(networkOf('2001:0db8:1:2::9'), '2001:db8:1:2::/64');
+  assert.equal(networkOf('2001:db8::1'), '2001:db8:0:0::/64');
+  assert.equal(networkOf('fe80::1%eth0'), 'fe80:0:0:0::/64');
+  assert.equal(networkOf('::1'), '0:0:0:0::/64');
 });

@@ -126,3 +126,15 @@ export function isPrivate(text: string): boolean {
   const address = parseAddress(text);
   return address !== null && [...loopbackNetworks, ...privateNetworks].some((network) => networkContains(network, address));
 }
+
+/** What counts as one place: an IPv4 address, or an IPv6 /64, which one customer of a provider holds whole. */
+export function networkOf(address: string): string {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
+  if (mapped) return mapped[1]!;
+  if (!address.includes(':')) return address;
+  const [head = '', tail] = address.split('%')[0]!.split('::');
+  const before = head ? head.split(':') : [];
+  const after = tail ? tail.split(':') : [];
+  const groups = tail === undefined ? before : [...before, ...Array.from({ length: Math.max(0, 8 - before.length - after.length) }, () => '0'), ...after];
+  return `${groups.slice(0, 4).map((group) => Number.parseInt(group, 16).toString(16)).join(':')}::/64`;
+}

@@ -1,5 +1,5 @@
-// How many connections may be open, in all and per address: counted before a byte is read.
-import { isLoopback } from '#base/cidr.ts';
+// How many connections may be open, in all and per address (of IPv6 per /64, which one client has for itself): counted before a byte is read.
+import { isLoopback, networkOf } from '#base/cidr.ts';
 import type { Limits } from '#base/limits.ts';
 
 export interface Slot {
@@ -14,15 +14,19 @@ export interface Admission {
 }
 
 export function buildAdmission(limits: Pick<Limits, 'connsMax' | 'connsPerAddressMax'>): Admission {
-  const perAddress = new Map<string, number>();
+  const perNetwork = new Map<string, number>();
   let all = 0;
-  const count = (address: string) => void perAddress.set(address, (perAddress.get(address) ?? 0) + 1);
-  const uncount = (address: string) => {
-    const left = perAddress.get(address)! - 1;
-    if (left === 0) perAddress.delete(address);
-    else perAddress.set(address, left);
+  const count = (address: string) => {
+    const network = networkOf(address);
+    perNetwork.set(network, (perNetwork.get(network) ?? 0) + 1);
   };
-  const isFull = (address: string) => (perAddress.get(address) ?? 0) >= limits.connsPerAddressMax && !isLoopback(address);
+  const uncount = (address: string) => {
+    const network = networkOf(address);
+    const left = perNetwork.get(network)! - 1;
+    if (left === 0) perNetwork.delete(network);
+    else perNetwork.set(network, left);
+  };
+  const isFull = (address: string) => (perNetwork.get(networkOf(address)) ?? 0) >= limits.connsPerAddressMax && !isLoopback(address);
 
   return {
     enter(address, forOthers) {
