@@ -14,6 +14,7 @@ import { defaultStateDir } from '#bin/agent.ts';
 import { commonUsage } from '#bin/arguments.ts';
 import type { Command } from '#bin/io.ts';
 import { configReference } from './reference-config.ts';
+import { limitsReference } from './reference-limits.ts';
 import { code, from, table, type JsonSchema } from './reference-page.ts';
 
 const root = resolve(import.meta.dirname, '..');
@@ -48,37 +49,6 @@ A token, and so the operator, cannot make tokens or change passwords: that takes
 **Exit codes.** 0 done · 1 failed · 2 wrong usage · 3 not reachable · 4 refused · 130 ended by Ctrl-C. \`postern ssh\` ends as ssh ended.
 
 ${parts.join('\n')}`;
-}
-
-// --- limits
-
-function limitsReference(): string {
-  const groups: { title: string; rows: string[][] }[] = [];
-  for (const line of source('src/base/limits.ts').split('\n')) {
-    const title = /^ {2}\/\/ (.+)$/.exec(line)?.[1];
-    if (title) groups.push({ title, rows: [] });
-    const name = /^ {2}(\w+):/.exec(line)?.[1];
-    if (name) groups.at(-1)!.rows.push([code(name), amountOf(name, (limits as Readonly<Record<string, number>>)[name]!)]);
-  }
-  const known = groups.reduce((sum, group) => sum + group.rows.length, 0);
-  if (known !== Object.keys(limits).length) throw new Error('src/base/limits.ts is written in another way than scripts/reference.ts reads it');
-  return `# Reference: limits
-
-${from('src/base/limits.ts')}
-Everything that a peer can make grow is bounded, in number as well as in bytes. They are constants of this version, no settings.
-What reaches a bound is refused with a reason and a line in the [journal](journal.md).
-
-${groups.map(({ title, rows }) => `## ${title[0]!.toUpperCase()}${title.slice(1)}\n\n${table(['limit', 'value'], rows)}\n`).join('\n')}`;
-}
-
-function amountOf(name: string, value: number): string {
-  const whole = (units: readonly (readonly [number, string])[]) => {
-    for (const [size, unit] of units) if (value >= size && value % size === 0) return `${(value / size).toLocaleString('en')} ${unit}`;
-    return value.toLocaleString('en');
-  };
-  if (/Ms(?:Max|Min)?$/.test(name)) return whole([[86_400_000, 'days'], [3_600_000, 'hours'], [60_000, 'minutes'], [1_000, 's'], [1, 'ms']]).replace(/^1 (day|hour|minute)s$/, '1 $1');
-  if (/Bytes/.test(name)) return whole([[2 ** 20, 'MiB'], [2 ** 10, 'KiB'], [1, 'bytes']]);
-  return value.toLocaleString('en');
 }
 
 // --- faults
