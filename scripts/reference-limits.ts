@@ -29,7 +29,7 @@ const meanings: Readonly<Record<string, string>> = {
   sipUnreadBytesMax: 'what waits for a client that does not read',
 
   connsMax: 'connections of clients; more are closed',
-  connsPerAddressMax: 'of them, from one address, this machine\'s own excepted; behind a PROXY header for the address that it names, for trusted proxies without limit',
+  connsPerAddressMax: 'of them, from one address (of IPv6 from one /64), this machine\'s own excepted; behind a PROXY header for the address that it names, for trusted proxies without limit',
   writeHighWaterBytes: 'what may wait in a pair of in-process streams',
 
   headBytesMax: 'the head of a request; more is a 431',
