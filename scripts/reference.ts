@@ -1,6 +1,6 @@
 // node scripts/reference.ts [--check]: writes docs/reference/*.md from the code, or says which of them no longer fit it.
 // What a reader may look up word by word is made from its one source; the sentences around it are here.
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { contract, type Shapes } from '#api/contract.ts';
@@ -8,12 +8,12 @@ import { apiRoot, type RouteName } from '#api/paths.ts';
 import { statusOfCode } from '#api/problem.ts';
 import { buildMetrics } from '#app/metrics.ts';
 import type { FaultCode } from '#base/fault.ts';
-import { limits } from '#base/limits.ts';
 import { newTrafficCounts } from '#proxy/meter.ts';
 import { defaultStateDir } from '#bin/agent.ts';
 import { commonUsage } from '#bin/arguments.ts';
 import type { Command } from '#bin/io.ts';
 import { configReference } from './reference-config.ts';
+import { journalReference, said } from './reference-events.ts';
 import { limitsReference } from './reference-limits.ts';
 import { code, from, table, type JsonSchema } from './reference-page.ts';
 
@@ -112,179 +112,6 @@ const faultNotes: Partial<Record<FaultCode, string>> = {
   unsupported: 'this version, or the other side, does not offer it',
   internal: 'a mistake in the gateway; its log has the request id',
 };
-
-// --- journal, audit and log
-
-interface Said {
-  readonly event: string;
-  readonly meaning: string;
-}
-
-const journalMeanings: Readonly<Record<string, string>> = {
-  'acme.failed': 'a certificate was not had by ACME; `why` holds what the authority said',
-  'acme.issued': 'a certificate came by ACME and is in use',
-  'acme.ordered': 'an order, or a renewal, by ACME began',
-  'api.refused': 'the API refused somebody for want of a right, or for asking too often',
-  'caller.refused': 'a session of `postern ssh`, `connect` or `forward` was refused at its handshake',
-  'certificate.ends': 'a certificate ends within 30, 14 or 7 days, or has ended; a line a day until it is dealt with',
-  'conn.refused': 'a connection was refused at its first bytes, or later for something that its route does not lead to: `protocol` and `name` as it said them, `why`, and `rule`',
-  'delivery.delivered': 'an agent put a certificate in place, and its command succeeded',
-  'delivery.failed': 'a certificate was not put in place: `state` and `why` say whether the command failed, the local policy refused it, or the agent does not know how',
-  'exchange.failed': 'a request was let through, and its upstream or device failed',
-  'exchange.refused': 'a request was refused; `rule` names the rule',
-  'http2.refused': 'a connection of HTTP/2 was ended because it broke the protocol, or for resets, pings or settings without end',
-  'head.refused': 'a request head could not be read, was too large or too slow',
-  'join.refused': 'somebody tried to join or renew, and might not',
-  'link.closed': 'a link ended; `why` says how',
-  'link.opened': 'an agent linked',
-  'flow.dropped': 'UDP datagrams of a link or a caller were dropped: too old, no room, too long; at most a line a minute for each',
-  'link.refused': 'an agent\'s handshake was refused',
-  'sign-in.refused': 'a wrong login or password',
-  'stream.refused': 'a stream to a device, or from an agent, was refused',
-  'stream.reset': 'the memory budget was used up: the stream that held most and moved least was reset',
-  'relay.ended': 'a relayed connection (LDAP, SIP, TLS passed through …) ended: route, server, bytes of the client\'s connection, and why',
-  'relay.failed': 'a route was found, and its server could not be reached',
-  'tls.failed': 'a TLS handshake failed',
-  'tls.legacy': 'a client came through a legacy lane, for the first time or for the first time that day',
-  'tls.refused': 'a ClientHello was not answered: the client is too old for the policy of the name, its lane is over, or nobody had asked for an ACME challenge',
-};
-
-const auditMeanings: Readonly<Record<string, string>> = {
-  'acme.account-changed': 'contact, root or external account of an account with an ACME authority',
-  'acme.account-registered': 'an account was registered with an ACME authority; with `again`, because it had forgotten us',
-  'acme.account-removed': 'the key of such an account was forgotten here',
-  'acme.dns-key-removed': 'the TSIG key of a DNS server was removed',
-  'acme.dns-key-set': 'the TSIG key of a DNS server was set',
-  'agent.certificate-renewed': 'an agent renewed its certificate',
-  'agent.joined': 'an agent joined with a one-time token, and its device with it',
-  'agent.link-closed': 'somebody closed an agent\'s link',
-  'agent.locked': 'an agent was locked',
-  'agent.revoked': 'an agent was revoked for ever',
-  'agent.unlocked': 'an agent was unlocked',
-  'certificate.added': 'a certificate was uploaded, requested, issued or ordered, by somebody or at a first visit',
-  'certificate.changed': 'its name, whether it is shown, or how it is ordered',
-  'certificate.downloaded': 'somebody took it away; `withKey` says whether its private key too',
-  'certificate.removed': 'it was removed, with its key',
-  'certificate.renewal-asked': 'somebody had it ordered again before its time',
-  'certificate.renewed': 'the private CA issued it anew',
-  'certificate.replaced': 'another one took its place: uploaded by somebody, or from an ACME authority',
-  'certificate.requested': 'a request (CSR) was made, with a new key',
-  'certificate.signed': 'the private CA signed a request that somebody brought',
-  'certificate.went-back': 'the one before it came back into its place',
-  'cli-login.approved': 'somebody let a `postern login` in',
-  'cli-login.refused': 'somebody refused one',
-  'conn.cut': 'somebody ended a client\'s connection',
-  'config.changed': 'a revision of the configuration came into force; with `confirmBy` for the time being',
-  'config.confirmed': 'somebody confirmed it: it stays',
-  'config.rolled-back': 'an earlier revision came back: by somebody, or by the gateway because nobody confirmed in time or it was restarted; `missing` names listeners that could not be opened',
-  'delivery.added': 'somebody lets an agent put a certificate in place',
-  'delivery.delivered': 'it is in place at the agent; with `sent` false it was there already',
-  'delivery.failed': 'it could not be put in place; `why` says why not',
-  'delivery.removed': 'somebody ended that; what is in place stays',
-  'delivery.retried': 'somebody had it tried again',
-  'device.added': 'a device was added behind an agent that had joined before',
-  'device.certificate-accepted': 'the certificate of a device\'s https port was accepted: by somebody, or, with `first`, by the gateway because none was before',
-  'device.certificate-forgotten': 'somebody forgot it: the next one shown is accepted',
-  'device.changed': 'name, label, serial, host, ports or Host header of a device',
-  'device.locked': 'a device was locked',
-  'device.removed': 'a device was removed',
-  'device.unlocked': 'a device was unlocked',
-  'invite.removed': 'an invite was taken back',
-  'join-token.created': 'a join token was made',
-  'join-token.removed': 'a join token was taken back',
-  'person.invited': 'a person was invited',
-  'person.joined': 'a person used the invite',
-  'person.locked': 'a person was locked',
-  'person.password-changed': 'a person changed the password',
-  'person.removed': 'a person was removed',
-  'person.rights-changed': 'a person\'s rights were replaced',
-  'person.set-up': 'the first person used the setup address',
-  'person.unlocked': 'a person was unlocked',
-  'sign-in.ended': 'a sign-in ended: signed out, revoked, or with its person',
-  'sign-in.opened': 'somebody signed in',
-  'sign-in.refused': 'a wrong password for a login that exists',
-  'token.created': 'an access token was made',
-  'token.revoked': 'an access token was revoked',
-  'visit.closed': 'a visit ended: how long, how many bytes, why',
-  'visit.cut': 'somebody ended another\'s visit',
-  'visit.opened': 'a visit began, written before its first byte flowed',
-};
-
-function sourcesUnder(dir: string): { path: string; text: string }[] {
-  return readdirSync(join(root, dir), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts') && statSync(join(root, dir, name)).isFile())
-    .sort()
-    .map((name) => ({ path: join(dir, name), text: source(join(dir, name)) }));
-}
-
-/** Events that the code has, each with its sentence; fails when one of the two lists has more than the other. */
-function said(what: string, found: Iterable<string>, told: Readonly<Record<string, string>>): Said[] {
-  const events = [...new Set(found)].sort();
-  const silent = events.filter((event) => told[event] === undefined);
-  const stale = Object.keys(told).filter((event) => !events.includes(event));
-  if (silent.length > 0 || stale.length > 0) throw new Error(`scripts/reference.ts and the ${what} differ: without a sentence ${silent.join(', ') || 'none'}; no longer there ${stale.join(', ') || 'none'}`);
-  return events.map((event) => ({ event, meaning: told[event]! }));
-}
-
-interface Source {
-  readonly path: string;
-  readonly text: string;
-}
-
-/** Every event by its name, written out where it is noted; one that is put together there could not be found. */
-function journalEventsOf({ path, text }: Source): string[] {
-  const calls = text.match(/journal\??\.note\(/g)?.length ?? 0;
-  const events = [...text.matchAll(/journal\??\.note\(\s*'([a-z0-9.-]+)'/g)].map((match) => match[1]!);
-  if (events.length !== calls) throw new Error(`scripts/reference.ts: ${path} notes an event in the journal whose name is not written out`);
-  return events;
-}
-
-/** Names that are put together, and what comes of them. */
-const composed: Readonly<Record<string, readonly string[]>> = { 'cli-login.${state}': ['cli-login.approved', 'cli-login.refused'] };
-const auditNouns = 'acme|agent|certificate|cli-login|config|conn|delivery|device|invite|join-token|person|sign-in|token|visit';
-
-/** What is written like an event, and no line of the log or the journal; and whatever an audit line is made with, if its noun is new. */
-function auditEventsOf({ text }: Source): string[] {
-  const known = new RegExp(`['\`]((?:${auditNouns})\\.(?:[a-z-]+|\\$\\{\\w+\\}))['\`]`, 'g');
-  return text.split('\n').flatMap((line) => {
-    if (/^\s*(?:\/?\*|\/\/)|\blog\.|journal\??\.note\(|\bpath: /.test(line)) return [];
-    const found = [...line.matchAll(known), ...line.matchAll(/\b(?:what: |auditOf\(.*?)'([a-z-]+\.[a-z-]+)'/g)].map((match) => match[1]!);
-    return found.filter((event) => !/\.(?:json|pem|id)$/.test(event)).flatMap((event) => composed[event] ?? [event]);
-  });
-}
-
-function journalReference(): string {
-  const files = sourcesUnder('src');
-  const journal = said('journal', files.flatMap(journalEventsOf), journalMeanings);
-  const audit = said('audit', files.filter(({ path }) => /^src\/(?:admin|app|model|proxy|tunnel)\//.test(path)).flatMap(auditEventsOf), auditMeanings);
-  const logged = [...new Set(files.flatMap(({ text }) => [...text.matchAll(/\blog\.(info|warn|error)\('([a-z.-]+)'/g)].map((match) => `${match[2]} ${match[1]}`)))].sort();
-  return `# Reference: journal, audit and log
-
-${from('src')}
-Three records with three purposes. All hold names, sizes and verdicts; none holds bodies, credentials or query values.
-
-- **Journal**: what traffic did. In memory, ${limits.journalLinesMax.toLocaleString('en')} lines; the oldest go and are counted. \`postern journal --event exchange.refused\`
-- **Audit**: what people did, and every visit. In the store, each line with the hash of the one before. \`postern audit\`, \`postern audit verify\`
-- **Log**: what the gateway itself does, for its operator. Standard error, one JSON object a line (at a terminal in plain words). \`--log debug|info|warn|error\`
-
-## Events of the journal
-
-${table(['event', 'when'], journal.map(({ event, meaning }) => [code(event), meaning]))}
-
-## Events of the audit
-
-${table(['event', 'when'], audit.map(({ event, meaning }) => [code(event), meaning]))}
-
-A line's hash is the SHA-256 of its canonical JSON, in which the hash of the line before stands. \`src/model/audit.ts\` says how that is written. Once a day the
-head of the chain goes to the log (\`audit.head\`): a copy of the log on another machine proves that no line was rewritten.
-
-## Events of the log
-
-At the level \`debug\` there are more; these are the ones to watch for. Those of an agent come from its own process.
-
-${table(['event', 'level'], logged.map((each) => each.split(' ')).map(([event, level]) => [code(event!), level!]))}
-`;
-}
 
 // --- metrics
 
