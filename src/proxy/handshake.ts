@@ -43,6 +43,8 @@ export interface HandshakeOptions {
   /** It lets an agent's program onto the link endpoint, where it can be revoked; nobody else is proved by it. */
   readonly isAgentCertificate: (certificate: X509Certificate) => boolean;
   readonly onLegacyUse: (use: LegacyUse) => void;
+  /** A mistake of ours in one connection; it has ended. */
+  readonly onBroken: (thrown: unknown) => void;
 }
 
 export interface HandshakeOrder {
@@ -128,6 +130,12 @@ export function buildHandshakes(options: HandshakeOptions): { begin(order: Hands
     }
   };
 
+  const guarded = ({ accepted }: HandshakeOrder, work: Promise<void>): void =>
+    void work.catch((thrown: unknown) => {
+      accepted.raw.destroy();
+      options.onBroken(thrown);
+    });
+
   const challenge = async (order: HandshakeOrder) => {
     const { hello } = order;
     const context = hello.serverName === null ? null : options.challengeContext(hello.serverName);
@@ -147,8 +155,8 @@ export function buildHandshakes(options: HandshakeOptions): { begin(order: Hands
     begin(order, then) {
       const { accepted, hello, takes } = order;
       const snapshot = options.snapshot();
-      if (hello.alpn.includes(acmeAlpn)) return void challenge(order);
-      if (takes.has('http') && (hello.alpn.includes(linkAlpn) || (hello.serverName !== null && isLinkName(snapshot, hello.serverName)))) return void link(order, then);
+      if (hello.alpn.includes(acmeAlpn)) return guarded(order, challenge(order));
+      if (takes.has('http') && (hello.alpn.includes(linkAlpn) || (hello.serverName !== null && isLinkName(snapshot, hello.serverName)))) return guarded(order, link(order, then));
       const policy = tlsPolicyOf(snapshot.tlsPolicies, accepted.listener, hello.serverName);
       const chosen = levelFor(policy, accepted.from, hello.versions.includes(TLS_1_3) ? ableAtOnce : capabilityOf(hello), options.nowMs());
       if ('why' in chosen) {
@@ -156,7 +164,8 @@ export function buildHandshakes(options: HandshakeOptions): { begin(order: Hands
         return refuse(order, chosen.why, `TLS policy ${policy.name}`, isNewEnough ? alertInsufficientSecurity : alertProtocolVersion);
       }
       if (chosen.level === 'legacy') options.onLegacyUse({ from: accepted.from, serverName: hello.serverName, policy: policy.name, bestVersion: capabilityOf(hello).bestVersion, ja4: ja4Of(hello) });
-      void shake(order, () => options.contextFor(hello.serverName, useOf(policy, chosen.level)), offerOf(takes), policy.clientCa !== null).then((unwrapped) => {
+      const meet = async () => {
+        const unwrapped = await shake(order, () => options.contextFor(hello.serverName, useOf(policy, chosen.level)), offerOf(takes), policy.clientCa !== null);
         if (unwrapped === null) return;
         const shown = unwrapped.peerCertificate;
         then(
@@ -167,7 +176,8 @@ export function buildHandshakes(options: HandshakeOptions): { begin(order: Hands
           },
           chosen.level,
         );
-      });
+      };
+      guarded(order, meet());
     },
   };
 }

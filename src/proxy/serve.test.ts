@@ -1,7 +1,7 @@
 // The front door: bounds on connections before a byte is read, and one connection's life by hand.
 import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
-import { createSecureContext } from 'node:tls';
+import { connect as connectTls, createSecureContext } from 'node:tls';
 import { test } from 'node:test';
 import { limits as defaults, type Limits } from '#base/limits.ts';
 import { realClock } from '#app/real.ts';
@@ -11,13 +11,13 @@ import { compile } from '#model/snapshot.ts';
 import { buildSweep } from '#net/sweep.ts';
 import type { Exchange } from './exchange.ts';
 import { newTrafficCounts } from './meter.ts';
-import { buildFrontDoor } from './serve.ts';
+import { buildFrontDoor, type FrontDoorOptions } from './serve.ts';
 
 const compiled = compile(firstConfig({ domain: 'gw.example.test', httpPort: 80, httpsPort: 443 }), 1);
 assert.ok('snapshot' in compiled);
 const { snapshot } = compiled;
 
-async function open(onExchange: (exchange: Exchange) => void, given: Partial<Limits> = {}) {
+async function open(onExchange: (exchange: Exchange) => void, given: Partial<Limits> = {}, more: Partial<FrontDoorOptions> = {}, listener = 'http') {
   const sweep = buildSweep(realClock);
   const noted: { event: string; why: unknown }[] = [];
   const broken: unknown[] = [];
@@ -43,8 +43,9 @@ async function open(onExchange: (exchange: Exchange) => void, given: Partial<Lim
     isAgentCertificate: () => false,
     onLegacyUse: () => {},
     relays: { take: () => {}, carry: () => {}, cutNamed: () => {}, close: () => {} },
+    ...more,
   });
-  const server = await startTcp((socket) => door.accept(socket, from, { name: 'http' }));
+  const server = await startTcp((socket) => door.accept(socket, from, { name: listener }));
   const dialled: Socket[] = [];
   return {
     door, noted, broken, port: server.port,
@@ -151,3 +152,24 @@ test('so many requests on a connection, the last says that it is', async () => {
   assert.equal(client.text.match(/HTTP\/1\.1 200/g)!.length, 3);
   assert.equal(client.text.match(/Connection: close/g)!.length, 1);
 });
+
+test('a mistake while a connection is looked at or shakes hands ends that connection, and not the process', async () => {
+  const bug = () => {
+    throw new TypeError('a bug');
+  };
+  for (const [more, alpn] of [[{ challengeContext: bug }, 'acme-tls/1'], [{ snapshot: onceThen(bug) }, 'http/1.1']] as const) {
+    await using front = await open(() => {}, {}, more, 'https');
+    const client = await front.dial();
+    const tls = connectTls({ socket: client.socket, servername: 'gw.example.test', ALPNProtocols: [alpn] });
+    tls.on('error', () => {});
+    await until('it to be told', () => front.broken.length > 0);
+    assert.match(String(front.broken[0]), /a bug/);
+    await until('the end', () => client.closed);
+    tls.destroy();
+  }
+});
+
+function onceThen(bug: () => never): () => typeof snapshot {
+  let asked = 0;
+  return () => (++asked === 1 ? snapshot : bug());
+}

@@ -94,17 +94,32 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
   const entryOf = (accepted: Accepted): ConnEntry => entries.get(accepted.id)!;
   const isGone = (accepted: Accepted) => !entries.has(accepted.id);
 
+  /** A mistake of ours in one connection ends that connection, not everybody's. */
+  const guarded = (accepted: Accepted, act: () => void): void => {
+    try {
+      act();
+    } catch (thrown) {
+      accepted.raw.destroy();
+      options.onBroken(thrown);
+    }
+  };
+
   const look = (accepted: Accepted, doorway: Doorway, socket: Duplex, seen: Buffer, enough: (bytes: Buffer) => boolean, then: (bytes: Buffer) => void, whenSilent?: () => void) =>
     peek({
-      socket, sweep, seen, enough,
-      found: then,
+      socket, sweep, seen,
+      enough(bytes) {
+        let isEnough = false;
+        guarded(accepted, () => void (isEnough = enough(bytes)));
+        return isEnough;
+      },
+      found: (bytes) => guarded(accepted, () => then(bytes)),
       bytesMax: limits.sniffBytesMax,
       timeoutMs: doorway.sniffTimeoutMs ?? limits.sniffTimeoutMs,
       refuse(why) {
         refused(accepted, why, 'first bytes');
         socket.destroy();
       },
-      silence: whenSilent && doorway.silentMs !== null ? { afterMs: doorway.silentMs, passed: whenSilent } : undefined,
+      silence: whenSilent && doorway.silentMs !== null ? { afterMs: doorway.silentMs, passed: () => guarded(accepted, whenSilent) } : undefined,
     });
 
   const plainFacts = (accepted: Accepted): ConnFacts => ({ listener: accepted.listener, secure: false, link: false, loopback: accepted.proxied === null && isLoopback(accepted.from), serverName: null, policy: null, certificate: null });
@@ -130,7 +145,7 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
   const unwrap = (accepted: Accepted, doorway: Doorway, hello: ClientHello, looked: Buffer, takes: ReadonlySet<Protocol>) => {
     const entry = entryOf(accepted);
     entry.name = hello.serverName;
-    handshakes.begin({ accepted, hello, looked, takes }, (unwrapped, facts, level) => {
+    const shaken = (unwrapped: Unwrapped, facts: ConnFacts, level: string) => {
       if (isGone(accepted)) return void unwrapped.socket.destroy();
       entry.tls = level;
       const conn = connOf(accepted, unwrapped.socket, facts, unwrapped);
@@ -139,7 +154,8 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
       if (doorway.serverFirst) return relay(conn, null, noBytes, 'tcp');
       if (takes.size === 1 && takes.has('http')) return openHttp(conn, noBytes, false);
       lookInside(conn, doorway, takes, noBytes);
-    });
+    };
+    handshakes.begin({ accepted, hello, looked, takes }, shaken);
   };
 
   const lookForHello = (accepted: Accepted, doorway: Doorway, seen: Buffer) => {
