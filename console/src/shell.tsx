@@ -165,9 +165,9 @@ function BottomBar({ places }: { places: readonly Place[] }) {
   return (
     <nav aria-label={text.nav.main} className="fixed inset-x-0 bottom-0 z-20 flex border-t border-line bg-surface pb-[env(safe-area-inset-bottom)] lg:hidden">
       {all.map((place) => (
-        <Link key={place.to} to={place.to} aria-label={place.label} className="flex min-w-0 flex-1 flex-col items-center gap-0.5 py-2 text-[0.6875rem] font-medium text-ink-2 focus-visible:-outline-offset-2 [&.active]:text-accent-ink">
+        <Link key={place.to} to={place.to} aria-label={place.label} className={`flex min-w-0 flex-1 flex-col items-center gap-0.5 py-2 font-medium text-ink-2 focus-visible:-outline-offset-2 [&.active]:text-accent-ink ${all.length > 7 ? 'text-[0.625rem]' : 'text-[0.6875rem]'}`}>
           <Icon name={place.icon} size={20} />
-          <span className="max-w-full truncate px-0.5">{place.short ?? place.label}</span>
+          <span className="max-w-full truncate">{place.short ?? place.label}</span>
         </Link>
       ))}
     </nav>

@@ -47,7 +47,7 @@ export function CertificateActions({ certificate }: { certificate: CertificateDe
   };
   const renews = source === 'acme' || source === 'private-ca';
   const entries: (MenuEntry | null)[] = [
-    ...(requestWaits ? [] : [{ label: words.replace, icon: 'open' as const, run: () => setQuestion('replace') }]),
+    ...(requestWaits ? [] : [{ label: words.replace, icon: 'upload' as const, run: () => setQuestion('replace') }]),
     { label: words.requestAgain, icon: 'key', run: () => setQuestion('request') },
     ...(source === 'private-ca' ? [{ label: words.issueAgain, icon: 'shield' as const, run: () => setQuestion('issue') }] : []),
     ...(source === 'acme' ? [{ label: words.orderAgain, icon: 'config' as const, run: () => setQuestion('order') }] : []),
@@ -59,10 +59,10 @@ export function CertificateActions({ certificate }: { certificate: CertificateDe
   ];
   return (
     <>
-      {mayDownload ? <Button icon="down" onClick={() => setQuestion('download')}>{words.download}</Button> : null}
+      {mayDownload ? <Button icon="download" onClick={() => setQuestion('download')}>{words.download}</Button> : null}
       {mayChange && renews ? <Button icon="refresh" tone={requestWaits ? 'plain' : 'primary'} busy={busy} onClick={() => void renew()}>{words.renew}</Button> : null}
-      {mayChange && requestWaits ? <Button tone="primary" icon="open" onClick={() => setQuestion('replace')}>{words.answer}</Button> : null}
-      {mayChange && !renews && !requestWaits ? <Button tone="primary" icon="open" onClick={() => setQuestion('replace')}>{words.replace}</Button> : null}
+      {mayChange && requestWaits ? <Button tone="primary" icon="upload" onClick={() => setQuestion('replace')}>{words.answer}</Button> : null}
+      {mayChange && !renews && !requestWaits ? <Button tone="primary" icon="upload" onClick={() => setQuestion('replace')}>{words.replace}</Button> : null}
       {mayChange ? <ActionMenu label={words.actions} entries={renews || requestWaits ? entries : entries.slice(1)} /> : null}
       <Download certificate={certificate} open={question === 'download'} onClose={close} />
       <ReplaceDialog certificate={certificate} open={question === 'replace'} onClose={close} />

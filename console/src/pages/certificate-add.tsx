@@ -14,7 +14,7 @@ const route = getRouteApi('/inside/certificates/add');
 const words = text.certificates.ways;
 
 type Way = 'upload' | 'request' | 'issue' | 'order' | 'sign';
-const WAYS: readonly (readonly [way: Way, icon: IconName])[] = [['upload', 'open'], ['request', 'edit'], ['order', 'refresh'], ['issue', 'shield'], ['sign', 'check']];
+const WAYS: readonly (readonly [way: Way, icon: IconName])[] = [['upload', 'upload'], ['request', 'edit'], ['order', 'refresh'], ['issue', 'shield'], ['sign', 'check']];
 
 export function AddCertificatePage() {
   const { data: me } = useQuery(meQuery);
@@ -38,7 +38,7 @@ export function AddCertificatePage() {
               <Icon name={icon} size={17} className={`mt-px ${each === way ? 'text-accent-ink' : 'text-ink-3'}`} />
               <span className="min-w-0">
                 <span className={`block font-medium ${each === way ? 'text-accent-ink' : ''}`}>{words[each][0]}</span>
-                <span className="block text-ink-2">{words[each][1]}</span>
+                <span className={`text-ink-2 sm:block ${each === way ? 'block' : 'hidden'}`}>{words[each][1]}</span>
               </span>
             </Link>
           ))}

@@ -14,6 +14,7 @@ import { Confirm, Dialog } from '../ui/overlay.tsx';
 import { ProblemNote } from '../ui/problem.tsx';
 import { say, sayProblem } from '../ui/toast.tsx';
 import { useDeed } from './certificate-deed.ts';
+import { sentence } from './certificate-parts.tsx';
 
 const words = text.certificates.deliveries;
 const moods: Record<DeliveryView['state'], Mood> = { pending: 'neutral', delivered: 'ok', failed: 'bad', refused: 'bad', unsupported: 'warn' };
@@ -80,7 +81,7 @@ function DeliveryRow({ delivery, mayChange, onRemove }: { delivery: DeliveryView
           {nextTryAt === null ? null : <span>{words.nextTry} <Time at={nextTryAt} /></span>}
           {waitsFor ? <span>{words.waitsFor(waitsFor)}</span> : null}
         </p>
-        {state !== 'delivered' && why ? <p className="mt-1 break-words whitespace-pre-wrap text-bad-ink first-letter:uppercase">{why}</p> : null}
+        {state !== 'delivered' && why ? <p className="mt-1 break-words whitespace-pre-wrap text-bad-ink">{sentence(why)}</p> : null}
         {state === 'failed' && exitCode !== null ? <p className="mt-0.5 text-ink-2">{words.exitCode(exitCode)}</p> : null}
         {state === 'failed' && output ? <pre className="mt-1 max-h-40 overflow-auto rounded-lg bg-sunken px-2.5 py-1.5 font-mono text-xs whitespace-pre-wrap">{output}</pre> : null}
       </div>

@@ -50,7 +50,7 @@ function DownloadBody({ certificate, onClose }: { certificate: CertificateView; 
         <legend className="sr-only">{words.form}</legend>
         {forms.map((each) => (
           <label key={each} className="flex cursor-pointer items-start gap-2.5 rounded-xl border border-line-strong px-3 py-2.5 text-sm shadow-1 hover:bg-sunken has-checked:border-accent has-checked:bg-accent-soft has-focus-visible:outline-2 has-focus-visible:outline-offset-2 has-focus-visible:outline-accent">
-            <input type="radio" name={id} value={each} checked={form === each} onChange={() => setForm(each)} className="mt-0.5 size-4 accent-accent" />
+            <input type="radio" name={id} value={each} checked={form === each} onChange={() => setForm(each)} className="mt-0.5 size-4 shrink-0 accent-accent" />
             <span className="min-w-0">
               <span className="block font-medium">{words.forms[each]}</span>
               <span className="block text-ink-2">{words.hints[each]}</span>
@@ -68,7 +68,7 @@ function DownloadBody({ certificate, onClose }: { certificate: CertificateView; 
       <ProblemNote problem={deed.problem} />
       <div className="flex justify-end gap-2">
         <Button onClick={onClose}>{text.common.cancel}</Button>
-        <Button type="submit" tone="primary" icon="down" busy={deed.busy}>{words.run}</Button>
+        <Button type="submit" tone="primary" icon="download" busy={deed.busy}>{words.run}</Button>
       </div>
     </form>
   );

@@ -91,7 +91,7 @@ export function KeyKinds({ form, value, onValue }: { form: CertificateFormView; 
               <tr key={each.kind} className="cursor-pointer hover:bg-sunken/60 has-checked:bg-accent-soft" onClick={() => onValue(each.kind)}>
                 <td className={cell}>
                   <label className="flex items-center gap-2 font-medium whitespace-nowrap">
-                    <input type="radio" name={id} value={each.kind} checked={value === each.kind} onChange={() => onValue(each.kind)} className="size-4 accent-accent" />
+                    <input type="radio" name={id} value={each.kind} checked={value === each.kind} onChange={() => onValue(each.kind)} className="size-4 shrink-0 accent-accent" />
                     {words.keyKinds[each.kind]}
                   </label>
                 </td>

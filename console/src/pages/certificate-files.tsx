@@ -1,5 +1,6 @@
 // Files of certificates: dropped, chosen or pasted here; and given to the browser to keep.
 import { useId, useRef, useState } from 'react';
+import { copyText } from '../copy.ts';
 import { bytes } from '../format.ts';
 import { text } from '../text.ts';
 import { Button, IconButton } from '../ui/button.tsx';
@@ -97,6 +98,25 @@ export function FileDrop({ files, onFiles, sizeMax, error }: FileDropProps) {
           </li>
         ))}
       </ul>
+    </div>
+  );
+}
+
+/** Text of many lines, to be copied or kept as a file. */
+export function PemBlock({ pem, label, fileName, download, type = 'application/x-pem-file' }: { pem: string; label: string; fileName: string; download: string; type?: string }) {
+  const [copied, setCopied] = useState<boolean | null>(null);
+  const copy = () =>
+    void copyText(pem).then((done) => {
+      setCopied(done);
+      setTimeout(() => setCopied(null), 2_000);
+    });
+  return (
+    <div className="overflow-hidden rounded-xl border border-line">
+      <pre tabIndex={0} role="textbox" aria-readonly="true" aria-multiline="true" aria-label={label} className="max-h-64 overflow-auto bg-sunken px-3.5 py-2.5 font-mono text-xs leading-5 break-all whitespace-pre-wrap select-all focus-visible:-outline-offset-2">{pem.trim()}</pre>
+      <div className="flex flex-wrap gap-2 border-t border-line px-3 py-2">
+        <Button size="sm" icon={copied ? 'check' : 'copy'} aria-label={text.copy.copyOf(label)} onClick={copy}><span aria-live="polite">{copied === null ? text.copy.copy : copied ? text.copy.done : text.copy.failed}</span></Button>
+        <Button size="sm" icon="download" onClick={() => saveFile(fileName, type, pem)}>{download}</Button>
+      </div>
     </div>
   );
 }

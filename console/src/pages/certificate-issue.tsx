@@ -7,7 +7,7 @@ import { linesOf, numberOf } from '../config-document.ts';
 import { absolute } from '../format.ts';
 import { certificateFormQuery, refreshCertificates } from '../queries.ts';
 import { text } from '../text.ts';
-import { Callout, CopyBlock, CopyValue, Facts } from '../ui/bits.tsx';
+import { Callout, CopyValue, Facts } from '../ui/bits.tsx';
 import { Button } from '../ui/button.tsx';
 import { Check, TextArea } from '../ui/choices.tsx';
 import { SelectField, TextField } from '../ui/field.tsx';
@@ -17,7 +17,7 @@ import { ProblemNote } from '../ui/problem.tsx';
 import { say } from '../ui/toast.tsx';
 import { useDeed } from './certificate-deed.ts';
 import { KeyKinds, NameField, NamesField, useOwnCertificates, wrongName } from './certificate-fields.tsx';
-import { saveFile } from './certificate-files.tsx';
+import { PemBlock } from './certificate-files.tsx';
 import { SwapButton } from './certificate-swap.tsx';
 
 const words = text.certificates.issue;
@@ -180,11 +180,8 @@ function Signed({ signed, onAnother }: { signed: SignedView; onAnother: () => vo
         ]}
       />
       <Check label={signWords.withCa} checked={withCa} onChecked={setWithCa} />
-      <div className="max-h-72 overflow-y-auto rounded-xl"><CopyBlock value={pem.trim()} label={signWords.chain} /></div>
-      <div className="flex flex-wrap justify-end gap-2">
-        <Button onClick={onAnother}>{signWords.another}</Button>
-        <Button tone="primary" icon="down" onClick={() => saveFile('signed.pem', 'application/x-pem-file', pem)}>{signWords.download}</Button>
-      </div>
+      <PemBlock pem={pem} label={signWords.chain} fileName="signed.pem" download={withCa ? signWords.downloadChain : signWords.download} />
+      <div className="flex justify-end"><Button onClick={onAnother}>{signWords.another}</Button></div>
     </div>
   );
 }

@@ -18,6 +18,7 @@ import { accountAt, AccountFields, accountFields, accountOf, DirectoryField, dir
 import { useDeed } from './certificate-deed.ts';
 import { DnsFields, dnsDraftOf, dnsSettingsOf } from './certificate-dns.tsx';
 import { KeyKinds, NameField, NamesField, useOwnCertificates, wrongName, type KeyKind } from './certificate-fields.tsx';
+import { sentence } from './certificate-parts.tsx';
 
 const words = text.certificates.order;
 type Challenge = CertificateFormView['challenges'][number];
@@ -82,6 +83,7 @@ function OrderBody({ again, onDone, onCancel, form }: OrderProps & { form: Certi
   const wouldFail = findings?.all.some((each) => each.status === 'failure') ?? false;
   const wrong = () => [
     again === null && wrongName(name, own), names.length === 0 && { path: 'names', message: text.certificates.names.none }, hasWildcard && draft.challenge !== 'dns-01' && { path: 'challenge', message: words.wildcard }, wrongAccount(draft.account),
+    dns !== null && draft.dns.way === 'rfc2136' && draft.dns.keyName === '' && { path: 'dns.keyName', message: words.keyMissing }, dns !== null && draft.dns.way === 'command' && draft.dns.command.trim() === '' && { path: 'dns.command', message: words.commandMissing },
   ];
   const look = () =>
     deed.run(wrong(), async () => {
@@ -153,7 +155,7 @@ function Challenges({ kinds, value, onValue, error, wildcard }: ChallengesProps)
           return (
             <label key={kind} className={`flex cursor-pointer flex-col gap-1 rounded-xl border border-line-strong bg-surface px-3 py-2.5 text-sm shadow-1 hover:bg-sunken has-checked:border-accent has-checked:bg-accent-soft has-focus-visible:outline-2 has-focus-visible:outline-offset-2 has-focus-visible:outline-accent ${isOut ? 'opacity-60' : ''}`}>
               <span className="flex items-center gap-2 font-medium">
-                <input type="radio" name={id} value={kind} checked={value === kind} onChange={() => onValue(kind)} aria-invalid={error && value === kind ? true : undefined} className="size-4 accent-accent" />
+                <input type="radio" name={id} value={kind} checked={value === kind} onChange={() => onValue(kind)} aria-invalid={error && value === kind ? true : undefined} className="size-4 shrink-0 accent-accent" />
                 {title}
               </span>
               <span className="text-ink-2">{about}</span>
@@ -184,7 +186,7 @@ function Findings({ findings, old }: { findings: readonly FindingView[]; old: bo
             <Icon name={looks[each.status].icon} size={16} className={`mt-0.5 ${looks[each.status].ink}`} />
             <div className="min-w-0 flex-1">
               <p className="font-medium">{each.title} <span className={`font-normal ${looks[each.status].ink}`}>· {words.statuses[each.status]}</span></p>
-              <p className="break-words text-ink-2 first-letter:uppercase">{each.verdict}</p>
+              <p className="break-words text-ink-2">{sentence(each.verdict)}</p>
               {each.remedy ? <p className="mt-0.5 break-words">{each.remedy}</p> : null}
               {each.evidence.length > 0 && each.status !== 'ok' ? <ul className="mt-1 font-mono text-xs break-all text-ink-3">{each.evidence.slice(0, 6).map((line) => <li key={line}>{line}</li>)}</ul> : null}
             </div>

@@ -5,7 +5,7 @@ import { Callout, Card, Facts, Time } from '../ui/bits.tsx';
 import { Spinner } from '../ui/button.tsx';
 import { Icon } from '../ui/icons.tsx';
 import { directoryNameOf } from './certificate-account.tsx';
-import { keyName } from './certificate-parts.tsx';
+import { keyName, Names, sentence } from './certificate-parts.tsx';
 
 const words = text.certificates.acme;
 type Acme = NonNullable<CertificateView['acme']>;
@@ -25,7 +25,7 @@ export function AcmeCard({ acme }: { acme: Acme }) {
           rows={[
             [words.rows.authority, <span title={acme.directoryUrl} className="break-all">{directoryNameOf(acme.directoryUrl)}</span>],
             [words.rows.challenge, challenges[acme.challenge] ?? acme.challenge],
-            [words.rows.names, <span className="font-mono text-xs break-all">{names.join(', ')}</span>],
+            [words.rows.names, <Names names={names} />],
             [words.rows.key, keyName(acme.keyKind)],
             dns ? [words.rows.dns, <span className="font-mono text-xs break-all">{Object.entries(dns).map(([field, value]) => `${field}=${String(value)}`).join(' ')}</span>] : null,
           ]}
@@ -41,8 +41,8 @@ function OrderProgress({ progress }: { progress: Progress | null }) {
   if (state === 'failed') {
     return (
       <Callout mood="bad" icon="bad" title={words.failedTitle}>
-        {why ? <p className="break-words text-ink first-letter:uppercase">{why}</p> : null}
-        {remedy ? <p className="mt-0.5 break-words first-letter:uppercase">{remedy}</p> : null}
+        {why ? <p className="break-words text-ink">{sentence(why)}</p> : null}
+        {remedy ? <p className="mt-0.5 break-words">{sentence(remedy)}</p> : null}
         <p className="mt-1 text-xs text-ink-3"><Time at={since} />{nextTryAt === null ? '' : <> · {words.nextTry} <Time at={nextTryAt} /></>}</p>
       </Callout>
     );

@@ -6,7 +6,6 @@ import { call } from '../api.ts';
 import { linesOf } from '../config-document.ts';
 import { certificateFormQuery, refreshCertificates } from '../queries.ts';
 import { text } from '../text.ts';
-import { CopyBlock } from '../ui/bits.tsx';
 import { Button } from '../ui/button.tsx';
 import { Loaded } from '../ui/list.tsx';
 import { Dialog } from '../ui/overlay.tsx';
@@ -14,7 +13,7 @@ import { ProblemNote } from '../ui/problem.tsx';
 import { say } from '../ui/toast.tsx';
 import { useDeed } from './certificate-deed.ts';
 import { KeyKinds, NameField, NamesField, SubjectFields, subjectOf, useOwnCertificates, wrongName } from './certificate-fields.tsx';
-import { saveFile } from './certificate-files.tsx';
+import { PemBlock } from './certificate-files.tsx';
 
 const words = text.certificates.request;
 
@@ -82,13 +81,7 @@ function RequestBody({ again, onDone, onCancel, form }: RequestProps & { form: C
   );
 }
 
-/** To be copied or kept as a file. */
 export function RequestBlock({ pem, name }: { pem: string; name: string }) {
   const page = text.certificates.page;
-  return (
-    <div className="flex flex-col gap-3">
-      <div className="max-h-72 overflow-y-auto rounded-xl"><CopyBlock value={pem.trim()} label={page.copyRequest} /></div>
-      <div><Button size="sm" icon="down" onClick={() => saveFile(`${name.replace(/[^A-Za-z0-9._-]+/g, '-')}.csr`, 'application/pkcs10', pem)}>{page.downloadRequest}</Button></div>
-    </div>
-  );
+  return <PemBlock pem={pem} label={page.copyRequest} fileName={`${name.replace(/[^A-Za-z0-9._-]+/g, '-')}.csr`} type="application/pkcs10" download={page.downloadRequest} />;
 }

@@ -13,11 +13,9 @@ import { Loaded } from '../ui/list.tsx';
 import { Dialog } from '../ui/overlay.tsx';
 import { ProblemNote } from '../ui/problem.tsx';
 import { say } from '../ui/toast.tsx';
+import { sentence } from './certificate-parts.tsx';
 
 const words = text.certificates.swap;
-
-/** The gateway's words begin small, because command lines show them after a colon. */
-const upper = (said: string) => said.charAt(0).toUpperCase() + said.slice(1);
 
 const looks: Record<VerdictView['severity'], { icon: IconName; ink: string; box: string }> = {
   error: { icon: 'bad', ink: 'text-bad-ink', box: 'border-bad/30 bg-bad-soft' },
@@ -38,9 +36,9 @@ export function Verdicts({ verdicts }: { verdicts: readonly VerdictView[] }) {
               <div className="min-w-0 flex-1">
                 <p className={`break-words ${each.severity === 'ok' ? 'text-ink' : `font-medium ${ink}`}`}>
                   <span className="sr-only">{words.severities[each.severity]}: </span>
-                  {upper(each.text)}
+                  {sentence(each.text)}
                 </p>
-                {each.remedy ? <p className="mt-0.5 break-words text-ink-2">{upper(each.remedy)}</p> : null}
+                {each.remedy ? <p className="mt-0.5 break-words text-ink-2">{sentence(each.remedy)}</p> : null}
               </div>
             </li>
           );
@@ -92,8 +90,8 @@ function Trusts({ trusts, more }: { trusts: readonly TrustView[]; more: number }
               <Badge mood={each.severity === 'change' ? 'warn' : 'neutral'} icon={each.severity === 'change' ? 'warning' : 'info'}>{each.severity === 'change' ? words.mustChange : words.look}</Badge>
               <span className="min-w-0 font-medium break-words">{words.kinds[each.kind]}{each.name && each.kind !== 'clients' ? ` ${each.name}` : ''}</span>
             </div>
-            <p className="break-words">{upper(each.text)}</p>
-            {each.remedy ? <p className="mt-0.5 break-words text-ink-2">{upper(each.remedy)}</p> : null}
+            <p className="break-words">{sentence(each.text)}</p>
+            {each.remedy ? <p className="mt-0.5 break-words text-ink-2">{sentence(each.remedy)}</p> : null}
             {each.path ? <p className="mt-0.5 font-mono text-xs break-all text-ink-3">{words.at(each.path)}</p> : null}
           </li>
         ))}

@@ -5,7 +5,6 @@ import { useEffect, useRef, useState } from 'react';
 import { call } from '../api.ts';
 import { certificateFormQuery, refreshCertificates } from '../queries.ts';
 import { text } from '../text.ts';
-import { Callout } from '../ui/bits.tsx';
 import { Button } from '../ui/button.tsx';
 import { TextArea } from '../ui/choices.tsx';
 import { SelectField, TextField } from '../ui/field.tsx';
@@ -118,9 +117,8 @@ function UploadBody({ replaces: given, onDone, onCancel, suggested, sizeMax }: U
       <TextField label={`${words.passphrase} (${text.common.optional})`} hint={words.passphraseHint} type="password" value={passphrase} onValue={changed(setPassphrase)} error={deed.at('passphrase')} autoComplete="off" maxLength={1024} wide="sm:max-w-sm" />
       <div ref={review} className="scroll-mt-4 empty:hidden">{swap ? <SwapReview swap={swap} replaces={replaces !== null} read={read} onRead={setRead} /> : null}</div>
       <ProblemNote problem={deed.problem} />
-      {isBroken ? <Callout mood="bad" icon="bad">{words.broken}.</Callout> : null}
       <div className="flex flex-wrap items-center justify-end gap-x-3 gap-y-2">
-        <p className="mr-auto text-sm text-ink-2">{swap ? '' : words.done}</p>
+        <p className={`mr-auto text-sm ${isBroken ? 'text-bad-ink' : 'text-ink-2'}`}>{isBroken ? words.broken : swap ? '' : words.done}</p>
         {onCancel ? <Button onClick={onCancel}>{text.common.cancel}</Button> : null}
         {swap === null || isBroken ? (
           <Button type="submit" tone="primary" busy={deed.busy}>{words.check}</Button>

@@ -7,12 +7,13 @@ import { absolute } from '../format.ts';
 import { auditQuery, certificateQuery, itemsOf, meQuery } from '../queries.ts';
 import { eventName, text } from '../text.ts';
 import { Callout, Card, CopyBlock, Facts, PageHead, Skeleton, Time } from '../ui/bits.tsx';
+import { Icon } from '../ui/icons.tsx';
 import { Loaded } from '../ui/list.tsx';
 import { ProblemNote } from '../ui/problem.tsx';
 import { CertificateActions } from './certificate-actions.tsx';
 import { BackToCertificates } from './certificate-add.tsx';
 import { DeliveriesCard } from './certificate-deliveries.tsx';
-import { keyName, Life, namesIn, SourceBadge, StateBadges } from './certificate-parts.tsx';
+import { keyName, Life, Names, namesIn, sentence, SourceBadge, StateBadges } from './certificate-parts.tsx';
 import { AcmeCard } from './certificate-progress.tsx';
 import { RequestBlock } from './certificate-request.tsx';
 
@@ -82,8 +83,8 @@ function Notices({ certificate }: { certificate: CertificateDetailView }) {
   return (
     <div className="mb-5 flex flex-col gap-3 empty:hidden">
       {state === 'unusable' ? <Callout mood="bad" icon="bad" title={text.certificates.states.unusable}>{text.certificates.unusableAbout}</Callout> : null}
-      {alarm ? <Callout mood={alarm.step === 30 ? 'accent' : alarm.step === 14 ? 'warn' : 'bad'} icon="warning" title={<span className="inline-block first-letter:uppercase">{alarm.text}</span>}>{alarm.remedy}</Callout> : null}
-      {lastError && !isTold ? <Callout mood="bad" icon="warning" title={words.lastError}><span className="break-words">{lastError}</span> <span className="text-xs text-ink-3"><Time at={lastTriedAt} /></span></Callout> : null}
+      {alarm ? <Callout mood={alarm.step === 30 ? 'accent' : alarm.step === 14 ? 'warn' : 'bad'} icon="warning" title={sentence(alarm.text)}>{alarm.remedy}</Callout> : null}
+      {lastError && !isTold ? <Callout mood="bad" icon="warning" title={words.lastError}><span className="break-words">{sentence(lastError)}</span> <span className="text-xs text-ink-3"><Time at={lastTriedAt} /></span></Callout> : null}
     </div>
   );
 }
@@ -105,7 +106,7 @@ function LifeCard({ certificate }: { certificate: CertificateDetailView }) {
       </div>
       <Facts
         rows={[
-          [words.factRows.names, names.length > 0 ? mono(names.join(', ')) : text.certificates.noNames],
+          [words.factRows.names, names.length > 0 ? <Names names={names} /> : text.certificates.noNames],
           subject ? [words.factRows.subject, mono(subject)] : null,
           issuer ? [words.factRows.issuer, mono(issuer)] : null,
           [words.factRows.key, keyName(keyKind)],
@@ -148,10 +149,13 @@ function ChainCard({ certificate }: { certificate: CertificateDetailView }) {
         {certificate.chain.map((each, step) => (
           <li key={each.fingerprint} className="flex gap-3 border-b border-line px-4 py-3 last:border-b-0 sm:px-5">
             <span aria-hidden="true" className="flex size-6 shrink-0 items-center justify-center rounded-full bg-accent-soft text-xs font-semibold text-accent-ink num">{step + 1}</span>
-            <details className="min-w-0 flex-1 text-sm">
-              <summary className="rounded-md">
-                <span className="font-mono text-xs font-medium break-all">{each.subject || '–'}</span>
-                <span className="mt-0.5 block text-xs text-ink-2">{keyName(each.keyKind)} · {words.chainUntil(absolute(each.notAfter))}</span>
+            <details className="group min-w-0 flex-1 text-sm">
+              <summary className="flex list-none items-start gap-2 rounded-md [&::-webkit-details-marker]:hidden">
+                <span className="min-w-0 flex-1">
+                  <span className="font-mono text-xs font-medium break-all">{each.subject || '–'}</span>
+                  <span className="mt-0.5 block text-xs text-ink-2">{keyName(each.keyKind)} · {words.chainUntil(absolute(each.notAfter))}</span>
+                </span>
+                <Icon name="chevron" size={16} className="mt-0.5 text-ink-3 transition-transform group-open:rotate-90" />
               </summary>
               <div className="mt-3 flex flex-col gap-3">
                 <Facts rows={[[words.factRows.issuer, <span className="font-mono text-xs break-all">{each.issuer}</span>]]} />

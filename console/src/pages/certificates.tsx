@@ -13,7 +13,7 @@ import { Icon } from '../ui/icons.tsx';
 import { cellClass, headClass, Loaded, More } from '../ui/list.tsx';
 import { ProblemNote } from '../ui/problem.tsx';
 import { isProblem } from '../api.ts';
-import { keyName, Life, lifeMood, NamesLine, SOURCES, SourceBadge, StateBadges, useText } from './certificate-parts.tsx';
+import { keyName, Life, lifeMood, NamesLine, sentence, SOURCES, SourceBadge, StateBadges, useText } from './certificate-parts.tsx';
 
 const page = getRouteApi('/inside/certificates');
 const words = text.certificates;
@@ -110,7 +110,7 @@ function Alarms({ certificates }: { certificates: readonly CertificateView[] }) 
         <ul className="mt-0.5 flex flex-col gap-1">
           {urgent.slice(0, 5).map(({ id, alarm }) => (
             <li key={id} className="break-words">
-              <Link to="/certificates/$certificate" params={{ certificate: id }} className="rounded-sm font-medium text-ink underline decoration-line-strong underline-offset-2 hover:text-accent-ink"><span className="inline-block first-letter:uppercase">{alarm.text}</span></Link>. {alarm.remedy}
+              <Link to="/certificates/$certificate" params={{ certificate: id }} className="rounded-sm font-medium text-ink underline decoration-line-strong underline-offset-2 hover:text-accent-ink">{sentence(alarm.text)}</Link>. {alarm.remedy}
             </li>
           ))}
         </ul>
@@ -153,12 +153,12 @@ function Row({ certificate }: { certificate: CertificateView }) {
         </div>
         <div className="mt-0.5"><NamesLine certificate={certificate} /></div>
         <div className="mt-0.5 text-xs text-ink-3">{keyName(keyKind)}</div>
-        <div className="mt-1 text-xs text-ink-2 md:hidden"><Renewal certificate={certificate} /></div>
+        <div className="mt-1 text-xs text-ink-2 md:hidden"><Renewal certificate={certificate} labelled /></div>
       </td>
       <td className={`${cellClass} align-top`}><Life certificate={certificate} /></td>
       <td className={`${cellClass} hidden align-top md:table-cell`}><Renewal certificate={certificate} /></td>
       <td className={`${cellClass} hidden align-top lg:table-cell`}>
-        {usedBy.length === 0 ? <span className="text-ink-3">{words.unused}</span> : null}
+        {usedBy.length === 0 ? <span className="text-ink-3">{certificate.source === 'ca' ? '–' : words.unused}</span> : null}
         <ul className="flex flex-col gap-0.5">
           {usedBy.slice(0, 3).map((use) => <li key={`${use.kind} ${use.name}`} className="truncate" title={useText(use)}>{useText(use)}</li>)}
         </ul>
@@ -168,12 +168,12 @@ function Row({ certificate }: { certificate: CertificateView }) {
   );
 }
 
-function Renewal({ certificate }: { certificate: CertificateView }) {
+function Renewal({ certificate, labelled = false }: { certificate: CertificateView; labelled?: boolean }) {
   const { lastError, renewedAt, lastTriedAt, renewsItself, source } = certificate;
   return (
     <div className="min-w-0">
-      <div>{renewedAt === null ? <span className="text-ink-3">{words.neverRenewed}</span> : <Time at={renewedAt} />}</div>
-      {source === 'ca' ? null : <div className="text-xs text-ink-3">{renewsItself ? words.byItself : words.byHand}</div>}
+      {source === 'leaf' || source === 'ca' ? null : <div>{labelled ? `${words.columns.renewed}: ` : ''}{renewedAt === null ? <span className="text-ink-3">{words.neverRenewed}</span> : <Time at={renewedAt} />}</div>}
+      {source === 'ca' ? <span className="text-ink-3">–</span> : <div className="text-xs text-ink-3">{renewsItself ? words.byItself : words.byHand}</div>}
       {lastError === null ? null : (
         <div className="mt-0.5 flex items-start gap-1 text-xs text-bad-ink" title={lastError}>
           <Icon name="warning" size={13} className="mt-0.5" />
