@@ -195,3 +195,23 @@ test('a refused side that does not end is not waited for without end', async () 
   clock.advance(limits.halfClosedMs + 1_000);
   assert.equal((await over).why, 'no');
 });
+
+test('what an inspection throws ends its relay, and is told to who asked for it', async () => {
+  for (const first of [undefined, Buffer.from('at once')]) {
+    const [client, a] = await pair();
+    const [b, upstream] = await pair();
+    const [atClient, atUpstream] = [read(client), read(upstream)];
+    const running = relay(a, b, {
+      sweep,
+      idleMs: 1_000,
+      ...(first ? { leftoverA: first } : {}),
+      inspectA() {
+        throw new TypeError('a bug');
+      },
+    });
+    client.write('later');
+    await assert.rejects(running, /a bug/);
+    await until('the end of both', () => (atClient.ended || atClient.closed) && (atUpstream.ended || atUpstream.closed));
+    assert.equal(atUpstream.text, '');
+  }
+});

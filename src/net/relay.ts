@@ -8,7 +8,7 @@ import type { Sweep, Swept } from './sweep.ts';
 import { TAKEN_BYTES_MAX, tapReads } from './tapped-reads.ts';
 
 /**
- * Sees every piece in order, before a byte of it goes on; must not throw. Returns what is written on now: the piece itself, less of it (the
+ * Sees every piece in order, before a byte of it goes on; what it throws ends the relay. Returns what is written on now: the piece itself, less of it (the
  * inspection keeps the rest for a later piece, and bounds what it keeps), more, other bytes, or none. Or that the connection ends here.
  */
 export type Inspect = (piece: Buffer) => Buffer | RelayRefusal;
@@ -35,21 +35,33 @@ export interface RelayOptions {
 
 const isPlain = (stream: Duplex): stream is Socket => stream instanceof Socket && !(stream instanceof TLSSocket);
 
-/** Relays until both directions have ended or either side fails; resolves with why it ended. Both are closed then. */
+/** Relays until both directions have ended or either side fails; resolves with why it ended, rejects with what an inspection threw. Both are closed then. */
 export function relay(a: Duplex, b: Duplex, options: RelayOptions): Promise<{ why: string }> {
   const { sweep, idleMs, onBytes } = options;
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     let open = 2;
     let settled = false;
     let refused: { readonly by: Duplex; readonly why: string } | null = null;
     const swept: Swept = { deadlineMs: sweep.nowMs + idleMs, onDeadline: () => finish(refused?.why ?? `idle for ${Math.round(idleMs / 1000)} s`) };
-    const finish = (why: string) => {
-      if (settled) return;
+    const close = () => {
       settled = true;
       sweep.remove(swept);
       a.destroy();
       b.destroy();
+    };
+    const finish = (why: string) => {
+      if (settled) return;
+      close();
       resolve({ why });
+    };
+    const inspected = (inspect: Inspect, piece: Buffer): Buffer | RelayRefusal => {
+      try {
+        return inspect(piece);
+      } catch (thrown) {
+        close();
+        reject(thrown);
+        return { why: 'broken' };
+      }
     };
     // What its sender still sends is read and thrown away: a socket closed over unread bytes is reset, and the answer lost with them.
     const refuse = (source: Duplex, sink: Duplex, refusal: RelayRefusal) => {
@@ -66,10 +78,11 @@ export function relay(a: Duplex, b: Duplex, options: RelayOptions): Promise<{ wh
     };
     const join = (source: Duplex, sink: Duplex, first: Buffer | undefined, count: ((bytes: number) => void) | undefined, inspect: Inspect | undefined, name: string) => {
       const pass = (piece: Buffer) => {
-        if (refused) return;
+        if (refused || settled) return;
         count?.(piece.length);
         if (inspect) {
-          const passed = inspect(piece);
+          const passed = inspected(inspect, piece);
+          if (settled) return;
           if ('why' in passed) return refuse(source, sink, passed);
           piece = passed;
           if (piece.length === 0) return;

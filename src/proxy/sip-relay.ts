@@ -77,11 +77,12 @@ export function relaySip(client: Duplex, upstream: Duplex, options: SipRelayOpti
     inspectA: inspect('client', client, upstream, ofClient),
     inspectB: inspect('upstream', upstream, client, ofUpstream),
     ...(options.onBytes && { onBytes: options.onBytes }),
-  }).then(({ why }) => {
-    ofClient.stop();
-    ofUpstream.stop();
-    return { why: ended ?? why };
-  });
+  })
+    .finally(() => {
+      ofClient.stop();
+      ofUpstream.stop();
+    })
+    .then(({ why }) => ({ why: ended ?? why }));
 }
 
 const pong = Buffer.from('\r\n');
