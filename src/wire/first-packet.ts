@@ -23,9 +23,12 @@ export type FirstLook = FirstPacket | { readonly kind: 'more' } | { readonly kin
 
 export const http2Preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 const lineBytesMax = 8 * 1024;
-/** RFC 9112 §3.1, §2.2: tchar, one SP; two empty lines before it are let pass. */
-const METHOD = /^(?:\r\n){0,2}[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32} /;
-const MAYBE_METHOD = /^(?:\r\n){0,2}\r?[!#$%&'*+.^_`|~0-9A-Za-z-]{0,32}$/;
+/**
+ * RFC 9112 §3.1, §2.2: tchar, one SP; two empty lines before it are let pass. No method of the registry begins with anything but a letter, and
+ * an LDAP message of 32 bytes begins with "0 ".
+ */
+const METHOD = /^(?:\r\n){0,2}[A-Za-z][!#$%&'*+.^_`|~0-9A-Za-z-]{0,31} /;
+const MAYBE_METHOD = /^(?:\r\n){0,2}\r?(?:[A-Za-z][!#$%&'*+.^_`|~0-9A-Za-z-]{0,31})?$/;
 
 /** HTTP by its first line: the version at its end tells it from SIP and RTSP, whose lines look the same. */
 export function sniffHttp(bytes: Buffer): Unsettled | HttpStart {
