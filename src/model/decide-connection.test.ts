@@ -136,6 +136,8 @@ test('a client certificate that a route asks for has no way around', () => {
   assert.equal(at('staff.example.test', '/admin', 'staff.example.test', 'Somebody'), 'admin');
   assert.equal(at('staff.example.test', '/admin', 'staff.example.test', 'Somebody', false), 403);
   assert.equal(at('staff.example.test', '/admin', 'staff.example.test', 'BOSS'), 'boss');
+  const proxys = { ...factsOf(snapshot, 'https', 'staff.example.test', 'Boss'), certificate: { subject: 'Boss', verified: true, isProxys: true as const } };
+  assert.equal(decideExchange(snapshot, proxys, 'staff.example.test', '/admin').step, 'refuse', 'a trusted proxy proves itself, not the clients behind it');
   assert.equal(at('x.staff.example.test', '/', 'x.staff.example.test'), 403, 'nor a broader name');
   assert.equal(at('staff.example.test', '/admin', 'other.example.test', 'Boss'), 421, 'nor another name in TLS');
   assert.equal(at('staff.example.test', '/', null), 421, 'nor none');

@@ -11,6 +11,8 @@ export interface ClientCertificate {
   readonly subject: string | null;
   /** Its chain leads to the CA that the policy names. */
   readonly verified: boolean;
+  /** Shown by a trusted proxy for itself: it satisfies the TLS policy of the connection, and proves nothing of the clients behind it. */
+  readonly isProxys?: true;
 }
 
 /** What is known of the connection an exchange came on. */
@@ -56,7 +58,7 @@ function pathMatches(prefix: string, target: string): boolean {
 export function holdsCertificate(route: Route, facts: ConnFacts): boolean {
   const { certificate } = route;
   if (certificate === null) return true;
-  return facts.certificate !== null && facts.certificate.verified && (certificate.subject === null || facts.certificate.subject?.toLowerCase() === certificate.subject);
+  return facts.certificate !== null && facts.certificate.verified && facts.certificate.isProxys !== true && (certificate.subject === null || facts.certificate.subject?.toLowerCase() === certificate.subject);
 }
 
 function choose(entry: HostRoutes, facts: ConnFacts, target: string, local: boolean): Route | 'elsewhere' | 'certificate' | undefined {

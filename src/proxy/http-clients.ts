@@ -55,8 +55,10 @@ function behindProxy(conn: Conn, fields: Fields, snapshot: Snapshot): Conn {
   const secure = proto === 'https' ? true : proto === 'http' ? false : conn.facts.secure;
   const host = last(listOf(fields, 'x-forwarded-host'));
   const forwardedBefore: Forwarded = { chain: forwardedFor === null ? conn.from : `${forwardedFor}, ${conn.from}`, proto: secure ? 'https' : 'http', host: host !== null && HOST.test(host) ? host : null };
-  // Whoever is behind a proxy is not on this machine, even where the proxy is.
-  return { ...conn, from, facts: { ...conn.facts, secure, loopback: false }, forwardedBefore, forwardedHost: null, forwardedLines: '' };
+  const { certificate } = conn.facts;
+  // Whoever is behind a proxy is not on this machine, even where the proxy is, and did not show its certificate.
+  const facts = { ...conn.facts, secure, loopback: false, certificate: certificate && { ...certificate, isProxys: true as const } };
+  return { ...conn, from, facts, peerCertificate: null, forwardedBefore, forwardedHost: null, forwardedLines: '' };
 }
 
 export interface HttpClients {

@@ -97,6 +97,35 @@ test('a conversation passes both ways, and each direction ends on its own', asyn
   assert.deepEqual(refused, []);
 });
 
+test('bound is who named himself and was taken, and nobody while a bind is on its way', async () => {
+  const { client, upstream, atClient, atUpstream, asked, over } = await start(firstBind);
+  await until('the bind', () => atUpstream.bytes.length === firstBind.length);
+  const conversation: [Buffer, Buffer | null][] = [
+    [search(2, 'dc=example,dc=test'), bound(1)],
+    [search(3, 'dc=example,dc=test'), null],
+    [bind(4, ''), null],
+    [search(5, 'dc=example,dc=test'), message(4, hex('61070a010004000400'))],
+    [search(6, 'dc=example,dc=test'), null],
+    [bind(7, 'example.test\\bob'), null],
+    [search(8, 'dc=example,dc=test'), message(7, hex('61070a013104000400'))],
+    [search(9, 'dc=example,dc=test'), null],
+  ];
+  for (const [question, answer] of conversation) {
+    const before = asked.length;
+    client.write(question);
+    await until('it to be asked', () => asked.length > before);
+    if (answer === null) continue;
+    const got = atClient.bytes.length;
+    upstream.write(answer);
+    await until('the answer', () => atClient.bytes.length === got + answer.length);
+  }
+  const bounds = asked.filter(({ op }) => op === 'search').map(({ isBound }) => isBound);
+  assert.deepEqual(bounds, [false, true, false, false, false, false], 'before the answer, after it, during and after an anonymous bind, during and after a refused one');
+  client.destroy();
+  upstream.destroy();
+  await over;
+});
+
 test('a second bind to another domain, cut at every byte: not a byte reaches the upstream, the client is told', async () => {
   const second = bind(0x55, 'uid=bob,dc=other,dc=test');
   const told = encodeLdapRefusal(factsOf(second));

@@ -9,7 +9,10 @@ import { LdapAnswers, LdapStream } from '#wire/ldap-stream.ts';
 import type { LdapFacts } from '#wire/ldap.ts';
 
 /** What a bind or a search asks for; a bind without a domain (anonymous, SASL) has null. */
-export type LdapAsked = Pick<LdapFacts, 'op' | 'domain' | 'user' | 'sasl'>;
+export interface LdapAsked extends Pick<LdapFacts, 'op' | 'domain' | 'user' | 'sasl'> {
+  /** The upstream has taken a bind that names somebody, and none was asked for since. */
+  readonly isBound: boolean;
+}
 
 export interface LdapRelayOptions {
   readonly sweep: Sweep;
@@ -26,7 +29,22 @@ export interface LdapRelayOptions {
 /** Resolves when both are closed, with why. */
 export function relayLdap(client: Duplex, upstream: Duplex, options: LdapRelayOptions): Promise<{ why: string }> {
   const { judge, onRefused } = options;
-  const asked = new LdapStream((facts) => (facts.op === 'bind' || facts.op === 'search' ? judge(facts) : null));
+  let isBound = false;
+  let names = false;
+  const asked = new LdapStream(
+    (facts) => {
+      if (facts.op !== 'bind' && facts.op !== 'search') return null;
+      const { op, domain, user, sasl } = facts;
+      const why = judge({ op, domain, user, sasl, isBound });
+      // Nobody is bound while a bind is on its way (RFC 4511 §4.2.1), and an anonymous one binds nobody.
+      if (op === 'bind') {
+        isBound = false;
+        names = user !== null || sasl !== null;
+      }
+      return why;
+    },
+    (success) => void (isBound = success && names),
+  );
   const answers = new LdapAnswers(asked);
   return relay(client, upstream, {
     sweep: options.sweep,

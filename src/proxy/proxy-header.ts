@@ -8,7 +8,8 @@ type ToldTls = NonNullable<ProxyHeaderToSend['tls']>;
 
 /** What the client's TLS proved: to us, or to the listed sender in front of us. */
 function tlsOf(conn: Conn, told: ReturnType<typeof placesOf>['tls']): ToldTls | null {
-  const { certificate, policy } = conn.facts;
+  const { policy } = conn.facts;
+  const certificate = conn.facts.certificate?.isProxys === true ? null : conn.facts.certificate;
   if (policy !== null && conn.socket instanceof TLSSocket) {
     return {
       version: conn.socket.getProtocol() ?? '', cipher: conn.socket.getCipher().name,

@@ -81,6 +81,14 @@ function goodbyeOf(first: FirstPacket | null, bytes: Buffer, why: Goodbye): Buff
   }
 }
 
+/** The same port of the same server, shown the same certificate of ours: another one would speak for somebody else. */
+function samePlace(a: Relayed['target'], b: Relayed['target']): boolean {
+  if (a.kind !== b.kind || a.port !== b.port) return false;
+  if (a.kind === 'named-device' || b.kind === 'named-device') return a.kind === 'named-device' && b.kind === 'named-device' && a.device === b.device;
+  if (a.host !== b.host || a.proxyProtocol !== b.proxyProtocol) return false;
+  return a.kind !== 'tls' || b.kind !== 'tls' || (a.certificate === b.certificate && a.serverName === b.serverName);
+}
+
 export function buildRelays(options: RelaysOptions): Relays {
   const { limits, sweep, journal, counts } = options;
   /** What stands, and the device that its route names. */
@@ -131,8 +139,7 @@ export function buildRelays(options: RelaysOptions): Relays {
     const verdict = decideConnection(options.snapshot(), conn.facts, { ...packet, host: packet.host ?? pinned.host });
     if (verdict.step === 'refuse') return verdict.why;
     const { target } = verdict;
-    const isSame = target.kind === pinned.target.kind && target.port === pinned.target.port && (target.kind === 'named-device' ? target.device : target.host) === (pinned.target.kind === 'named-device' ? pinned.target.device : pinned.target.host);
-    return isSame ? null : 'a later packet asks for something that leads elsewhere';
+    return samePlace(target, pinned.target) ? null : 'a later packet asks for something that leads elsewhere';
   };
 
   const join = (conn: Conn, entry: ConnEntry, first: FirstPacket | null, bytes: Buffer, pinned: Relayed, upstream: Duplex): Promise<{ why: string }> => {
@@ -149,19 +156,12 @@ export function buildRelays(options: RelaysOptions): Relays {
       },
     };
     switch (first?.kind) {
-      case 'ldap': {
-        let isBound = false;
+      case 'ldap':
         return relayLdap(conn.socket, upstream, {
           ...common,
-          judge(asked) {
-            // Who has bound searches where the server lets him; a search before that is what the route was chosen by.
-            if (asked.op === 'search' && (isBound || asked.domain === null)) return null;
-            const why = judge(ldapPacketFacts(asked));
-            if (why === null && asked.op === 'bind') isBound = true;
-            return why;
-          },
+          // Who has bound searches where the server lets him; a search before that is what the route was chosen by.
+          judge: (asked) => (asked.op === 'search' && (asked.isBound || asked.domain === null) ? null : judge(ldapPacketFacts(asked))),
         });
-      }
       case 'h323':
         return relayH323(conn.socket, upstream, { ...common, judge: (asked) => judge(packetFactsOf(asked)!) });
       case 'sip':

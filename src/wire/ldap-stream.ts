@@ -21,6 +21,9 @@ const nothing = Buffer.alloc(0);
 /** From client to server. Keeps at most the head of one message; all else is counted and let through. */
 export class LdapStream {
   readonly #judge: (facts: LdapFacts) => string | null;
+  readonly #onBind: (success: boolean) => void;
+  /** Message id of the last bind that was not answered yet; 0: none. */
+  #binding = 0;
   /** The head that cannot be judged yet. */
   #held = nothing;
   /** Of the message or buffer that was let through: bytes still to come. */
@@ -32,8 +35,9 @@ export class LdapStream {
   #stop: LdapStop | null = null;
 
   /** `judge` hears of every message but StartTLS, which is refused here; null lets it through, else it says why not. */
-  constructor(judge: (facts: LdapFacts) => string | null) {
+  constructor(judge: (facts: LdapFacts) => string | null, onBind: (success: boolean) => void = () => {}) {
     this.#judge = judge;
+    this.#onBind = onBind;
   }
 
   /** The client's bytes are no longer messages but wrapped buffers. */
@@ -76,6 +80,10 @@ export class LdapStream {
 
   /** The server has answered a bind. */
   bindAnswered(messageId: number, result: number): void {
+    if (messageId === this.#binding) {
+      this.#binding = 0;
+      this.#onBind(result === ldapResult.success);
+    }
     if (messageId !== this.#asking) return;
     this.#asking = 0;
     this.#mayLayer = result === ldapResult.success;
@@ -98,6 +106,7 @@ export class LdapStream {
     const why = sniffed.op === 'start-tls' ? 'StartTLS behind the first message' : this.#judge(sniffed);
     if (why !== null) return { why, facts: sniffed };
     this.#mayLayer = false;
+    if (sniffed.op === 'bind') this.#binding = sniffed.messageId;
     this.#asking = sniffed.op === 'bind' && sniffed.sasl !== null && layerMechanisms.has(sniffed.sasl) ? sniffed.messageId : 0;
     return sniffed.pduBytes;
   }
