@@ -5,6 +5,7 @@ import type { Problem } from '#api/shapes.ts';
 import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { extname, join, normalize } from 'node:path';
+import { certificateRoutes } from './fake-certificates.ts';
 import { frontDoorRoutes } from './fake-front-door.ts';
 import { fakeId, fakeState, HOUR, MINUTE, type FakeState } from './fake-data.ts';
 
@@ -185,6 +186,7 @@ const routes: readonly Route[] = [
   ['GET', /^\/journal$/, (asked, { state }) => ({ json: { ...page(state.journal.filter((line) => !asked.query.get('event') || line.event === asked.query.get('event')), asked.query), dropped: 0 } })],
   ['POST', /^\/explain$/, (asked) => ({ json: { verdict: 'refuse', rule: 'default deny', lines: [`${String(asked.body['url'])} from ${String(asked.body['from'] ?? '127.0.0.1')}`, 'admit: no ban, no limit', 'route: none fits the host', 'default: deny'], listener: 'https', proxyHeader: false, tls: null, route: null, cls: null, target: null } })],
   ...frontDoorRoutes,
+  ...certificateRoutes,
   ['GET', /^\/config\/state$/, (_, { state }) => ({ json: { now: Date.now(), revision: state.status.revision, provisional: null, missing: [] } })],
   ['GET', /^\/status$/, (_, { state }) => ({ json: { ...state.status, now: Date.now() } })],
   ['POST', /^\/doctor$/, (_, { state }) => ({ json: { at: Date.now(), findings: state.findings } })],

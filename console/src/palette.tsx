@@ -42,6 +42,7 @@ function useEntries(typed: string, places: readonly Place[]): Entry[] {
   const commands: (Entry | false | undefined)[] = [
     me?.may.joinDevices && { key: 'add', group: text.palette.commands, label: text.palette.addDevice, icon: 'plus', run: () => void navigate({ to: '/devices', search: { add: true } }) },
     me?.may.administerAnything && { key: 'invite', group: text.palette.commands, label: text.palette.invite, icon: 'people', run: () => void navigate({ to: '/people', search: { invite: true } }) },
+    me?.may.administerGateway && { key: 'certificate', group: text.palette.commands, label: text.palette.addCertificate, icon: 'key', run: () => void navigate({ to: '/certificates/add' }) },
     { key: 'light', group: text.palette.commands, label: text.palette.light, icon: 'sun', run: () => setTheme('light') },
     { key: 'dark', group: text.palette.commands, label: text.palette.dark, icon: 'moon', run: () => setTheme('dark') },
     { key: 'system', group: text.palette.commands, label: text.palette.system, icon: 'system', run: () => setTheme('system') },

@@ -10,7 +10,6 @@ export const acmeText = {
     stepsShort: ['Order', 'Proof', 'Check', 'Request', 'Fetch'],
     progress: 'Progress of the order',
     at: (name: string) => `for ${name}`,
-    since: 'since',
     nextTry: 'Tried again',
     failedTitle: 'The last order failed',
     quiet: 'Nothing is being ordered at the moment.',

@@ -27,6 +27,8 @@ export const certificatesText = {
   made: 'The private CA and what it makes',
   madeAbout: 'Shown where none of yours fits; what it makes renews itself',
   alarmsTitle: (count: number) => `${plural(count, 'certificate needs', 'certificates need')} attention`,
+  unusableOf: (name: string) => `The key of ${name} is missing`,
+  failedOf: (name: string) => `The last renewal of ${name} failed`,
   noNames: 'no host names',
   moreNames: (count: number) => `and ${plural(count, 'more name', 'more names')}`,
   states: { ready: 'In use', waiting: 'No certificate yet', unusable: 'Its key is missing' },

@@ -576,6 +576,7 @@ export const text = {
     nothing: (typed: string) => `Nothing found for “${typed}”`,
     openDevice: 'open in a new tab',
     addDevice: 'Add a device…',
+    addCertificate: 'Add a certificate…',
     invite: 'Invite someone…',
     light: 'Colours: light',
     dark: 'Colours: dark',

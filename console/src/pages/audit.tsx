@@ -21,7 +21,7 @@ import { factText, FlatFacts } from './flat-facts.tsx';
 const route = getRouteApi('/inside/audit');
 /** What can be chosen before a line of it is shown; further ones come from the lines themselves. The gateway compares whole names. */
 const KNOWN = [
-  'agent.joined', 'agent.locked', 'agent.revoked', 'config.changed', 'config.confirmed', 'config.rolled-back', 'device.added', 'device.changed', 'device.locked', 'device.unlocked', 'device.removed', 'device.certificate-accepted', 'device.certificate-forgotten', 'join-token.created', 'person.set-up', 'person.invited',
+  'agent.joined', 'agent.locked', 'agent.revoked', 'certificate.added', 'certificate.changed', 'certificate.downloaded', 'certificate.removed', 'certificate.replaced', 'certificate.requested', 'certificate.signed', 'certificate.went-back', 'config.changed', 'config.confirmed', 'config.rolled-back', 'device.added', 'device.changed', 'device.locked', 'device.unlocked', 'device.removed', 'device.certificate-accepted', 'device.certificate-forgotten', 'join-token.created', 'person.set-up', 'person.invited',
   'person.joined', 'person.locked', 'person.removed', 'person.rights-changed', 'person.password-changed', 'sign-in.opened', 'sign-in.ended', 'sign-in.refused', 'token.created', 'token.revoked', 'visit.opened', 'visit.closed',
 ];
 

@@ -34,7 +34,7 @@ export function Life({ certificate, wide = false }: { certificate: Pick<Certific
   const said = words.left(daysLeft);
   return (
     <div className={wide ? '' : 'w-full max-w-36'} title={absolute(notAfter)} data-life={mood}>
-      <div className={`${inks[mood]} ${wide ? 'text-base font-semibold' : 'text-sm whitespace-nowrap'} num`}>{said}</div>
+      <div className={`${inks[mood]} ${wide ? 'text-base font-semibold' : 'text-sm whitespace-nowrap'} num`}>{wide ? sentence(said) : said}</div>
       <div aria-hidden="true" className={`mt-1 overflow-hidden rounded-full ${wide ? 'h-2' : 'h-1.5'} ${share === 0 ? 'bg-bad' : 'bg-line'}`}>
         {/* What is nearly over is still to be seen. */}
         {share > 0 ? <div className={`h-full rounded-full ${fills[mood]} ${wide ? 'ml-auto' : ''}`} style={{ width: `${Math.max(share * 100, 4)}%` }} /> : null}

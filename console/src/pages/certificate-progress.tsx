@@ -55,7 +55,7 @@ function OrderProgress({ progress }: { progress: Progress | null }) {
         <Spinner />
         {steps[state] ?? state}
         {about ? <span className="font-mono text-xs font-normal break-all text-ink-2">{words.at(about)}</span> : null}
-        <span className="text-xs font-normal text-ink-3">{words.since} <Time at={since} /></span>
+        <span className="text-xs font-normal text-ink-3"><Time at={since} /></span>
       </p>
       <ol className="grid grid-cols-5 gap-1">
         {words.stepsShort.map((label, step) => (

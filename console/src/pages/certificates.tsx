@@ -100,17 +100,23 @@ function AddLink({ primary = false }: { primary?: boolean }) {
   );
 }
 
+const URGENT_SHOWN = 5;
+
 function Alarms({ certificates }: { certificates: readonly CertificateView[] }) {
-  const urgent = certificates.flatMap((each) => (each.alarm && each.alarm.step <= 14 ? [{ ...each, alarm: each.alarm }] : []));
+  const urgent = certificates.flatMap(({ id, name, alarm, state, lastError }) => {
+    if (state === 'unusable') return [{ id, title: words.unusableOf(name), remedy: words.unusableAbout, isBad: true }];
+    if (alarm && alarm.step <= 14) return [{ id, title: sentence(alarm.text), remedy: alarm.remedy, isBad: alarm.step <= 7 }];
+    return lastError === null ? [] : [{ id, title: words.failedOf(name), remedy: sentence(lastError), isBad: true }];
+  });
   if (urgent.length === 0) return null;
-  const isBad = urgent.some(({ alarm }) => alarm.step <= 7);
+  const isBad = urgent.some((each) => each.isBad);
   return (
     <div className="mb-4">
       <Callout mood={isBad ? 'bad' : 'warn'} icon="warning" title={words.alarmsTitle(urgent.length)}>
         <ul className="mt-0.5 flex flex-col gap-1">
-          {urgent.slice(0, 5).map(({ id, alarm }) => (
+          {urgent.slice(0, URGENT_SHOWN).map(({ id, title, remedy }) => (
             <li key={id} className="break-words">
-              <Link to="/certificates/$certificate" params={{ certificate: id }} className="rounded-sm font-medium text-ink underline decoration-line-strong underline-offset-2 hover:text-accent-ink">{sentence(alarm.text)}</Link>. {alarm.remedy}
+              <Link to="/certificates/$certificate" params={{ certificate: id }} className="rounded-sm font-medium text-ink underline decoration-line-strong underline-offset-2 hover:text-accent-ink">{title}</Link>. {remedy}
             </li>
           ))}
         </ul>
@@ -177,7 +183,7 @@ function Renewal({ certificate, labelled = false }: { certificate: CertificateVi
       {lastError === null ? null : (
         <div className="mt-0.5 flex items-start gap-1 text-xs text-bad-ink" title={lastError}>
           <Icon name="warning" size={13} className="mt-0.5" />
-          <span className="line-clamp-2 min-w-0 break-words">{words.failed} <Time at={lastTriedAt} />: {lastError}</span>
+          <span className="line-clamp-3 min-w-0 break-words">{words.failed} <Time at={lastTriedAt} />: {lastError}</span>
         </div>
       )}
     </div>
