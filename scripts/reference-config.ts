@@ -83,7 +83,7 @@ const sections: readonly Section[] = [
     examples: frontDoor('trustedProxies'),
     fields: {
       from: 'An address or network',
-      subject: 'And it must show a client certificate with this common name; a TLS policy has to ask for it',
+      subject: 'And it must show a client certificate with this common name; a TLS policy has to ask for it. It proves the proxy, not the clients behind it',
     },
   },
   {
