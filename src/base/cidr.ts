@@ -117,6 +117,8 @@ const loopbackNetworks = networks('127.0.0.0/8', '::1/128');
 const privateNetworks = networks('10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', '169.254.0.0/16', 'fc00::/7', 'fe80::/10');
 
 export function isLoopback(text: string): boolean {
+  // Asked for each connection, and most come from elsewhere.
+  if (!text.includes(':') && !text.startsWith('127.')) return false;
   const address = parseAddress(text);
   return address !== null && loopbackNetworks.some((network) => networkContains(network, address));
 }
@@ -129,9 +131,9 @@ export function isPrivate(text: string): boolean {
 
 /** What counts as one place: an IPv4 address, or an IPv6 /64, which one customer of a provider holds whole. */
 export function networkOf(address: string): string {
+  if (!address.includes(':')) return address;
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
   if (mapped) return mapped[1]!;
-  if (!address.includes(':')) return address;
   const [head = '', tail] = address.split('%')[0]!.split('::');
   const before = head ? head.split(':') : [];
   const after = tail ? tail.split(':') : [];
