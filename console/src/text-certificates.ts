@@ -29,6 +29,7 @@ export const certificatesText = {
   alarmsTitle: (count: number) => `${plural(count, 'certificate needs', 'certificates need')} attention`,
   unusableOf: (name: string) => `The key of ${name} is missing`,
   failedOf: (name: string) => `The last renewal of ${name} failed`,
+  moreUrgent: (count: number) => `and ${plural(count, 'more', 'more')}`,
   noNames: 'no host names',
   moreNames: (count: number) => `and ${plural(count, 'more name', 'more names')}`,
   states: { ready: 'In use', waiting: 'No certificate yet', unusable: 'Its key is missing' },

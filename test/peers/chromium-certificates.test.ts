@@ -209,6 +209,29 @@ suite('certificates in Chromium', { skip: skip || peers.skip, timeout: 180_000 }
     await assert.rejects(openssl('pkcs12', '-in', 'ours.pfx', '-passin', 'pass:wrong', '-nodes'));
   });
 
+  test('a PKCS#12 file that is dropped wants its passphrase', async () => {
+    await openssl('pkcs12', '-export', '-in', 'theirs.pem', '-inkey', 'theirs.key', '-out', 'theirs.pfx', '-passout', 'pass:geheim wört');
+    await add('upload');
+    await tab.getByLabel('Name', { exact: true }).fill('packed');
+    const given = await tab.evaluateHandle(`(() => {
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([Uint8Array.from(atob('${readFileSync(file('theirs.pfx')).toString('base64')}'), (each) => each.charCodeAt(0))], 'theirs.pfx'));
+      return transfer;
+    })()`);
+    await tab.getByText('Drop files here, or choose them').dispatchEvent('drop', { dataTransfer: given });
+    await tab.locator('[data-verdict="error"]').getByText(/wants its passphrase/).waitFor();
+    await tab.getByLabel('Passphrase (optional)').fill('geheim wört');
+    await button('Check it').click();
+    await tab.locator('[data-verdict="ok"]').getByText('The private key belongs to it').waitFor();
+    await button('Put it in place').click();
+    await tab.getByRole('heading', { level: 1 }).filter({ hasText: 'packed' }).waitFor();
+    await menu('Remove…');
+    await dialog().getByLabel('Type “packed” to confirm').fill('packed');
+    await dialog().getByRole('button', { name: 'Remove' }).click();
+    await tab.getByRole('heading', { name: 'Certificates', exact: true }).waitFor();
+    await open('pbx');
+  });
+
   test('renamed, switched off and on; what a route needs is not removed', async () => {
     await menu('Switch off…');
     await dialog().getByRole('button', { name: 'Switch off' }).click();

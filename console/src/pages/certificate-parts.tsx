@@ -93,6 +93,6 @@ export function sentence(said: string): string {
 
 type Use = CertificateView['usedBy'][number];
 
-export function useText({ kind, name, detail }: Use): string {
+export function textOfUse({ kind, name, detail }: Use): string {
   return `${words.uses[kind]} ${name}${detail ? ` (${detail})` : ''}`;
 }

@@ -53,6 +53,8 @@ function UploadBody({ replaces: given, onDone, onCancel, suggested, sizeMax }: U
   const [passphrase, setPassphrase] = useState('');
   const [swap, setSwap] = useState<SwapView | null>(null);
   const [read, setRead] = useState(false);
+  /** Raised with each change: an answer that comes later is about something else. */
+  const turn = useRef(0);
   const review = useRef<HTMLDivElement>(null);
   const replaces = given ?? own.find((each) => each.id === chosen) ?? null;
   const against = swap?.certificate?.fingerprint ?? replaces?.fingerprint ?? null;
@@ -62,6 +64,7 @@ function UploadBody({ replaces: given, onDone, onCancel, suggested, sizeMax }: U
 
   /** What was said is of what was looked at, and of nothing else. */
   const changed = <Value,>(set: (value: Value) => void) => (value: Value) => {
+    turn.current += 1;
     set(value);
     setSwap(null);
     setRead(false);
@@ -72,10 +75,12 @@ function UploadBody({ replaces: given, onDone, onCancel, suggested, sizeMax }: U
   const check = (some = files) =>
     deed.run(wrongWith(some), async () => {
       const query = { dryRun: 'true' } as const;
-      setSwap(await (replaces ? call('replaceCertificate', { params: { certificate: replaces.id }, query, body: material(some) }) : call('uploadCertificate', { query, body: { name: name.trim(), ...material(some) } })));
+      const asked = turn.current;
+      const said = await (replaces ? call('replaceCertificate', { params: { certificate: replaces.id }, query, body: material(some) }) : call('uploadCertificate', { query, body: { name: name.trim(), ...material(some) } }));
+      if (asked === turn.current) setSwap(said);
     });
-  const put = () =>
-    deed.run(wrongWith(files), async () => {
+  const put = async () => {
+    const isDone = await deed.run(wrongWith(files), async () => {
       const done = await (replaces
         ? call('replaceCertificate', { params: { certificate: replaces.id }, body: { ...material(files), acknowledged: read, against } })
         : call('uploadCertificate', { body: { name: name.trim(), ...material(files) } }));
@@ -83,6 +88,9 @@ function UploadBody({ replaces: given, onDone, onCancel, suggested, sizeMax }: U
       say(words.stored(replaces?.name ?? name.trim()));
       onDone(done.certificate?.id ?? replaces?.id ?? '');
     });
+    // What was shown holds no more: somebody else was quicker, or the clock was.
+    if (!isDone) setSwap(null);
+  };
   const isBroken = swap?.verdicts.some((each) => each.severity === 'error') ?? false;
   return (
     <form

@@ -171,7 +171,20 @@ function ChainCard({ certificate }: { certificate: CertificateDetailView }) {
   );
 }
 
+type Use = CertificateDetailView['usedBy'][number];
+
+/** Where it is configured, for who may look there. */
+function UseName({ use, linked }: { use: Use; linked: boolean }) {
+  const look = `min-w-0 break-all ${use.kind === 'host' ? 'font-mono text-xs' : 'font-medium'}`;
+  const link = `${look} rounded-sm hover:text-accent-ink hover:underline`;
+  if (linked && (use.kind === 'route' || use.kind === 'upstream')) return <Link to="/front-door/routes" search={{ q: use.name }} className={link}>{use.name}</Link>;
+  if (linked && use.kind === 'listener') return <Link to="/front-door/listeners" className={link}>{use.name}</Link>;
+  if (linked && use.kind === 'tls-policy') return <Link to="/front-door/tls" className={link}>{use.name}</Link>;
+  return <span className={look}>{use.name}</span>;
+}
+
 function UsesCard({ certificate }: { certificate: CertificateDetailView }) {
+  const { data: me } = useQuery(meQuery);
   const { usedBy, usedByMore } = certificate;
   return (
     <Card title={words.usedBy}>
@@ -180,7 +193,7 @@ function UsesCard({ certificate }: { certificate: CertificateDetailView }) {
         {usedBy.map((use) => (
           <li key={`${use.kind} ${use.name} ${use.detail ?? ''}`} className="flex flex-wrap items-baseline gap-x-2 py-1.5 text-sm">
             <span className="text-ink-2">{text.certificates.uses[use.kind]}</span>
-            <span className={`min-w-0 break-all ${use.kind === 'host' ? 'font-mono text-xs' : 'font-medium'}`}>{use.name}</span>
+            <UseName use={use} linked={me?.may.administerGateway === true} />
             {use.detail ? <span className="font-mono text-xs break-all text-ink-3">{use.detail}</span> : null}
           </li>
         ))}
@@ -193,7 +206,7 @@ function UsesCard({ certificate }: { certificate: CertificateDetailView }) {
 function PreviousCard({ previous }: { previous: NonNullable<CertificateDetailView['previous']> }) {
   return (
     <Card title={words.previous} about={words.previousAbout}>
-      <Facts rows={[[words.factRows.subject, <span className="font-mono text-xs break-all">{previous.subject || '–'}</span>], [words.until, absolute(previous.notAfter)], [words.sha256, <span className="font-mono text-xs break-all">{previous.fingerprint}</span>]]} />
+      <Facts rows={[[words.factRows.subject, <span className="font-mono text-xs break-all">{previous.subject || '–'}</span>], [text.certificates.swap.whats['valid until'], absolute(previous.notAfter)], [words.sha256, <span className="font-mono text-xs break-all">{previous.fingerprint}</span>]]} />
     </Card>
   );
 }

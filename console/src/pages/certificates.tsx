@@ -13,7 +13,7 @@ import { Icon } from '../ui/icons.tsx';
 import { cellClass, headClass, Loaded, More } from '../ui/list.tsx';
 import { ProblemNote } from '../ui/problem.tsx';
 import { isProblem } from '../api.ts';
-import { keyName, Life, lifeMood, NamesLine, sentence, SOURCES, SourceBadge, StateBadges, useText } from './certificate-parts.tsx';
+import { keyName, Life, lifeMood, NamesLine, sentence, SOURCES, SourceBadge, StateBadges, textOfUse } from './certificate-parts.tsx';
 
 const page = getRouteApi('/inside/certificates');
 const words = text.certificates;
@@ -103,7 +103,8 @@ function AddLink({ primary = false }: { primary?: boolean }) {
 const URGENT_SHOWN = 5;
 
 function Alarms({ certificates }: { certificates: readonly CertificateView[] }) {
-  const urgent = certificates.flatMap(({ id, name, alarm, state, lastError }) => {
+  const byEnd = certificates.toSorted((a, b) => (a.notAfter ?? Infinity) - (b.notAfter ?? Infinity));
+  const urgent = byEnd.flatMap(({ id, name, alarm, state, lastError }) => {
     if (state === 'unusable') return [{ id, title: words.unusableOf(name), remedy: words.unusableAbout, isBad: true }];
     if (alarm && alarm.step <= 14) return [{ id, title: sentence(alarm.text), remedy: alarm.remedy, isBad: alarm.step <= 7 }];
     return lastError === null ? [] : [{ id, title: words.failedOf(name), remedy: sentence(lastError), isBad: true }];
@@ -120,6 +121,7 @@ function Alarms({ certificates }: { certificates: readonly CertificateView[] }) 
             </li>
           ))}
         </ul>
+        {urgent.length > URGENT_SHOWN ? <p className="mt-1">{words.moreUrgent(urgent.length - URGENT_SHOWN)}</p> : null}
       </Callout>
     </div>
   );
@@ -146,6 +148,7 @@ function CertificateTable({ certificates, label }: { certificates: readonly Cert
 
 function Row({ certificate }: { certificate: CertificateView }) {
   const { id, name, source, keyKind, usedBy, usedByMore } = certificate;
+  const [first] = usedBy;
   const navigate = useNavigate();
   const mood = lifeMood(certificate);
   const isBad = mood === 'bad' || certificate.state === 'unusable';
@@ -159,6 +162,7 @@ function Row({ certificate }: { certificate: CertificateView }) {
         </div>
         <div className="mt-0.5"><NamesLine certificate={certificate} /></div>
         <div className="mt-0.5 text-xs text-ink-3">{keyName(keyKind)}</div>
+        {first ? <div className="mt-0.5 text-xs break-words text-ink-2 lg:hidden">{textOfUse(first)}{usedBy.length + usedByMore > 1 ? ` ${words.usedMore(usedBy.length - 1 + usedByMore)}` : ''}</div> : null}
         <div className="mt-1 text-xs text-ink-2 md:hidden"><Renewal certificate={certificate} labelled /></div>
       </td>
       <td className={`${cellClass} align-top`}><Life certificate={certificate} /></td>
@@ -166,7 +170,7 @@ function Row({ certificate }: { certificate: CertificateView }) {
       <td className={`${cellClass} hidden align-top lg:table-cell`}>
         {usedBy.length === 0 ? <span className="text-ink-3">{certificate.source === 'ca' ? '–' : words.unused}</span> : null}
         <ul className="flex flex-col gap-0.5">
-          {usedBy.slice(0, 3).map((use) => <li key={`${use.kind} ${use.name}`} className="truncate" title={useText(use)}>{useText(use)}</li>)}
+          {usedBy.slice(0, 3).map((use) => <li key={`${use.kind} ${use.name}`} className="truncate" title={textOfUse(use)}>{textOfUse(use)}</li>)}
         </ul>
         {usedBy.length + usedByMore > 3 ? <span className="text-xs text-ink-3">{words.usedMore(usedBy.length - 3 + usedByMore)}</span> : null}
       </td>
