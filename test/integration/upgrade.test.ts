@@ -10,6 +10,20 @@ const upgrades = join(import.meta.dirname, '..', 'upgrade');
 const archives = readdirSync(upgrades).filter((name) => name.endsWith('.tgz'));
 assert.ok(archives.length > 0);
 
+async function hasFrontDoor(gateway: Awaited<ReturnType<typeof startGateway>>, cookie: string): Promise<void> {
+  const certificates = (await gateway.api('GET', '/certificates?source=private-ca', { cookie })).json['items'] as { id: string; name: string }[];
+  const issued = certificates.find(({ name }) => name === 'web');
+  assert.ok(issued, JSON.stringify(certificates));
+  const asked = (await gateway.api('GET', '/certificates?source=request', { cookie })).json['items'] as { name: string; state: string }[];
+  assert.deepEqual(asked.map(({ name, state }) => [name, state]), [['asked', 'waiting']]);
+  const download = await gateway.api('POST', `/certificates/${issued.id}/download`, { cookie, body: { form: 'pem-with-key' } });
+  assert.match(String(download.json['content']), /PRIVATE KEY/, 'its key is there');
+  const deliveries = (await gateway.api('GET', `/certificates/${issued.id}/deliveries`, { cookie })).json['items'] as unknown[];
+  assert.equal(deliveries.length, 1);
+  const config = (await gateway.api('GET', '/config', { cookie })).json['config'] as { tlsPolicies: { name: string }[]; routes: { name: string; protocol: string }[]; trustedProxies: unknown[] };
+  assert.deepEqual([config.tlsPolicies[0]?.name, config.routes[1]?.protocol, config.trustedProxies.length], ['staff', 'ldap', 1]);
+}
+
 for (const archive of archives) {
   test(`the data folder of ${archive.replace('.tgz', '')} opens`, async () => {
     using folder = temporaryFolder();
@@ -28,6 +42,7 @@ for (const archive of archives) {
     assert.ok(visits.some((visit) => visit.requests > 0 && visit.closedAt !== null));
     const config = (await gateway.api('GET', '/config', { cookie })).json['config'] as { routes: { name: string }[] };
     assert.equal(config.routes[0]?.name, 'shop');
+    if (archive === 'front-door.tgz') await hasFrontDoor(gateway, cookie);
     // The former label still leads to the new one, for whoever is signed in there.
     const old = await request(gateway.ports.http, { headers: { host: `printer-1.localhost:${gateway.ports.http}`, accept: 'text/html' } });
     assert.equal(old.status, 303);
