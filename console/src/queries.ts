@@ -190,7 +190,7 @@ export function refreshConfig(): void {
 
 /** Likewise for certificates; at once, because the next page shows them. */
 export async function refreshCertificates(): Promise<void> {
-  await Promise.all(CERTIFICATE_KEYS.map((key) => queryClient.invalidateQueries({ queryKey: [key] })));
+  await Promise.all([...CERTIFICATE_KEYS, 'audit'].map((key) => queryClient.invalidateQueries({ queryKey: [key] })));
 }
 
 /** Keeps what is shown fresh until the returned function is called. */

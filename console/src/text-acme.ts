@@ -25,6 +25,7 @@ export const acmeText = {
     otherDirectory: 'Another…',
     url: 'Address of its directory',
     urlHint: 'Begins with https://',
+    missing: 'This is missing; or take the tick away.',
     urlWrong: 'An address that begins with https://',
     challenge: 'How it looks',
     challenges: {

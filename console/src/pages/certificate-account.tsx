@@ -35,8 +35,12 @@ export function accountOf(draft: AccountDraft): Body<'setAcmeAccount'> {
   };
 }
 
-export function wrongAccount({ directory, url }: AccountDraft): FieldProblem | false {
-  return directory === OTHER && !/^https:\/\/[^/]/.test(url.trim()) && { path: 'directory', message: words.urlWrong };
+/** What is wrong without asking the gateway. */
+export function wrongAccount({ directory, url, eab, keyId, hmacKey, ownRoot, rootPem }: AccountDraft): (FieldProblem | false)[] {
+  const missing = (isAsked: boolean, value: string, path: string) => isAsked && value.trim() === '' && { path, message: words.missing };
+  return [
+    directory === OTHER && !/^https:\/\/[^/]/.test(url.trim()) && { path: 'directory', message: words.urlWrong }, missing(eab, keyId, 'externalAccount.keyId'), missing(eab, hmacKey, 'externalAccount.hmacKey'), missing(ownRoot, rootPem, 'rootPem'),
+  ];
 }
 
 export function directoryName(key: string): string {
@@ -73,7 +77,7 @@ export function AccountFields({ form, value, onValue, deed, always = false }: Ac
   const isThere = form.directories.some(({ key, url, hasAccount }) => hasAccount && (key === value.directory || url === value.url.trim()));
   const plain = { autoComplete: 'off', autoCapitalize: 'none', spellCheck: false, maxLength: 500 } as const;
   return (
-    <FormPart title={words.account} about={isThere && !always ? words.accountThere : words.accountAbout}>
+    <FormPart title={words.account} about={always ? undefined : isThere ? words.accountThere : words.accountAbout}>
       {isThere && !always ? null : (
         <>
           <TextField label={`${words.contact} (${text.common.optional})`} hint={words.contactHint} type="email" value={value.contact} onValue={(contact) => set({ contact })} error={deed.at('contact')} maxLength={254} autoComplete="email" placeholder="admin@example.test" />

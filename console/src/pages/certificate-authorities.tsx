@@ -86,7 +86,7 @@ function Register({ form, onClose }: { form: CertificateFormView; onClose: () =>
   const deed = useDeed(accountFields);
   const [draft, setDraft] = useState(emptyAccount);
   const submit = () =>
-    deed.run([wrongAccount(draft)], async () => {
+    deed.run(wrongAccount(draft), async () => {
       await call('setAcmeAccount', { body: accountOf(draft) });
       await refreshCertificates();
       say(words.registered);

@@ -72,7 +72,7 @@ export function KeyKinds({ form, value, onValue }: { form: CertificateFormView; 
   const columns = words.keys.columns;
   const dearest = Math.max(...form.keyKinds.map((each) => each.relative));
   const cell = 'px-3 py-2 align-middle';
-  const head = 'px-3 py-1.5 text-left text-xs font-medium text-ink-3';
+  const head = 'px-3 py-1.5 text-left text-xs font-medium whitespace-nowrap text-ink-3';
   return (
     <fieldset className="min-w-0" aria-describedby={`${id}-note`}>
       <legend className="mb-1.5 text-sm font-medium">{words.keys.label}</legend>

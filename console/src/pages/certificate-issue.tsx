@@ -94,7 +94,7 @@ function IssueAgainBody({ certificate, form, onClose }: { certificate: Certifica
         onClose={onClose}
         before={<Button tone="quiet" onClick={() => setSwap(null)}>{words.change}</Button>}
         run={async () => {
-          await call('issueCertificateAgain', { params, body: { ...body(), acknowledged: true, against: certificate.fingerprint } });
+          await call('issueCertificateAgain', { params, body: { ...body(), acknowledged: true, against: swap.certificate?.fingerprint ?? null } });
           say(words.made(certificate.name));
         }}
       />

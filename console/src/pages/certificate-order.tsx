@@ -82,7 +82,7 @@ function OrderBody({ again, onDone, onCancel, form }: OrderProps & { form: Certi
   const isLooked = findings !== null && findings.of === now;
   const wouldFail = findings?.all.some((each) => each.status === 'failure') ?? false;
   const wrong = () => [
-    again === null && wrongName(name, own), names.length === 0 && { path: 'names', message: text.certificates.names.none }, hasWildcard && draft.challenge !== 'dns-01' && { path: 'challenge', message: words.wildcard }, wrongAccount(draft.account),
+    again === null && wrongName(name, own), names.length === 0 && { path: 'names', message: text.certificates.names.none }, hasWildcard && draft.challenge !== 'dns-01' && { path: 'challenge', message: words.wildcard }, ...wrongAccount(draft.account),
     dns !== null && draft.dns.way === 'rfc2136' && draft.dns.keyName === '' && { path: 'dns.keyName', message: words.keyMissing }, dns !== null && draft.dns.way === 'command' && draft.dns.command.trim() === '' && { path: 'dns.command', message: words.commandMissing },
   ];
   const look = () =>

@@ -141,11 +141,12 @@ function GoBackBody({ certificate, onClose }: Omit<GoBackProps, 'open'>) {
     <Loaded query={tried} lines={4}>
       {tried.data ? (
         <SwapButton
+          key={certificate.fingerprint}
           swap={tried.data}
           action={text.certificates.goBack.run}
           onClose={onClose}
           run={async () => {
-            await call('goBackCertificate', { params, body: { acknowledged: true, against: certificate.fingerprint } });
+            await call('goBackCertificate', { params, body: { acknowledged: true, against: tried.data.certificate?.fingerprint ?? null } });
             say(text.certificates.goBack.done);
           }}
         />
