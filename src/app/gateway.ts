@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { buildAdmin } from '#admin/admin.ts';
 import type { Clock } from '#base/clock.ts';
-import { Fault, isFault, reasonOf } from '#base/fault.ts';
+import { Fault, reasonOf } from '#base/fault.ts';
 import { buildIds, type Random } from '#base/ids.ts';
 import { buildInTurn } from '#base/in-turn.ts';
 import { limits as defaultLimits, type Limits } from '#base/limits.ts';
@@ -16,7 +16,6 @@ import { buildCertificateChanges } from '#model/certificate-changes.ts';
 import { buildControl } from '#model/change-config.ts';
 import { buildDeliveries, type Deliveries } from '#model/deliveries.ts';
 import { firstConfig, type Config } from '#model/config.ts';
-import { decideExchange } from '#model/decide.ts';
 import { bearerOf, visitorOfToken } from '#model/credentials.ts';
 import { explainWith } from '#model/explain.ts';
 import { routesInOrder } from '#model/precedence.ts';
@@ -39,10 +38,7 @@ import { buildDeviceHosts, type DeviceHosts } from '#proxy/device-host.ts';
 import type { ForwardRoom } from '#proxy/forward.ts';
 import { buildHandOvers } from '#proxy/hand-over.ts';
 import { buildHttpFront } from '#proxy/http.ts';
-import { keepLegacyClients } from '#proxy/legacy-clients.ts';
 import { newTrafficCounts } from '#proxy/meter.ts';
-import { buildRelays } from '#proxy/relays.ts';
-import { buildFrontDoor } from '#proxy/serve.ts';
 import { buildUpstreamPool } from '#proxy/upstream-pool.ts';
 import { buildVisits } from '#proxy/visits.ts';
 import { openDataFolder } from '#store/data-folder.ts';
@@ -58,6 +54,7 @@ import { agentAddresses, describeAddresses, deviceUrlOf, type Ports } from './ad
 import { keepCertificateCare } from './certificate-care.ts';
 import { buildConsoleListener, openServiceServer } from './console-service.ts';
 import { runDoctor } from './doctor.ts';
+import { openDoor } from './front-door.ts';
 import { buildFirstCertificates } from './first-certificates.ts';
 import { describeListeners, keepListeners } from './listeners.ts';
 import { buildMetrics } from './metrics.ts';
@@ -258,53 +255,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       refuse: front.refuse,
       onUsed: (visitor) => admin.noteUse(visitor),
     });
-    const legacyClients = await keepLegacyClients({
-      clock, log,
-      clientsMax: limits.legacyClientsMax,
-      read: () => folder.read('legacy-clients.json'),
-      write: (bytes) => folder.write('legacy-clients.json', bytes),
-      onNew: ({ from, serverName, policy, bestVersion, ja4 }) => journal.note('tls.legacy', { from, name: serverName ?? '', policy, bestVersion, ja4 }),
-    });
-    undo.push(() => legacyClients.close());
     const onBroken = (thrown: unknown) => log.error('conn.broken', { why: reasonOf(thrown), stack: thrown instanceof Error ? thrown.stack : undefined });
-    const connRelays = buildRelays({
-      limits, sweep, journal, counts,
+    const { door, connRelays, legacyClients } = await openDoor({
+      clock, log, limits, sweep, journal, counts, certificates, folder, random, newConnId, newRequestId, onBroken,
       snapshot: () => snapshot,
-      dialNamedDevice: reach.dialNamedPlain,
-      identityOf: (name) => certificates.identityOf(name),
-      sipDialogKey: await folder.readOrMake('sip-dialog.key', () => random(32)),
-      newSipBranch: () => random(16).toString('hex'),
-      onBroken,
-    });
-    undo.push(() => connRelays.close('the gateway went down'));
-    const hostFacts = (headSoFar: string) => {
-      const host = /\r\nhost:[ \t]*([^\r]*)/i.exec(headSoFar)?.[1]?.trim() ?? '';
-      return decideExchange(snapshot, { listener: '', secure: true, link: false, loopback: true, serverName: null, policy: null, certificate: null }, host, '/');
-    };
-    const door = buildFrontDoor({
-      limits, sweep, journal, counts, newConnId, newRequestId,
       onExchange: front.onExchange,
-      onBroken,
-      mayGrow: (headSoFar) => {
-        const verdict = hostFacts(headSoFar);
-        return (verdict.step === 'device' || verdict.step === 'route') && verdict.route.largeHeads;
-      },
-      isOwnHost: (headSoFar) => {
-        const verdict = hostFacts(headSoFar);
-        return verdict.step === 'device' || (verdict.step === 'route' && verdict.route.target.kind === 'service');
-      },
-      snapshot: () => snapshot,
-      nowMs: () => clock.nowMs(),
-      linkContext: () => certificates.linkContext(),
-      contextFor: (serverName, use) => {
-        if (serverName !== null) acme?.noticed(serverName);
-        return certificates.contextFor(serverName, use);
-      },
+      dialNamedDevice: reach.dialNamedPlain,
       challengeContext: buildChallengeContexts(answers.table),
-      privateCaPem: certificates.ca.pem,
-      isAgentCertificate: (certificate) => !isFault(certificates.verifyAgentCertificate(certificate)),
-      onLegacyUse: (use) => legacyClients.note(use),
-      relays: connRelays,
+      noticed: (serverName) => acme?.noticed(serverName),
+      undo: (close) => void undo.push(close),
     });
     const listeners = keepListeners(log, (socket, from, listener) => door.accept(socket, from, listener));
     undo.push(async () => {

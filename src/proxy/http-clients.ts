@@ -1,6 +1,7 @@
 // Connections that turned out to speak HTTP: who they are, so that they can be drained, and what a head that never became an exchange is told.
 // Behind a trusted proxy each request says for whom it comes.
 import type { Limits } from '#base/limits.ts';
+import type { ConnFacts } from '#model/decide.ts';
 import type { Journal } from '#model/live.ts';
 import type { Snapshot } from '#model/snapshot.ts';
 import { clientBehind, isTrustedPeer } from '#model/trusted.ts';
@@ -22,8 +23,8 @@ export interface HttpClientsOptions {
   readonly newRequestId: () => string;
   readonly onExchange: (exchange: Exchange) => void;
   readonly onBroken: (thrown: unknown) => void;
-  readonly mayGrow: (headSoFar: string) => boolean;
-  readonly isOwnHost: (headSoFar: string) => boolean;
+  readonly mayGrow: (headSoFar: string, facts: ConnFacts) => boolean;
+  readonly isOwnHost: (headSoFar: string, facts: ConnFacts) => boolean;
 }
 
 /**
@@ -69,7 +70,7 @@ export interface HttpClients {
 }
 
 export function buildHttpClients(options: HttpClientsOptions): HttpClients {
-  const { limits, sweep, journal, counts, newRequestId, mayGrow, onBroken } = options;
+  const { limits, sweep, journal, counts, newRequestId, onBroken } = options;
   const clients = new Set<Http1Client | Http2Client>();
   let draining = false;
   const isDraining = () => draining;
@@ -79,7 +80,7 @@ export function buildHttpClients(options: HttpClientsOptions): HttpClients {
     counts.refusals += 1;
     journal.note('head.refused', { conn: conn.id, request: requestId, from: conn.from, status, why });
     const html = /\r\naccept:[^\r]*text\/html/i.test(headSoFar);
-    const clears = status === 431 && options.isOwnHost(headSoFar) && cookiesAreToBlame(headSoFar);
+    const clears = status === 431 && options.isOwnHost(headSoFar, conn.facts) && cookiesAreToBlame(headSoFar);
     const page = encodePage({ status, code: status === 431 ? 'too-large' : status === 408 ? 'timeout' : 'bad-input', title: status === 431 ? 'The request head is too large' : status === 408 ? 'Too slow' : 'Bad request', text: `${why}.`, remedy: clears ? 'Too many cookies had been set for this name, perhaps by a page of a neighbour. They were cleared now: try again, and sign in anew.' : '', requestId }, html);
     return { lines: clears ? `${page.lines}Clear-Site-Data: "cookies"\r\n` : page.lines, body: page.body };
   };
@@ -98,7 +99,8 @@ export function buildHttpClients(options: HttpClientsOptions): HttpClients {
   return {
     openHttp1(conn, leftover) {
       const client: Http1Client = new Http1Client({
-        conn, sweep, limits, leftover, mayGrow, onBroken, isDraining, newRequestId,
+        conn, sweep, limits, leftover, onBroken, isDraining, newRequestId,
+        mayGrow: (headSoFar) => options.mayGrow(headSoFar, conn.facts),
         onExchange: onExchangeOf(conn),
         onBadHead: onBadHead(conn),
         onClosed: () => clients.delete(client),
@@ -109,7 +111,8 @@ export function buildHttpClients(options: HttpClientsOptions): HttpClients {
     openHttp2(conn, leftover) {
       let isClosed = false;
       const client: Http2Client = openHttp2({
-        conn, sweep, limits, leftover, mayGrow, onBroken, isDraining, newRequestId,
+        conn, sweep, limits, leftover, onBroken, isDraining, newRequestId,
+        mayGrow: (headSoFar) => options.mayGrow(headSoFar, conn.facts),
         onExchange: onExchangeOf(conn),
         onBadHead: onBadHead(conn),
         onClosed: () => {

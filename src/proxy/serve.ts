@@ -44,9 +44,9 @@ export interface FrontDoorOptions {
   /** A mistake of ours in one connection; it has ended. */
   readonly onBroken: (thrown: unknown) => void;
   /** May the head of a request to this host grow beyond 16 KiB? */
-  readonly mayGrow: (headSoFar: string) => boolean;
+  readonly mayGrow: (headSoFar: string, facts: ConnFacts) => boolean;
   /** An over-large head for one of our own names: cookies that a neighbour planted are to be dropped. */
-  readonly isOwnHost: (headSoFar: string) => boolean;
+  readonly isOwnHost: (headSoFar: string, facts: ConnFacts) => boolean;
   readonly linkContext: () => SecureContext;
   readonly contextFor: (serverName: string | null, use: ContextUse) => SecureContext | Promise<SecureContext>;
   /** What answers a CA that looks by TLS-ALPN-01 (RFC 8737); null: nobody was asked to look for this name. */

@@ -143,3 +143,30 @@ test('trusted proxies say for whom they come; what others say is dropped', async
   assert.match(stranger, /X-Forwarded-For: 127\.0\.0\.1\|X-Forwarded-Proto: http\|X-Forwarded-Host: web\.example\.test\|Forwarded: for=127\.0\.0\.1;/);
   for (const text of [trusted, stranger]) assert.doesNotMatch(text, /203\.0\.113\.9[0-9]/);
 });
+
+test('large heads are let grow by listener and path, and behind client certificates too', async () => {
+  await using gateway = await startGateway({
+    config: { tlsPolicies: [{ name: 'staff', hosts: ['staff.example.test'], clientCertificates: { ca: 'private', required: false } }] },
+    routes: [
+      { name: 'large', host: 'app.example.test', path: '/large', listeners: ['http'], largeHeads: true, target: { kind: 'respond', body: 'large' } },
+      { name: 'small', host: 'app.example.test', listeners: ['http'], target: { kind: 'respond', body: 'small' } },
+      { name: 'staff', host: 'staff.example.test', largeHeads: true, clientCertificate: {}, target: { kind: 'respond', body: 'never' } },
+    ],
+  });
+  const head = (host: string, path: string) => `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nX-Long: ${'x'.repeat(20_000)}\r\nConnection: close\r\n\r\n`;
+  const asked = async (text: string) => {
+    const client = await dial(gateway.ports.http);
+    client.socket.write(text);
+    await until('the end', client.closed);
+    return client.text().slice(9, 12);
+  };
+  assert.equal(await asked(head('app.example.test', '/large/x?y')), '200');
+  assert.equal(await asked(head('app.example.test', '/')), '431');
+  const answer = await new Promise<string>((resolve, reject) => {
+    let text = '';
+    const socket = connectTls({ host: '127.0.0.1', port: gateway.ports.https, servername: 'staff.example.test', ca: gateway.caPem, ALPNProtocols: ['http/1.1'] }, () => socket.write(head('staff.example.test', '/')));
+    socket.on('data', (piece: Buffer) => void (text += piece.toString('latin1'))).on('close', () => resolve(text)).on('error', reject);
+  });
+  assert.equal(answer.slice(9, 12), '403', 'who has no certificate is told that, not that the head is large');
+  await finishesCleanly(gateway);
+});
