@@ -26,7 +26,6 @@ export function CertificateActions({ certificate }: { certificate: CertificateDe
   const { id, name, source, enabled, mayChange, mayDownload, requestWaits } = certificate;
   const [question, setQuestion] = useState<Question>(null);
   const [busy, setBusy] = useState(false);
-  const navigate = useNavigate();
   const params = { certificate: id };
   const close = () => setQuestion(null);
   const enable = async (next: boolean) => {
@@ -74,24 +73,22 @@ export function CertificateActions({ certificate }: { certificate: CertificateDe
         <Rename certificate={certificate} onClose={close} />
       </Dialog>
       <Confirm open={question === 'off'} onClose={close} title={words.disableTitle(name)} about={words.disableAbout} action={words.disable.replace('…', '')} run={() => enable(false)} />
-      <Confirm
-        open={question === 'remove'}
-        onClose={close}
-        title={words.removeTitle(name)}
-        about={words.removeAbout}
-        action={text.common.remove}
-        typed={name}
-        run={async () => {
-          await call('removeCertificate', { params });
-          say(words.removeSaid(name));
-          // Away first: what is shown here is asked for no more.
-          await navigate({ to: '/certificates' });
-          queryClient.removeQueries({ queryKey: ['certificate', id] });
-          await refreshCertificates();
-        }}
-      />
+      <RemoveCertificate certificate={certificate} open={question === 'remove'} onClose={close} />
     </>
   );
+}
+
+function RemoveCertificate({ certificate: { id, name }, open, onClose }: { certificate: CertificateDetailView; open: boolean; onClose: () => void }) {
+  const navigate = useNavigate();
+  const remove = async () => {
+    await call('removeCertificate', { params: { certificate: id } });
+    say(words.removeSaid(name));
+    // Away first: what is shown here is asked for no more.
+    await navigate({ to: '/certificates' });
+    queryClient.removeQueries({ queryKey: ['certificate', id] });
+    await refreshCertificates();
+  };
+  return <Confirm open={open} onClose={onClose} title={words.removeTitle(name)} about={words.removeAbout} action={text.common.remove} typed={name} run={remove} />;
 }
 
 function Rename({ certificate, onClose }: { certificate: CertificateDetailView; onClose: () => void }) {

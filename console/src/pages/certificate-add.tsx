@@ -3,12 +3,13 @@ import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
 import { meQuery } from '../queries.ts';
 import { text } from '../text.ts';
-import { Card, Empty, PageHead } from '../ui/bits.tsx';
+import { Card, PageHead } from '../ui/bits.tsx';
 import { Icon, type IconName } from '../ui/icons.tsx';
 import { IssueForm, SignForm } from './certificate-issue.tsx';
 import { OrderForm } from './certificate-order.tsx';
 import { RequestForm } from './certificate-request.tsx';
 import { UploadForm } from './certificate-upload.tsx';
+import { NoRight } from './certificates.tsx';
 
 const route = getRouteApi('/inside/certificates/add');
 const words = text.certificates.ways;
@@ -21,13 +22,7 @@ export function AddCertificatePage() {
   const { way = 'upload' } = route.useSearch();
   const navigate = useNavigate();
   const done = (certificate: string) => void navigate({ to: '/certificates/$certificate', params: { certificate } });
-  if (me && !me.may.administerGateway) {
-    return (
-      <Card>
-        <Empty icon="key" title={text.certificates.noRight}>{text.certificates.noRightAbout}</Empty>
-      </Card>
-    );
-  }
+  if (me && !me.may.administerGateway) return <NoRight title={words.noRight} />;
   return (
     <>
       <PageHead title={words.title} before={<BackToCertificates />} />

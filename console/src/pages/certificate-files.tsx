@@ -88,17 +88,23 @@ export function FileDrop({ files, onFiles, sizeMax, error }: FileDropProps) {
           {wrong}
         </p>
       ) : null}
-      <ul className="flex flex-col gap-1 empty:hidden" aria-label={words.files}>
-        {files.map((file) => (
-          <li key={file.name} className="flex items-center gap-2 rounded-lg border border-line bg-surface py-0.5 pr-0.5 pl-3 text-sm">
-            <Icon name="audit" size={15} className="text-ink-3" />
-            <span className="min-w-0 flex-1 font-mono text-xs break-all">{file.name}</span>
-            <span className="text-xs text-ink-3 num">{bytes(file.size)}</span>
-            <IconButton icon="close" size="sm" label={words.remove(file.name)} onClick={() => onFiles(files.filter((each) => each !== file))} />
-          </li>
-        ))}
-      </ul>
+      <ChosenFiles files={files} onFiles={onFiles} />
     </div>
+  );
+}
+
+function ChosenFiles({ files, onFiles }: Pick<FileDropProps, 'files' | 'onFiles'>) {
+  return (
+    <ul className="flex flex-col gap-1 empty:hidden" aria-label={words.files}>
+      {files.map((file) => (
+        <li key={file.name} className="flex items-center gap-2 rounded-lg border border-line bg-surface py-0.5 pr-0.5 pl-3 text-sm">
+          <Icon name="audit" size={15} className="text-ink-3" />
+          <span className="min-w-0 flex-1 font-mono text-xs break-all">{file.name}</span>
+          <span className="text-xs text-ink-3 num">{bytes(file.size)}</span>
+          <IconButton icon="close" size="sm" label={words.remove(file.name)} onClick={() => onFiles(files.filter((each) => each !== file))} />
+        </li>
+      ))}
+    </ul>
   );
 }
 

@@ -66,10 +66,6 @@ function OrderBody({ again, onDone, onCancel, form }: OrderProps & { form: Certi
   const [draft, setDraft] = useState(() => startOf({ again, form }));
   const [findings, setFindings] = useState<{ readonly of: string; readonly all: readonly FindingView[] } | null>(null);
   const [looking, setLooking] = useState(false);
-  const shown = useRef<HTMLDivElement>(null);
-  useEffect(() => {
-    if (findings) void shown.current?.scrollIntoView({ block: 'nearest', behavior: 'smooth' });
-  }, [findings]);
   const set = (part: Partial<typeof draft>) => {
     setDraft({ ...draft, ...part });
     deed.clear();
@@ -124,7 +120,7 @@ function OrderBody({ again, onDone, onCancel, form }: OrderProps & { form: Certi
       {draft.challenge === 'dns-01' ? <DnsFields value={draft.dns} onValue={(next) => set({ dns: next })} deed={deed} onKeySet={(keyName) => set({ dns: { ...draft.dns, keyName } })} /> : null}
       {again ? null : <AccountFields form={form} value={draft.account} onValue={(account) => set({ account })} deed={deed} />}
       <KeyKinds form={form} value={draft.keyKind} onValue={(keyKind: KeyKind) => set({ keyKind })} />
-      <div ref={shown} className="scroll-mt-4 empty:hidden">{findings ? <Findings findings={findings.all} old={!isLooked} /> : null}</div>
+      {findings ? <Findings findings={findings.all} old={!isLooked} /> : null}
       <ProblemNote problem={deed.problem} />
       <div className="flex flex-wrap items-center justify-end gap-x-3 gap-y-2">
         <p className="mr-auto flex max-w-sm items-center gap-2 text-sm text-ink-2" role="status">{looking ? <><Spinner /> {words.looking}</> : isLooked ? '' : words.lookFirst}</p>
@@ -176,8 +172,12 @@ function Challenges({ kinds, value, onValue, error, wildcard }: ChallengesProps)
 const looks: Record<FindingView['status'], { icon: IconName; ink: string }> = { ok: { icon: 'ok', ink: 'text-ok-ink' }, warning: { icon: 'warning', ink: 'text-warn-ink' }, failure: { icon: 'bad', ink: 'text-bad-ink' }, skipped: { icon: 'info', ink: 'text-ink-3' } };
 
 function Findings({ findings, old }: { findings: readonly FindingView[]; old: boolean }) {
+  const box = useRef<HTMLElement>(null);
+  useEffect(() => {
+    void box.current?.scrollIntoView({ block: 'nearest', behavior: 'smooth' });
+  }, [findings]);
   return (
-    <section aria-label={words.findings} className={old ? 'opacity-60' : ''}>
+    <section ref={box} aria-label={words.findings} className={`scroll-mt-4 ${old ? 'opacity-60' : ''}`}>
       <h3 className="mb-2 text-sm font-semibold">{words.findings}</h3>
       {old ? <p className="mb-2 text-sm text-warn-ink">{words.findingsOld}</p> : null}
       <ul className="divide-y divide-line rounded-xl border border-line">

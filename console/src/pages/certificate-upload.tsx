@@ -42,25 +42,20 @@ export function UploadForm(props: UploadProps) {
   return <Loaded query={form} lines={5}>{form.data ? <UploadBody {...props} suggested={form.data.suggestion.name} sizeMax={form.data.uploadBytesMax} /> : null}</Loaded>;
 }
 
-function UploadBody({ replaces: given, onDone, onCancel, suggested, sizeMax }: UploadProps & { suggested: string; sizeMax: number }) {
+/** What was chosen and typed, what the gateway said of it, and the two things that can be asked of it. */
+function useUpload({ replaces: given, onDone, suggested }: Pick<UploadProps, 'replaces' | 'onDone'> & { suggested: string }) {
   const own = useOwnCertificates();
   const deed = useDeed(['name', 'files', 'pem', 'passphrase']);
   const [chosen, setChosen] = useState('');
   const [name, setName] = useState(suggested);
   const [files, setFiles] = useState<readonly ChosenFile[]>([]);
-  const [pasting, setPasting] = useState(false);
-  const [pem, setPem] = useState('');
+  const [pem, setPem] = useState<string | null>(null);
   const [passphrase, setPassphrase] = useState('');
   const [swap, setSwap] = useState<SwapView | null>(null);
   const [read, setRead] = useState(false);
   /** Raised with each change: an answer that comes later is about something else. */
   const turn = useRef(0);
-  const review = useRef<HTMLDivElement>(null);
   const replaces = given ?? own.find((each) => each.id === chosen) ?? null;
-  const against = swap?.certificate?.fingerprint ?? replaces?.fingerprint ?? null;
-  useEffect(() => {
-    if (swap) void review.current?.scrollIntoView({ block: 'nearest', behavior: 'smooth' });
-  }, [swap]);
 
   /** What was said is of what was looked at, and of nothing else. */
   const changed = <Value,>(set: (value: Value) => void) => (value: Value) => {
@@ -70,8 +65,8 @@ function UploadBody({ replaces: given, onDone, onCancel, suggested, sizeMax }: U
     setRead(false);
     deed.clear();
   };
-  const material = (some: readonly ChosenFile[]) => ({ pem: pasting ? pem : '', files: some.map((each) => each.base64), passphrase: passphrase === '' ? null : passphrase });
-  const wrongWith = (some: readonly ChosenFile[]) => [replaces === null && wrongName(name, own), some.length === 0 && (!pasting || pem.trim() === '') && { path: pasting ? 'pem' : 'files', message: words.nothing }];
+  const material = (some: readonly ChosenFile[]) => ({ pem: pem ?? '', files: some.map((each) => each.base64), passphrase: passphrase === '' ? null : passphrase });
+  const wrongWith = (some: readonly ChosenFile[]) => [replaces === null && wrongName(name, own), some.length === 0 && (pem ?? '').trim() === '' && { path: pem === null ? 'files' : 'pem', message: words.nothing }];
   const check = (some = files) =>
     deed.run(wrongWith(some), async () => {
       const query = { dryRun: 'true' } as const;
@@ -82,7 +77,7 @@ function UploadBody({ replaces: given, onDone, onCancel, suggested, sizeMax }: U
   const put = async () => {
     const isDone = await deed.run(wrongWith(files), async () => {
       const done = await (replaces
-        ? call('replaceCertificate', { params: { certificate: replaces.id }, body: { ...material(files), acknowledged: read, against } })
+        ? call('replaceCertificate', { params: { certificate: replaces.id }, body: { ...material(files), acknowledged: read, against: swap?.certificate?.fingerprint ?? null } })
         : call('uploadCertificate', { body: { name: name.trim(), ...material(files) } }));
       await refreshCertificates();
       say(words.stored(replaces?.name ?? name.trim()));
@@ -91,7 +86,27 @@ function UploadBody({ replaces: given, onDone, onCancel, suggested, sizeMax }: U
     // What was shown holds no more: somebody else was quicker, or the clock was.
     if (!isDone) setSwap(null);
   };
+  const set = { chosen: changed(setChosen), name: changed(setName), files: changed(setFiles), pem: changed(setPem), passphrase: changed(setPassphrase) };
+  return { own, deed, chosen, name, files, pem, passphrase, swap, read, setRead, replaces, set, check, put };
+}
+
+function UploadBody({ replaces: given, onDone, onCancel, suggested, sizeMax }: UploadProps & { suggested: string; sizeMax: number }) {
+  const { own, deed, chosen, name, files, pem, passphrase, swap, read, setRead, replaces, set, check, put } = useUpload({ replaces: given, onDone, suggested });
+  const review = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (swap) void review.current?.scrollIntoView({ block: 'nearest', behavior: 'smooth' });
+  }, [swap]);
   const isBroken = swap?.verdicts.some((each) => each.severity === 'error') ?? false;
+  const isReady = swap !== null && mayBePut(swap, replaces !== null, read);
+  const submit = () => {
+    if (swap === null || isBroken) void check();
+    else if (isReady) void put();
+  };
+  const take = (next: readonly ChosenFile[]) => {
+    set.files(next);
+    // Nobody wants to press a button to hear what a file is worth.
+    if (next.length > 0) void check(next);
+  };
   return (
     <form
       ref={deed.form}
@@ -99,30 +114,20 @@ function UploadBody({ replaces: given, onDone, onCancel, suggested, sizeMax }: U
       className="flex flex-col gap-5"
       onSubmit={(event) => {
         event.preventDefault();
-        if (swap === null || isBroken) void check();
-        else if (mayBePut(swap, replaces !== null, read)) void put();
+        submit();
       }}
     >
       {given ? null : (
         <div className="grid items-start gap-4 sm:grid-cols-2">
-          <SelectField label={words.target} hint={replaces ? words.targetHint : undefined} value={replaces ? chosen : ''} onValue={changed(setChosen)} options={[['', words.targetNew], ...own.map((each) => [each.id, words.targetReplaces(each.name)] as const)]} />
-          {replaces ? null : <NameField value={name} onValue={changed(setName)} deed={deed} />}
+          <SelectField label={words.target} hint={replaces ? words.targetHint : undefined} value={replaces ? chosen : ''} onValue={set.chosen} options={[['', words.targetNew], ...own.map((each) => [each.id, words.targetReplaces(each.name)] as const)]} />
+          {replaces ? null : <NameField value={name} onValue={set.name} deed={deed} />}
         </div>
       )}
       <div className="flex flex-col gap-3">
-        <FileDrop
-          files={files}
-          sizeMax={sizeMax}
-          error={deed.at('files')}
-          onFiles={(next) => {
-            changed(setFiles)(next);
-            // Nobody wants to press a button to hear what a file is worth.
-            if (next.length > 0) void check(next);
-          }}
-        />
-        {pasting ? <TextArea label={words.pem} error={deed.at('pem')} value={pem} onValue={changed(setPem)} rows={6} placeholder="-----BEGIN CERTIFICATE-----" /> : <div><Button tone="quiet" size="sm" onClick={() => setPasting(true)}>{words.paste}</Button></div>}
+        <FileDrop files={files} sizeMax={sizeMax} error={deed.at('files')} onFiles={take} />
+        {pem === null ? <div><Button tone="quiet" size="sm" onClick={() => set.pem('')}>{words.paste}</Button></div> : <TextArea label={words.pem} error={deed.at('pem')} value={pem} onValue={set.pem} rows={6} placeholder="-----BEGIN CERTIFICATE-----" />}
       </div>
-      <TextField label={`${words.passphrase} (${text.common.optional})`} hint={words.passphraseHint} type="password" value={passphrase} onValue={changed(setPassphrase)} error={deed.at('passphrase')} autoComplete="off" maxLength={1024} wide="sm:max-w-sm" />
+      <TextField label={`${words.passphrase} (${text.common.optional})`} hint={words.passphraseHint} type="password" value={passphrase} onValue={set.passphrase} error={deed.at('passphrase')} autoComplete="off" maxLength={1024} wide="sm:max-w-sm" />
       <div ref={review} className="scroll-mt-4 empty:hidden">{swap ? <SwapReview swap={swap} replaces={replaces !== null} read={read} onRead={setRead} /> : null}</div>
       <ProblemNote problem={deed.problem} />
       <div className="flex flex-wrap items-center justify-end gap-x-3 gap-y-2">
@@ -131,7 +136,7 @@ function UploadBody({ replaces: given, onDone, onCancel, suggested, sizeMax }: U
         {swap === null || isBroken ? (
           <Button type="submit" tone="primary" busy={deed.busy}>{words.check}</Button>
         ) : (
-          <Button type="submit" tone="primary" busy={deed.busy} disabled={!mayBePut(swap, replaces !== null, read)}>{replaces && replaces.fingerprint !== null ? words.swap : words.put}</Button>
+          <Button type="submit" tone="primary" busy={deed.busy} disabled={!isReady}>{replaces && replaces.fingerprint !== null ? words.swap : words.put}</Button>
         )}
       </div>
     </form>

@@ -59,6 +59,7 @@ function Body({ certificate }: { certificate: CertificateDetailView }) {
           {certificate.request ? (
             <Card title={words.request} about={words.requestAbout}>
               <RequestBlock pem={certificate.request.pem} name={name} />
+              <div className="mt-3"><Pin label={words.requestPin} value={certificate.request.keyPin.base64} /></div>
             </Card>
           ) : null}
           {certificate.acme ? <AcmeCard acme={certificate.acme} /> : null}

@@ -32,13 +32,7 @@ export function CertificatesPage() {
   const set = (part: { q?: string | undefined; source?: string | undefined }) => void navigate({ search: (before) => compact({ ...before, ...part }) as typeof before, replace: true });
   const mayAdd = me?.may.administerGateway === true;
   const add = mayAdd ? <AddLink primary /> : null;
-  if (isProblem(certificates.error, 403)) {
-    return (
-      <Card>
-        <Empty icon="key" title={words.noRight}>{words.noRightAbout}</Empty>
-      </Card>
-    );
-  }
+  if (isProblem(certificates.error, 403)) return <NoRight />;
   return (
     <>
       <PageHead
@@ -88,6 +82,14 @@ export function CertificatesPage() {
         </div>
       )}
     </>
+  );
+}
+
+export function NoRight({ title = words.noRight }: { title?: string }) {
+  return (
+    <Card>
+      <Empty icon="key" title={title}>{words.noRightAbout}</Empty>
+    </Card>
   );
 }
 
