@@ -213,7 +213,13 @@ export function buildRelays(options: RelaysOptions): Relays {
           upstream.destroy();
         };
         standing.set(cut, target.kind === 'named-device' ? target.device : null);
-        const { why } = await join(conn, entry, first, bytes, verdict, upstream).finally(() => standing.delete(cut));
+        let why: string;
+        try {
+          ({ why } = await join(conn, entry, first, bytes, verdict, upstream));
+        } finally {
+          standing.delete(cut);
+          upstream.destroy();
+        }
         journal.note('relay.ended', { conn: conn.id, from: conn.from, listener: conn.facts.listener, protocol: entry.protocol, name: printable(entry.name ?? '', 100), route: route.name, to, bytesIn: raw.bytesRead, bytesOut: raw.bytesWritten, why: printable(cutWhy ?? why, 200) });
       },
       (thrown: unknown) => {
