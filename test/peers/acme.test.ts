@@ -60,7 +60,8 @@ const nothingWaits = async (port: number) => assert.equal((await request(port, {
 
 test('HTTP-01 through the plain listener: ordered, shown, and the key belongs to it', settings, async (t) => {
   const route = { name: 'own', protocol: 'http', listeners: ['http', 'https'], host: 'www.example.test', path: '/', target: { kind: 'respond', status: 200, body: 'the route', contentType: 'text/plain' }, classes: [], ignoreCase: false, onlyClasses: false, largeHeads: false };
-  await using room = await openRoom(t, { pebble: { env: { PEBBLE_WFE_NONCEREJECT: '40' } }, gateway: { routes: [route] } });
+  // Five tries are made again (RFC 8555 §6.5 names no number): at 40 % some request of an order lost all six once in twenty runs.
+  await using room = await openRoom(t, { pebble: { env: { PEBBLE_WFE_NONCEREJECT: '15' } }, gateway: { routes: [route] } });
   const { gateway, httpsPort, pebble } = room;
   await nothingWaits(room.httpPort);
   const ofTheRoute = async () => assert.equal((await request(room.httpPort, { path: '/.well-known/acme-challenge/anything', headers: { host: 'www.example.test' } })).body.toString(), 'the route', 'a path of a route is its own');
