@@ -265,7 +265,8 @@ test('an abandoned search ends, and the connection goes on', options, async () =
   await until('the answer', () => client.bytes.equals(bound(1)));
   client.socket.write(Buffer.concat([searchOf(2, suffixOf(pbx), 2, 'uid'), abandon(3, 2)]));
   client.socket.write(searchOf(4, `uid=u9,${suffixOf(pbx)}`, 0, 'objectClass'));
-  await client.says(/\x02\x01\x04e\x07\n\x01\x00\x04\x00\x04\x00$/);
+  // Not at the end: what slapd had queued for the abandoned one may still come behind it.
+  await client.says(/\x02\x01\x04e\x07\n\x01\x00\x04\x00\x04\x00/);
   client.socket.write(unbind(5));
   await client.gone();
 });
