@@ -17,8 +17,9 @@ suite('a hostile device page that floods with cookies', { skip }, () => {
       const tab = await scene.evilTab();
       await attack(tab, 'plants', Array.from({ length: count }, (_, i) => `flood${i}=${'x'.repeat(chars)}; domain=.gw.example.test; path=/`));
       // Somebody else's page that asks does not clear anything: only where the person sees it.
-      const asked = await tab.evaluate<string>(`fetch(${JSON.stringify(`${scene.at.console}/api/v1/me`)}, { mode: 'no-cors', credentials: 'include' }).then((answer) => answer.type)`);
-      assert.equal(asked, 'opaque');
+      const asked = await tab.evaluate<string>(`fetch(${JSON.stringify(`${scene.at.console}/api/v1/me`)}, { mode: 'no-cors', credentials: 'include' }).then((answer) => answer.type, () => 'failed')`);
+      // A page's fetch may break off where the head is more than HTTP/2 carries (docs/wire/http2.md); that costs the hostile page alone.
+      assert.ok(asked === 'opaque' || (asked === 'failed' && kind === 'more than HTTP/2 carries'), asked);
       const planted = async () => (await scene.victim.context.cookies(scene.at.console)).filter((cookie) => cookie.name.startsWith('flood')).length;
       assert.ok((await planted()) > 10, 'the flood stands');
       assert.equal((await scene.victim.context.cookies(scene.at.console)).filter((cookie) => cookie.name === '__Host-postern').length, 1);
