@@ -91,7 +91,8 @@ export function buildHttpClients(options: HttpClientsOptions): HttpClients {
     const subject = certificate?.verified === true ? certificate.subject : null;
     if (link || !isTrustedPeer(options.snapshot().trustedProxies, conn.from, subject)) return options.onExchange;
     return (exchange) => {
-      exchange.conn = behindProxy(conn, exchange.head.fields, options.snapshot());
+      // Asked again for each request: who is taken off the list is not believed any more on what stands.
+      if (isTrustedPeer(options.snapshot().trustedProxies, conn.from, subject)) exchange.conn = behindProxy(conn, exchange.head.fields, options.snapshot());
       options.onExchange(exchange);
     };
   };
