@@ -84,7 +84,8 @@ export class Http1Client implements Swept, BodySink {
     this.#sweep.add(this);
     if (socket.destroyed) return this.#close('the client closed the connection');
     if (this.#options.leftover.length > 0) this.#receive(this.#options.leftover);
-    socket.resume();
+    // What was left over may already have led to a wait, or to somebody else who now reads.
+    if (!this.#paused && this.#phase !== 'taken') socket.resume();
   }
 
   get isIdle(): boolean {
