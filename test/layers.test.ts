@@ -18,6 +18,10 @@ const LIBRARIES: Record<string, string[]> = {
   '@peculiar/x509': ['model/certificate.ts'],
   'acme-client': ['net/acme.ts'],
   'node-forge': ['model/pkcs12.ts'],
+  pg: ['store/'],
+  '@nats-io/transport-node': ['fleet/sink-nats.ts'],
+  '@nats-io/jetstream': ['fleet/sink-nats.ts'],
+  '@platformatic/kafka': ['fleet/sink-kafka.ts'],
   pino: ['app/'],
   'prom-client': ['app/'],
 };
