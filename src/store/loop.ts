@@ -24,7 +24,7 @@ export interface Room {
   readonly ready: unknown;
   /** Takes at least one call from the front of `waiting`; never throws. */
   readonly work: (waiting: Call[]) => Promise<readonly Answer[]>;
-  readonly close: () => void;
+  readonly close: () => Promise<void>;
 }
 
 /** Runs until the call `close`. When `open` throws, the thread reports `failed` and ends. */
@@ -43,7 +43,7 @@ export async function keepAnswering(open: () => Promise<Room>): Promise<void> {
   const workOff = async () => {
     while (waiting.length > 0) {
       if (waiting[0]!.name === closeName) {
-        report({ kind: 'answers', answers: [closed(room, waiting[0]!)] });
+        report({ kind: 'answers', answers: [await closed(room, waiting[0]!)] });
         port.close();
         return;
       }
@@ -62,9 +62,9 @@ export async function keepAnswering(open: () => Promise<Room>): Promise<void> {
   report({ kind: 'ready', value: room.ready });
 }
 
-function closed(room: Room, call: Call): Answer {
+async function closed(room: Room, call: Call): Promise<Answer> {
   try {
-    room.close();
+    await room.close();
     return answered(call, null);
   } catch (thrown) {
     return failed(call, thrown);

@@ -3,8 +3,10 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { sql } from 'kysely';
 import { isFault } from '#base/fault.ts';
-import { migrate, type Migration, migrations } from './migrate.ts';
+import { migrate as migrateOn, type Migration, migrations } from './migrate.ts';
+import { sqliteConnection } from './sqlite.ts';
 
+const migrate = (database: DatabaseSync, nowMs: number, known: readonly Migration[]) => migrateOn(sqliteConnection(database), nowMs, known);
 const step = (name: string, text: string): Migration => ({ name, up: async (db) => void (await sql.raw(text).execute(db)) });
 const one = step('one', 'create table one (a integer)');
 const two = step('two', 'create table two (a integer)');
@@ -24,7 +26,7 @@ test('only what is missing runs, in order, and is recorded', async () => {
 
 test('a migration that fails leaves nothing, and can run again', async () => {
   const database = new DatabaseSync(':memory:');
-  const half: Migration = { name: 'half', up: async (db) => void (await two.up(db), await step('', 'not sql').up(db)) };
+  const half: Migration = { name: 'half', up: async (db) => void (await two.up(db, 'sqlite'), await step('', 'not sql').up(db, 'sqlite')) };
   await assert.rejects(migrate(database, 5, [one, half]));
   assert.deepEqual(tablesOf(database), ['one', 'schema_migration']);
   assert.equal(database.isTransaction, false);

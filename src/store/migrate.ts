@@ -1,7 +1,7 @@
 // Brings a database to the schema that this program knows: numbered migrations, each in a transaction of its own.
-import type { DatabaseSync } from 'node:sqlite';
 import type { Kysely } from 'kysely';
 import { Fault } from '#base/fault.ts';
+import { beginWriting, type Connection, type StoreKind } from './connection.ts';
 import { kyselyOn, plainKyselyOn } from './dialect.ts';
 import * as start from './migrations/0001-start.ts';
 import * as certificates from './migrations/0002-certificates.ts';
@@ -10,16 +10,16 @@ import * as deliveries from './migrations/0004-deliveries.ts';
 
 export interface Migration {
   readonly name: string;
-  readonly up: (db: Kysely<unknown>) => Promise<void>;
+  readonly up: (db: Kysely<unknown>, kind: StoreKind) => Promise<void>;
 }
 
 /** The first is number 1. Only ever added to: a migration that has run somewhere is never changed. */
 export const migrations: readonly Migration[] = [start, certificates, provisional, deliveries];
 
 /** Runs what is missing; resolves the schema's number. Fault `unsupported` when the database is newer than `known`. */
-export async function migrate(database: DatabaseSync, nowMs: number, known: readonly Migration[] = migrations): Promise<number> {
-  const plain = plainKyselyOn(database);
-  const db = kyselyOn(database);
+export async function migrate(connection: Connection, nowMs: number, known: readonly Migration[] = migrations): Promise<number> {
+  const plain = plainKyselyOn(connection);
+  const db = kyselyOn(connection);
   await plain.schema
     .createTable('schema_migration')
     .ifNotExists()
@@ -37,13 +37,13 @@ export async function migrate(database: DatabaseSync, nowMs: number, known: read
   for (const [index, migration] of known.entries()) {
     const number = index + 1;
     if (number <= reached) continue;
-    database.exec('begin immediate');
+    await connection.exec(beginWriting[connection.kind]);
     try {
-      await migration.up(plain);
+      await migration.up(plain, connection.kind);
       await db.insertInto('schemaMigration').values({ number, name: migration.name, at: nowMs }).execute();
-      database.exec('commit');
+      await connection.exec('commit');
     } catch (thrown) {
-      if (database.isTransaction) database.exec('rollback');
+      if (connection.isTransaction) await connection.exec('rollback');
       throw thrown;
     }
   }

@@ -40,8 +40,8 @@ export async function openStore(options: StoreOptions): Promise<Operations> {
   await mkdir(options.dataDir, { recursive: true, mode: 0o700 });
   // SQLite gives its other files the mode that this one has.
   await makePrivateFile(file);
-  const writerData: WriterData = { file, nowMs: clock.nowMs(), visitsKeptMax: options.visitsKeptMax ?? limits.visitsKeptMax };
-  const readerData: ReaderData = { file };
+  const writerData: WriterData = { store: { kind: 'sqlite', file }, nowMs: clock.nowMs(), visitsKeptMax: options.visitsKeptMax ?? limits.visitsKeptMax };
+  const readerData: ReaderData = { store: { kind: 'sqlite', file } };
   const common = { callsMax: queueMax, log };
   const opening = [
     openThread({ ...common, name: 'writing', url: new URL('./writer.ts', import.meta.url), data: writerData }),

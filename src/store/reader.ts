@@ -1,14 +1,15 @@
 // The one thread that reads, so that no search of the console stands in the way of a write.
-import type { DatabaseSync } from 'node:sqlite';
 import { workerData } from 'node:worker_threads';
 import type { Kysely } from 'kysely';
-import { kyselyOn, openDatabase } from './dialect.ts';
+import { beginReading, type Connection, type StoreLocation } from './connection.ts';
+import { kyselyOn } from './dialect.ts';
 import { type Answer, answered, type Call, failed, keepAnswering, type Room } from './loop.ts';
 import { reads } from './reads.ts';
 import type { Schema } from './schema.ts';
+import { openSqlite } from './sqlite.ts';
 
 export interface ReaderData {
-  readonly file: string;
+  readonly store: StoreLocation;
 }
 
 export type Reads = typeof reads;
@@ -16,7 +17,7 @@ type AnyRead = (db: Kysely<Schema>, ...args: readonly unknown[]) => Promise<unkn
 const readOf = reads as unknown as Readonly<Record<string, AnyRead | undefined>>;
 
 async function openRoom(data: ReaderData): Promise<Room> {
-  let database: DatabaseSync | undefined;
+  let connection: Connection | undefined;
   let db: Kysely<Schema> | undefined;
   return {
     ready: null,
@@ -24,28 +25,28 @@ async function openRoom(data: ReaderData): Promise<Room> {
     async work(waiting) {
       const call = waiting.shift()!;
       try {
-        database ??= openDatabase(data.file, 'read');
-        db ??= kyselyOn(database);
+        connection ??= openSqlite(data.store.file, 'read');
+        db ??= kyselyOn(connection);
       } catch (thrown) {
         return [failed(call, thrown)];
       }
-      return [await runInTransaction(database, db, call)];
+      return [await runInTransaction(connection, db, call)];
     },
-    close: () => database?.close(),
+    close: async () => connection?.close(),
   };
 }
 
 /** All that an operation reads is of one moment. */
-async function runInTransaction(database: DatabaseSync, db: Kysely<Schema>, call: Call): Promise<Answer> {
+async function runInTransaction(connection: Connection, db: Kysely<Schema>, call: Call): Promise<Answer> {
   try {
     const run = Object.hasOwn(readOf, call.name) ? readOf[call.name] : undefined;
     if (!run) throw new Error(`the store has no operation ${call.name}`);
-    database.exec('begin');
+    await connection.exec(beginReading[connection.kind]);
     const value = await run(db, ...call.args);
-    database.exec('commit');
+    await connection.exec('commit');
     return answered(call, value);
   } catch (thrown) {
-    if (database.isTransaction) database.exec('rollback');
+    if (connection.isTransaction) await connection.exec('rollback');
     return failed(call, thrown);
   }
 }

@@ -4,6 +4,7 @@ import type { Kysely } from 'kysely';
 import { Fault } from '#base/fault.ts';
 import { type AuditHead, chainLine, emptyAuditHead, verifyLine } from '#model/audit.ts';
 import type { AuditEntry } from '#model/rows.ts';
+import type { Connection } from './connection.ts';
 import { loadAuditLine, type Schema, storeAuditLine } from './schema.ts';
 
 /** Replaced whole, never changed in place, so that going back to an earlier one is an assignment. */
@@ -14,6 +15,8 @@ export interface WriterState {
 
 export interface Unit {
   readonly db: Kysely<Schema>;
+  /** The same one, for statements that are compiled once and run often. */
+  readonly connection: Connection;
   state: WriterState;
   readonly visitsKeptMax: number;
 }

@@ -1,0 +1,27 @@
+// The connection to the database that all of the store goes through, whatever the database is.
+
+export type StoreKind = 'sqlite' | 'postgres';
+
+/** Which database, as the threads of the store are told. */
+export type StoreLocation = { readonly kind: 'sqlite'; readonly file: string };
+
+/** One connection to the database: one statement at a time, in order. */
+export interface Connection {
+  readonly kind: StoreKind;
+  /** Statements are kept prepared by their text; placeholders are the dialect's own (`?` or `$1`). Blobs come back as Uint8Array, 64-bit integers as number. */
+  query<Row>(sql: string, parameters: readonly unknown[]): Promise<Answered<Row>>;
+  /** One or several statements, without parameters and without rows. */
+  exec(sql: string): Promise<void>;
+  readonly isTransaction: boolean;
+  close(): Promise<void>;
+}
+
+export interface Answered<Row> {
+  readonly rows: Row[];
+  /** Rows that were inserted, changed or deleted; a conflict that does nothing counts none. */
+  readonly touched: number;
+}
+
+/** How transactions begin: one that writes, and one that reads all of one moment. */
+export const beginWriting: Readonly<Record<StoreKind, string>> = { sqlite: 'begin immediate', postgres: 'begin' };
+export const beginReading: Readonly<Record<StoreKind, string>> = { sqlite: 'begin', postgres: 'begin isolation level repeatable read read only' };
