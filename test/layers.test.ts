@@ -19,6 +19,7 @@ const LIBRARIES: Record<string, string[]> = {
   'acme-client': ['net/acme.ts'],
   'node-forge': ['model/pkcs12.ts'],
   pg: ['store/'],
+  re2js: ['model/pattern.ts'],
   '@nats-io/transport-node': ['fleet/sink-nats.ts'],
   '@nats-io/jetstream': ['fleet/sink-nats.ts'],
   '@platformatic/kafka': ['fleet/sink-kafka.ts'],
