@@ -182,10 +182,41 @@ export const limits = {
   // store
   storeQueueMax: 4_096,
   storeBatchMax: 128,
+  storeAnswerTimeoutMs: 60_000,
+  storeRetryPauseMaxMs: 5_000,
   revisionsKeptMax: 1_000,
   confirmWithinMinMs: 10_000,
   confirmWithinMaxMs: 3_600_000,
   configDifferencesMax: 500,
+
+  // backups
+  tarPaxBytesMax: 64 * 1024,
+  backupFileBytesMax: 16 * 1024 * 1024,
+  backupFilesBytesMax: 64 * 1024 * 1024,
+
+  // an agent's feeds
+  feedsPerAgentMax: 64,
+  feedDestinationsMax: 8,
+  feedBasesMax: 8,
+  feedPinsMax: 16,
+  feedPatternsMax: 64,
+  feedLoginStepsMax: 16,
+  feedPollHeadersMax: 32,
+  feedPollBytesMax: 16 * 1024 * 1024,
+  feedBufferMegabytesMax: 1_048_576,
+  feedRecordBytesMax: 64 * 1024,
+  feedClientsMax: 256,
+  feedFilesMax: 256,
+  feedFilesSeenMax: 4_096,
+  feedUnflushedBytesMax: 1024 * 1024,
+  feedUnflushedDatagramBytesMax: 8 * 1024 * 1024,
+  feedReconnectFirstMs: 1_000,
+  feedReconnectMaxMs: 60_000,
+  feedDialTimeoutMs: 15_000,
+  feedLoginTimeoutMs: 30_000,
+  feedTailLookMs: 250,
+  feedTailFolderLookMs: 2_000,
+  feedTailQuietMs: 60_000,
 } as const;
 
 export type Limits = { readonly [Name in keyof typeof limits]: number };
