@@ -2,7 +2,8 @@
 // An operation that changes something takes its audit line with it: both are durable (fsync) when the promise
 // resolves, or neither is. Failure: Fault `conflict` (unique, revision), `not-found`, `busy` (store down or disk full).
 import type { Id } from '#base/ids.ts';
-import type { Agent, AgentCertificate, AgentNote, AuditEntry, AuditLine, Certificate, Customer, Delivery, Device, Invite, JoinToken, OldLabel, Person, Revision, Right, SignIn, Site, Token, Visit } from './rows.ts';
+import type { Agent, AgentCertificate, AgentNote, AuditEntry, AuditLine, Certificate, Customer, Delivery, Device, DeviceKey, DeviceNote, Invite, JoinToken, OldLabel, Person, Revision, Right, SignIn, Site, Token, Visit, WaitingDevice } from './rows.ts';
+import type { IntakeOperations } from './intake.ts';
 
 /** Everything that the tables hold, loaded once at start. */
 export interface Everything {
@@ -21,6 +22,9 @@ export interface Everything {
   readonly invites: Invite[];
   readonly certificates: Certificate[];
   readonly deliveries: Delivery[];
+  readonly deviceKeys: DeviceKey[];
+  readonly waitingDevices: WaitingDevice[];
+  readonly deviceNotes: DeviceNote[];
 }
 
 export interface AuditQuery {
@@ -37,7 +41,7 @@ export interface VisitQuery {
   readonly limit: number;
 }
 
-export interface Operations {
+export interface Operations extends IntakeOperations {
   /** Makes the default customer and site when the store is new. */
   loadEverything(): Promise<Everything>;
 
@@ -113,6 +117,6 @@ export interface Operations {
   note(notes: { agents: readonly AgentNote[]; signIns: readonly { id: Id; at: number }[]; tokens: readonly { id: Id; at: number }[] }): Promise<void>;
 
   /** For doctor: writes, reads back, and says how long the fsync took and what is on disk. */
-  check(): Promise<{ fsyncMs: number; fileBytes: number; integrity: string; visitsDropped: number }>;
+  check(): Promise<{ store: string; fsyncMs: number; fileBytes: number; integrity: string; visitsDropped: number }>;
   close(): Promise<void>;
 }

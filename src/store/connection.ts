@@ -1,9 +1,8 @@
 // The connection to the database that all of the store goes through, whatever the database is.
 
-export type StoreKind = 'sqlite' | 'postgres';
+import type { Fault } from '#base/fault.ts';
 
-/** Which database, as the threads of the store are told. */
-export type StoreLocation = { readonly kind: 'sqlite'; readonly file: string };
+export type StoreKind = 'sqlite' | 'postgres';
 
 /** One connection to the database: one statement at a time, in order. */
 export interface Connection {
@@ -20,6 +19,21 @@ export interface Answered<Row> {
   readonly rows: Row[];
   /** Rows that were inserted, changed or deleted; a conflict that does nothing counts none. */
   readonly touched: number;
+}
+
+/** One that may be lost: it then stays so, and every statement fails. */
+export interface Session extends Connection {
+  /** Resolves with the reason once it is lost; never after `close`. */
+  readonly lost: Promise<Fault>;
+  /** The program and its version, and which database: for people. */
+  readonly describes: string;
+}
+
+/** What a thread works with: what is lost comes back by itself, in between two turns. */
+export interface KeptConnection extends Connection {
+  readonly describes: string;
+  /** Runs `work` with the connection as it is; one at a time. Throws a Fault `busy` while there is none. */
+  turn<Result>(work: () => Promise<Result>): Promise<Result>;
 }
 
 /** How transactions begin: one that writes, and one that reads all of one moment. */

@@ -10,14 +10,26 @@ export interface Call {
 
 export type Answer = { readonly id: number; readonly ok: true; readonly value: unknown } | { readonly id: number; readonly ok: false; readonly failure: Failure };
 
+/** For the log, which only the main thread has. */
+export interface ThreadEvent {
+  readonly level: 'info' | 'error';
+  readonly event: string;
+  readonly fields: Readonly<Record<string, string | number>>;
+}
+
 /** From a thread: once `ready` or `failed`, then answers. */
-export type Report = { readonly kind: 'ready'; readonly value: unknown } | { readonly kind: 'failed'; readonly failure: Failure } | { readonly kind: 'answers'; readonly answers: readonly Answer[] };
+export type Report = { readonly kind: 'ready'; readonly value: unknown } | { readonly kind: 'failed'; readonly failure: Failure } | { readonly kind: 'answers'; readonly answers: readonly Answer[] } | { readonly kind: 'event'; readonly event: ThreadEvent };
 
 /** The name of the last call that a thread gets. */
 export const closeName = 'close';
 
 export const answered = (call: Call, value: unknown): Answer => ({ id: call.id, ok: true, value });
 export const failed = (call: Call, thrown: unknown): Answer => ({ id: call.id, ok: false, failure: packFailure(thrown) });
+
+export function tell(event: ThreadEvent): void {
+  const report: Report = { kind: 'event', event };
+  parentPort?.postMessage(report);
+}
 
 export interface Room {
   /** What `ready` carries. */

@@ -7,6 +7,7 @@ import * as start from './migrations/0001-start.ts';
 import * as certificates from './migrations/0002-certificates.ts';
 import * as provisional from './migrations/0003-provisional.ts';
 import * as deliveries from './migrations/0004-deliveries.ts';
+import * as intake from './migrations/0005-intake.ts';
 
 export interface Migration {
   readonly name: string;
@@ -14,7 +15,7 @@ export interface Migration {
 }
 
 /** The first is number 1. Only ever added to: a migration that has run somewhere is never changed. */
-export const migrations: readonly Migration[] = [start, certificates, provisional, deliveries];
+export const migrations: readonly Migration[] = [start, certificates, provisional, deliveries, intake];
 
 /** Runs what is missing; resolves the schema's number. Fault `unsupported` when the database is newer than `known`. */
 export async function migrate(connection: Connection, nowMs: number, known: readonly Migration[] = migrations): Promise<number> {
@@ -30,7 +31,7 @@ export async function migrate(connection: Connection, nowMs: number, known: read
   const { at } = await db.selectFrom('schemaMigration').select((sql) => sql.fn.max('number').as('at')).executeTakeFirstOrThrow() as { at: number | null };
   const reached = at ?? 0;
   if (reached > known.length) {
-    throw new Fault('unsupported', `the data folder was written by a newer Postern: its schema is number ${reached}, this program knows ${known.length}`, {
+    throw new Fault('unsupported', `${connection.kind === 'sqlite' ? 'the data folder' : 'the database'} was written by a newer Postern: its schema is number ${reached}, this program knows ${known.length}`, {
       remedy: 'run the newer Postern again, or restore the backup from before the update',
     });
   }

@@ -1,5 +1,6 @@
-// Opens the store: one database file in the data folder, one thread that writes it and one that reads it.
+// Opens the store: one database, a file in the data folder or on a PostgreSQL server; one thread that writes it and one that reads it.
 import { mkdir, stat } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '#base/clock.ts';
 import { reasonOf } from '#base/fault.ts';
@@ -9,6 +10,7 @@ import type { Log } from '#base/log.ts';
 import { type AuditHead, emptyAuditHead } from '#model/audit.ts';
 import type { Operations } from '#model/operations.ts';
 import type { Customer, Site } from '#model/rows.ts';
+import { parsePostgres, type StoreLocation } from './location.ts';
 import { makePrivateFile, syncFolder } from './private-file.ts';
 import type { ReaderData, Reads } from './reader.ts';
 import type { AuditWalk } from './reads.ts';
@@ -18,6 +20,8 @@ import type { WriterData, WriterReady, Writes } from './writer.ts';
 export interface StoreOptions {
   /** Must belong to this process alone: see openDataFolder. */
   readonly dataDir: string;
+  /** `postgres://…`; without it the database is a file of the data folder. May hold a password. */
+  readonly store?: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -36,12 +40,9 @@ type Remote<Operation> = Operation extends (first: never, ...args: infer Args) =
 /** Fault `unsupported` when a newer Postern wrote the data, `busy` or `internal` when the file cannot be used. */
 export async function openStore(options: StoreOptions): Promise<Operations> {
   const { clock, log, queueMax = limits.storeQueueMax } = options;
-  const file = join(options.dataDir, 'postern.db');
-  await mkdir(options.dataDir, { recursive: true, mode: 0o700 });
-  // SQLite gives its other files the mode that this one has.
-  await makePrivateFile(file);
-  const writerData: WriterData = { store: { kind: 'sqlite', file }, nowMs: clock.nowMs(), visitsKeptMax: options.visitsKeptMax ?? limits.visitsKeptMax };
-  const readerData: ReaderData = { store: { kind: 'sqlite', file } };
+  const store = await locate(options);
+  const writerData: WriterData = { store, nowMs: clock.nowMs(), visitsKeptMax: options.visitsKeptMax ?? limits.visitsKeptMax };
+  const readerData: ReaderData = { store };
   const common = { callsMax: queueMax, log };
   const opening = [
     openThread({ ...common, name: 'writing', url: new URL('./writer.ts', import.meta.url), data: writerData }),
@@ -53,21 +54,31 @@ export async function openStore(options: StoreOptions): Promise<Operations> {
     await writer.call('dropExpired', [clock.nowMs()]);
     // So that the files' names, too, survive a power cut.
     await syncFolder(options.dataDir);
-    return begin(options, file, writer, reader);
+    return begin(options, store, writer, reader);
   } catch (thrown) {
     for (const thread of await Promise.allSettled(opening)) if (thread.status === 'fulfilled') await thread.value.close();
     throw thrown;
   }
 }
 
-function begin({ clock, log }: StoreOptions, file: string, writer: Thread, reader: Thread): Operations {
+async function locate({ dataDir, store, random }: StoreOptions): Promise<StoreLocation> {
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  // On the server's list of connections this says who it is; the random part tells a later process from an earlier one.
+  if (store !== undefined) return parsePostgres(store, `postern-${random(4).toString('hex')} process ${process.pid} on ${hostname().replace(/[^\x20-\x7e]/g, '?').slice(0, 24)}`);
+  const file = join(dataDir, 'postern.db');
+  // SQLite gives its other files the mode that this one has.
+  await makePrivateFile(file);
+  return { kind: 'sqlite', file };
+}
+
+function begin({ clock, log }: StoreOptions, store: StoreLocation, writer: Thread, reader: Thread): Operations {
   const ready = writer.ready as WriterReady;
   if (ready.auditBroken !== null) log.error('audit.broken', { why: ready.auditBroken, remedy: 'run `postern audit verify`' });
-  log.info('store.opened', { file, schema: ready.schema, auditSeq: ready.auditSeq });
+  log.info('store.opened', { ...(store.kind === 'sqlite' && { file: store.file }), database: ready.describes, schema: ready.schema, auditSeq: ready.auditSeq });
   const cleaning = clock.every(dropExpiredEveryMs, () => {
     writer.call('dropExpired', [clock.nowMs()]).catch((thrown: unknown) => log.warn('store.cleaning-failed', { reason: reasonOf(thrown) }));
   });
-  return operationsOn({ writer, reader, file, clock, beforeClose: () => cleaning.cancel() });
+  return operationsOn({ writer, reader, store, clock, beforeClose: () => cleaning.cancel() });
 }
 
 async function makeDefaults(writer: Thread, { clock, random }: StoreOptions): Promise<void> {
@@ -80,12 +91,12 @@ async function makeDefaults(writer: Thread, { clock, random }: StoreOptions): Pr
 interface Parts {
   readonly writer: Thread;
   readonly reader: Thread;
-  readonly file: string;
+  readonly store: StoreLocation;
   readonly clock: Clock;
   readonly beforeClose: () => void;
 }
 
-function operationsOn({ writer, reader, file, clock, beforeClose }: Parts): Operations {
+function operationsOn({ writer, reader, store, clock, beforeClose }: Parts): Operations {
   const write = <Name extends keyof Writes>(name: Name) => ((...args: readonly unknown[]) => writer.call(name, args)) as unknown as Remote<Writes[Name]>;
   const read = <Name extends keyof Reads>(name: Name) => ((...args: readonly unknown[]) => reader.call(name, args)) as unknown as Remote<Reads[Name]>;
   const auditHead = write('auditHead');
@@ -132,8 +143,9 @@ function operationsOn({ writer, reader, file, clock, beforeClose }: Parts): Oper
     verifyAudit: () => verifyAudit(read('walkAudit'), auditHead),
     note: write('note'),
     async check() {
-      const [{ fsyncMs }, inspected] = await Promise.all([writer.call('check', [clock.nowMs()]) as Promise<{ fsyncMs: number }>, read('inspect')()]);
-      return { fsyncMs, fileBytes: await bytesOf(file), ...inspected };
+      const timed = writer.call('check', [clock.nowMs()]) as Promise<{ fsyncMs: number; store: string }>;
+      const [written, { serverBytes, ...inspected }] = await Promise.all([timed, read('inspect')(store.kind)]);
+      return { ...written, ...inspected, fileBytes: serverBytes ?? (store.kind === 'sqlite' ? await bytesOf(store.file) : 0) };
     },
     async close() {
       beforeClose();

@@ -1,12 +1,13 @@
 // The one thread that reads, so that no search of the console stands in the way of a write.
 import { workerData } from 'node:worker_threads';
 import type { Kysely } from 'kysely';
-import { beginReading, type Connection, type StoreLocation } from './connection.ts';
+import { beginReading, type Connection, type KeptConnection } from './connection.ts';
 import { kyselyOn } from './dialect.ts';
-import { type Answer, answered, type Call, failed, keepAnswering, type Room } from './loop.ts';
+import { openConnection } from './keep.ts';
+import type { StoreLocation } from './location.ts';
+import { type Answer, answered, type Call, failed, keepAnswering, type Room, tell } from './loop.ts';
 import { reads } from './reads.ts';
 import type { Schema } from './schema.ts';
-import { openSqlite } from './sqlite.ts';
 
 export interface ReaderData {
   readonly store: StoreLocation;
@@ -17,7 +18,7 @@ type AnyRead = (db: Kysely<Schema>, ...args: readonly unknown[]) => Promise<unkn
 const readOf = reads as unknown as Readonly<Record<string, AnyRead | undefined>>;
 
 async function openRoom(data: ReaderData): Promise<Room> {
-  let connection: Connection | undefined;
+  let connection: KeptConnection | undefined;
   let db: Kysely<Schema> | undefined;
   return {
     ready: null,
@@ -25,12 +26,12 @@ async function openRoom(data: ReaderData): Promise<Room> {
     async work(waiting) {
       const call = waiting.shift()!;
       try {
-        connection ??= openSqlite(data.store.file, 'read');
-        db ??= kyselyOn(connection);
+        const kept = (connection ??= await openConnection(data.store, 'read', { opened: async () => () => {}, tell }));
+        const queries = (db ??= kyselyOn(kept));
+        return [await kept.turn(() => runInTransaction(kept, queries, call))];
       } catch (thrown) {
         return [failed(call, thrown)];
       }
-      return [await runInTransaction(connection, db, call)];
     },
     close: async () => connection?.close(),
   };

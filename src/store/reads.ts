@@ -4,8 +4,9 @@ import type { AuditQuery, Everything, VisitQuery } from '#model/operations.ts';
 import type { AuditLine, Revision, Visit } from '#model/rows.ts';
 import type { Kysely } from 'kysely';
 import { sql } from 'kysely';
+import type { StoreKind } from './connection.ts';
 import { visitsDroppedCounter } from './records.ts';
-import { codecs, loadAuditLine, type Schema } from './schema.ts';
+import { codecs, loadAuditLine, loadDeviceNote, type Schema } from './schema.ts';
 
 /** More than this is not answered at once, whatever the caller asks for. */
 const rowsMax = 1_000;
@@ -28,6 +29,14 @@ function loadRevision({ actor, config, ...row }: Omit<Schema['revision'], 'custo
   return { ...row, actor: JSON.parse(actor) as Revision['actor'], config: JSON.parse(config) as unknown };
 }
 
+/** The server looks at its pages' checksums itself whenever it reads one, and counts; where it has none the count is null. */
+async function inspectPostgres(db: Kysely<Schema>): Promise<{ integrity: string; serverBytes: number }> {
+  const { rows } = await sql<{ failures: number | null; bytes: number }>`
+    select (select checksum_failures from pg_stat_database where datname = current_database()) as failures, pg_database_size(current_database()) as bytes`.execute(db);
+  const { failures, bytes } = rows[0]!;
+  return { integrity: failures ? `the server found ${failures} pages with a wrong checksum` : 'ok', serverBytes: bytes };
+}
+
 export const reads = {
   async loadEverything(db: Kysely<Schema>): Promise<Everything> {
     const all = <Row>(table: keyof typeof codecs & keyof Schema, load: (stored: never) => Row): Promise<Row[]> =>
@@ -48,6 +57,9 @@ export const reads = {
       invites: await all('invite', codecs.invite.load),
       certificates: await all('certificate', codecs.certificate.load),
       deliveries: await all('delivery', codecs.delivery.load),
+      deviceKeys: await all('deviceKey', codecs.deviceKey.load),
+      waitingDevices: await all('waitingDevice', codecs.waitingDevice.load),
+      deviceNotes: (await db.selectFrom('deviceNote').selectAll().execute()).map(loadDeviceNote),
     };
   },
 
@@ -103,10 +115,12 @@ export const reads = {
     return { lines: rows.length, reached, brokenAt: null, why: null, atEnd: rows.length < verifiedPerPage };
   },
 
-  /** `integrity` is `ok` or what SQLite found first. */
-  async inspect(db: Kysely<Schema>): Promise<{ integrity: string; visitsDropped: number }> {
-    const found = await sql<{ quickCheck: string }>`pragma quick_check(1)`.execute(db);
+  /** `integrity` is `ok` or what was found first; `serverBytes` null where the file says how large it is. */
+  async inspect(db: Kysely<Schema>, kind: StoreKind): Promise<{ integrity: string; visitsDropped: number; serverBytes: number | null }> {
     const dropped = await db.selectFrom('counter').select('value').where('name', '=', visitsDroppedCounter).executeTakeFirst();
-    return { integrity: found.rows[0]?.quickCheck ?? 'no answer', visitsDropped: dropped?.value ?? 0 };
+    const visitsDropped = dropped?.value ?? 0;
+    if (kind === 'postgres') return { ...(await inspectPostgres(db)), visitsDropped };
+    const found = await sql<{ quickCheck: string }>`pragma quick_check(1)`.execute(db);
+    return { integrity: found.rows[0]?.quickCheck ?? 'no answer', visitsDropped, serverBytes: null };
   },
 };

@@ -1,13 +1,13 @@
 // SQLite as the store: opening the file, and the connection on it.
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
-import type { Answered, Connection } from './connection.ts';
+import type { Answered, KeptConnection } from './connection.ts';
 
 /** How long a statement waits for a lock; nobody else should hold one for long. */
 const busyTimeoutMs = 2_000;
 const statementsKeptMax = 256;
 
 /** Opens the file with what every connection needs: WAL, an fsync at every commit, foreign keys. */
-export function openSqlite(file: string, mode: 'write' | 'read'): Connection {
+export function openSqlite(file: string, mode: 'write' | 'read'): KeptConnection {
   const database = new DatabaseSync(file, { readOnly: mode === 'read', timeout: busyTimeoutMs, enableForeignKeyConstraints: true });
   try {
     // Sorting and temporary indexes stay in memory: rows must not reach another file than ours.
@@ -23,7 +23,7 @@ export function openSqlite(file: string, mode: 'write' | 'read'): Connection {
   }
 }
 
-export function sqliteConnection(database: DatabaseSync, mode: 'write' | 'read' = 'write'): Connection {
+export function sqliteConnection(database: DatabaseSync, mode: 'write' | 'read' = 'write'): KeptConnection {
   const kept = new Map<string, { statement: StatementSync; answersRows: boolean }>();
   const prepare = (sql: string) => {
     const known = kept.get(sql);
@@ -36,6 +36,9 @@ export function sqliteConnection(database: DatabaseSync, mode: 'write' | 'read' 
   };
   return {
     kind: 'sqlite',
+    describes: `SQLite ${String(database.prepare('select sqlite_version() as version').get()?.['version'])}`,
+    // A file is not lost.
+    turn: (work) => work(),
     async query<Row>(sql: string, parameters: readonly unknown[]): Promise<Answered<Row>> {
       const { statement, answersRows } = prepare(sql);
       if (answersRows) {

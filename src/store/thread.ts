@@ -61,6 +61,7 @@ export async function openThread(options: ThreadOptions): Promise<Thread> {
       closing ??= ended.promise;
       return start.reject(unpackFailure(report.failure));
     }
+    if (report.kind === 'event') return options.log[report.event.level](report.event.event, report.event.fields);
     for (const answer of report.answers) {
       const waiter = waiters.get(answer.id);
       waiters.delete(answer.id);

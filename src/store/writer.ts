@@ -4,16 +4,17 @@ import { workerData } from 'node:worker_threads';
 import { Fault } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
 import { certificateWrites } from './certificates.ts';
-import { beginWriting, type StoreLocation } from './connection.ts';
+import { beginWriting, type Connection, type KeptConnection } from './connection.ts';
 import { deliveryWrites } from './deliveries.ts';
 import { deviceWrites } from './devices.ts';
 import { kyselyOn } from './dialect.ts';
-import { type Answer, answered, type Call, closeName, failed, keepAnswering, type Room } from './loop.ts';
+import { openConnection } from './keep.ts';
+import type { StoreLocation } from './location.ts';
+import { type Answer, answered, type Call, closeName, failed, keepAnswering, type Room, tell } from './loop.ts';
 import { migrate } from './migrate.ts';
 import { peopleWrites } from './people.ts';
 import { recordWrites } from './records.ts';
-import { openSqlite } from './sqlite.ts';
-import { readState, type Unit } from './unit.ts';
+import { readState, type Unit, type WriterState } from './unit.ts';
 
 export interface WriterData {
   readonly store: StoreLocation;
@@ -27,6 +28,8 @@ export interface WriterReady {
   readonly auditSeq: number;
   /** What is wrong with the end of the audit, if anything. */
   readonly auditBroken: string | null;
+  /** The program that keeps the store, its version, and where. */
+  readonly describes: string;
 }
 
 const writes = { ...peopleWrites, ...deviceWrites, ...certificateWrites, ...deliveryWrites, ...recordWrites };
@@ -39,22 +42,40 @@ const checkName = 'check';
 const checkedCounter = 'checked at';
 
 async function openRoom(data: WriterData): Promise<Room> {
-  const connection = openSqlite(data.store.file, 'write');
-  try {
-    const schema = await migrate(connection, data.nowMs);
-    const db = kyselyOn(connection);
-    const { state, broken } = await readState(db);
-    const unit: Unit = { db, connection, state, visitsKeptMax: data.visitsKeptMax };
-    const ready: WriterReady = { schema, auditSeq: state.head.seq, auditBroken: broken };
-    return {
-      ready,
-      work: (waiting) => (waiting[0]!.name === checkName ? timeCommit(unit, waiting.shift()!) : commitTogether(unit, takeBatch(waiting))),
-      close: () => connection.close(),
+  let unit: Unit | undefined;
+  let first: { schema: number; state: WriterState; broken: string | null } | undefined;
+  const opened = async (session: Connection) => {
+    const schema = await migrate(session, data.nowMs);
+    const read = await readState(kyselyOn(session));
+    return () => {
+      if (unit) unit.state = goOnFrom(unit.state, read);
+      else first = { schema, ...read };
     };
-  } catch (thrown) {
-    await connection.close().catch(() => {});
-    throw thrown;
-  }
+  };
+  const connection = await openConnection(data.store, 'write', { opened, tell });
+  const { schema, state, broken } = first!;
+  const made: Unit = (unit = { db: kyselyOn(connection), connection, state, visitsKeptMax: data.visitsKeptMax });
+  const ready: WriterReady = { schema, auditSeq: state.head.seq, auditBroken: broken, describes: connection.describes };
+  return {
+    ready,
+    work: (waiting) => {
+      const calls = waiting[0]!.name === checkName ? [waiting.shift()!] : takeBatch(waiting);
+      const work = () => (calls[0]!.name === checkName ? timeCommit(made, connection, calls[0]!) : commitTogether(made, calls));
+      return connection.turn(work).catch((thrown: unknown) => calls.map((call) => failed(call, thrown)));
+    },
+    close: () => connection.close(),
+  };
+}
+
+/**
+ * After the connection was lost the database says where everything stands: the last commit may have happened or not. It cannot have less
+ * than was acknowledged; if it has (an older copy was put in its place), the chain goes on from where it was, so that the gap stays visible.
+ */
+function goOnFrom(acknowledged: WriterState, { state, broken }: { state: WriterState; broken: string | null }): WriterState {
+  const { head } = acknowledged;
+  const why = state.head.seq < head.seq ? `the audit ends at line ${state.head.seq}, but line ${head.seq} had been written` : broken;
+  if (why !== null) tell({ level: 'error', event: 'audit.broken', fields: { why, remedy: 'run `postern audit verify`' } });
+  return state.head.seq < head.seq ? { ...state, head } : state;
 }
 
 function takeBatch(waiting: Call[]): Call[] {
@@ -73,6 +94,8 @@ async function commitTogether(unit: Unit, calls: readonly Call[]): Promise<reado
     return answers;
   } catch (thrown) {
     await rollBackAll(unit, before);
+    // Without a definite end none may be repeated: it could happen twice.
+    if (thrown instanceof Fault && thrown.detail['mayHaveHappened'] === true) return calls.map((call) => failed(call, thrown));
     if (calls.length === 1) return [failed(calls[0]!, thrown)];
     // One may have been too much for the disk while the others fit; nothing of any is left, so each tries alone.
     const alone: Answer[] = [];
@@ -112,7 +135,7 @@ async function rollBackAll(unit: Unit, before: Unit['state']): Promise<void> {
 }
 
 /** Resolves how long an fsynced commit takes; Fault `busy` when what was written does not come back. */
-async function timeCommit({ db, connection }: Unit, call: Call): Promise<readonly Answer[]> {
+async function timeCommit({ db, connection }: Unit, { describes }: KeptConnection, call: Call): Promise<readonly Answer[]> {
   try {
     await connection.exec(beginWriting[connection.kind]);
     const value = Number(call.args[0]);
@@ -122,7 +145,7 @@ async function timeCommit({ db, connection }: Unit, call: Call): Promise<readonl
     const fsyncMs = performance.now() - startedAt;
     const back = await db.selectFrom('counter').select('value').where('name', '=', checkedCounter).executeTakeFirst();
     if (back?.value !== value) throw new Fault('busy', 'the store does not read back what it has just written', { remedy: 'look at the disk of the data folder' });
-    return [answered(call, { fsyncMs })];
+    return [answered(call, { fsyncMs, store: describes })];
   } catch (thrown) {
     if (connection.isTransaction) await connection.exec('rollback');
     return [failed(call, thrown)];

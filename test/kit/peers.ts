@@ -15,6 +15,8 @@ interface PeerKind {
 }
 
 const system = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/local/bin', '/usr/bin', '/bin'];
+/** Debian keeps each major version in a folder of its own; the newest first. */
+const postgresFolders = ['18', '17', '16', '15', '14', '13'].map((version) => `/usr/lib/postgresql/${version}/bin`);
 const kinds = {
   sshd: { package: 'openssh-server', folders: system },
   ssh: { package: 'openssh-client' },
@@ -45,6 +47,9 @@ const kinds = {
   pebble: { package: 'pebble' },
   named: { package: 'bind9', folders: system },
   nsupdate: { package: 'bind9-dnsutils' },
+  postgres: { package: 'postgresql', folders: postgresFolders },
+  initdb: { package: 'postgresql', folders: postgresFolders },
+  setpriv: { package: 'util-linux', folders: system },
   go: { package: 'golang-go', folders: ['/usr/local/go/bin', '/usr/lib/go/bin'] },
 } as const satisfies Record<string, PeerKind>;
 
