@@ -173,6 +173,8 @@ const meanings: Readonly<Record<string, string>> = {
 
   storeQueueMax: 'writes that wait; more are refused',
   storeBatchMax: 'writes in one transaction',
+  storeAnswerTimeoutMs: 'a PostgreSQL server that does not answer for so long is lost',
+  storeRetryPauseMaxMs: 'longest pause between two tries to reach it again',
   revisionsKeptMax: 'revisions of the configuration',
   confirmWithinMinMs: 'shortest time for `--confirm`',
   confirmWithinMaxMs: 'longest',

@@ -30,7 +30,9 @@ const LINK_WAIT_MS = 30_000;
 
 function start(root: string, file: string, args: readonly string[], log: Log, name: string): ChildProcess {
   // Its own process group: Ctrl-C at the terminal reaches the gateway, which ends its demo in order.
-  const child = spawn(process.execPath, [...NODE_ARGS, join(root, file), ...args], { stdio: ['pipe', 'pipe', 'pipe', 'ipc'], detached: true });
+  // The gateway's store may be named with its password; the demo has no use for it.
+  const { POSTERN_STORE: _store, PGPASSWORD: _password, ...env } = process.env;
+  const child = spawn(process.execPath, [...NODE_ARGS, join(root, file), ...args], { stdio: ['pipe', 'pipe', 'pipe', 'ipc'], detached: true, env });
   for (const stream of [child.stdout!, child.stderr!]) createInterface({ input: stream }).on('line', (line) => log.debug(`demo.${name}`, { line }));
   return child;
 }

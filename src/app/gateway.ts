@@ -66,6 +66,8 @@ import { describeJoin, keepNotes, readSetupCode, undoAll } from './small-parts.t
 
 export interface GatewayOptions {
   readonly dataDir: string;
+  /** `postgres://…` of the database; without it, it is a file of the data folder. May hold a password. */
+  readonly store?: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -122,7 +124,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   try {
     const folder = await openDataFolder(options.dataDir);
     undo.push(() => folder.close());
-    const operations = await openStore({ dataDir: folder.path, clock, random, log });
+    const operations = await openStore({ dataDir: folder.path, ...(options.store !== undefined && { store: options.store }), clock, random, log });
     undo.push(() => operations.close());
     const leftOpen = await operations.closeLeftOpenVisits(clock.nowMs(), 'the gateway ended without closing it');
     if (leftOpen > 0) log.warn('visits.left-open', { visits: leftOpen });
@@ -345,13 +347,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       for (const agentId of removed) hub.forget(agentId);
     });
     const remarks = () => [...startRemarks(snapshot, ports()), ...alarmsOf(tables.certificates.values(), clock.nowMs()).slice(0, remarkedMax).map((each) => each.text), ...control.missing().map((each) => `${each}; it is tried again every few seconds`)];
-    const status = async () => ({
+    // Who asks how things stand while the store is away is told that, and the rest.
+    const lookAtStore = () => operations.check().then(({ fileBytes }) => ({ fileBytes, said: [] }), (thrown: unknown) => ({ fileBytes: 0, said: [`${reasonOf(thrown)}: changes wait`] }));
+    const status = async (store = lookAtStore()) => ({
       version: options.version, runtime: process.version, startedAt, now: clock.nowMs(), revision: control.config().revision,
       listeners: listeners.all.map((each) => ({ address: each.address, port: each.port, secure: snapshot.config.listeners.some((one) => one.name === each.name && one.tls) })),
       conns: door.open, links: hub.links().length, streams: hub.links().reduce((sum, link) => sum + link.streams, 0), visitsLive: visits.count,
       devices: tables.devices.size, devicesOnline: Array.from(tables.devices.values()).filter((device) => hub.linkOf(device.agentId)).length,
       memory: { rssBytes: process.memoryUsage.rss(), heldBytes: budget.heldBytes, budgetBytes: budget.bytesMax },
-      journalDropped: journal.dropped, storeBytes: (await operations.check()).fileBytes, remarks: remarks(),
+      journalDropped: journal.dropped, storeBytes: (await store).fileBytes, remarks: [...(await store).said, ...remarks()],
     });
     const admin = buildAdmin({
       certificates: { changes: certificateChanges, caPem: certificates.ca.pem, describe: () => certificates.describe(), signRequest: (order) => certificates.signRequest(order), issueLeaf: (names, spki) => certificates.issueLeaf(names, spki), roots: publicRoots },

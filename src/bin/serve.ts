@@ -12,11 +12,13 @@ import { isFault, reasonOf } from '#base/fault.ts';
 import type { Config } from '#model/config.ts';
 import { exitCodes, usageFault, type CommandIo } from './io.ts';
 
-export const usage = `Usage: postern serve [--data DIR] [--http PORT] [--https PORT] [--domain NAME] [--device-domain NAME] [--demo]
+export const usage = `Usage: postern serve [--data DIR] [--store URL] [--http PORT] [--https PORT] [--domain NAME] [--device-domain NAME] [--demo]
 
 Runs a gateway. Options change the stored configuration; without them it stays as it is.
 
   --data DIR            where everything is kept (default: ./data)
+  --store URL           a PostgreSQL database instead of a file there: postgres://USER@HOST/DATABASE (also
+                        POSTERN_STORE, where a password is not seen in the list of processes)
   --http PORT           plain listener (a fresh gateway: 8080)
   --https PORT          TLS listener, for people, programs and agents (a fresh gateway: 8443)
   --domain NAME         the gateway's name; devices are <label>.NAME (a fresh gateway: localhost)
@@ -39,7 +41,7 @@ function parseOptions(args: string[]) {
   const text = { type: 'string' } as const;
   const flag = { type: 'boolean' } as const;
   try {
-    return parseArgs({ args, options: { data: text, http: text, https: text, domain: text, 'device-domain': text, console: text, log: text, demo: flag, 'no-demo': flag } }).values;
+    return parseArgs({ args, options: { data: text, store: text, http: text, https: text, domain: text, 'device-domain': text, console: text, log: text, demo: flag, 'no-demo': flag } }).values;
   } catch (thrown) {
     throw usageFault((thrown as Error).message);
   }
@@ -85,9 +87,11 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   const consoleDir = options.console ?? join(root, 'console', 'dist');
   if (!existsSync(join(consoleDir, 'index.html'))) log.warn('console.not-built', { dir: consoleDir, remedy: 'npm run console' });
   const dataDir = resolve(options.data ?? 'data');
+  const store = options.store ?? io.env['POSTERN_STORE'];
   const isCheckout = existsSync(join(root, 'postern'));
   const gateway = await startGateway({
     dataDir, consoleDir, version, log,
+    ...(store ? { store } : {}),
     clock: realClock,
     random: realRandom,
     command: isCheckout ? './postern' : 'postern',

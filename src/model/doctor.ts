@@ -149,6 +149,8 @@ export function judgeClock({ now, expected, builtAt, isSynchronised }: ClockSeen
 }
 
 export interface StoreSeen {
+  /** The program that keeps it, its version, and where. */
+  readonly store?: string;
   readonly fsyncMs: number;
   readonly fileBytes: number;
   readonly integrity: string;
@@ -156,10 +158,10 @@ export interface StoreSeen {
 
 const slowFsyncMs = 100;
 
-export function judgeStore({ fsyncMs, fileBytes, integrity }: StoreSeen): Judgement {
-  const evidence = [`integrity: ${integrity}`, `a durable write took ${fsyncMs.toFixed(1)} ms`, `${(fileBytes / 1e6).toFixed(1)} MB on disk`];
-  if (integrity !== 'ok') return { status: 'failure', evidence, verdict: 'the database is damaged', remedy: 'Stop the gateway, keep a copy of the data folder, and restore the last backup.' };
-  if (fsyncMs > slowFsyncMs) return { status: 'warning', evidence, verdict: 'writing durably is slow: sign-ins and new visits wait for it', remedy: 'Move the data folder to a faster disk, or find out what else keeps this one busy.' };
+export function judgeStore({ store, fsyncMs, fileBytes, integrity }: StoreSeen): Judgement {
+  const evidence = [...(store === undefined ? [] : [store]), `integrity: ${integrity}`, `a durable write took ${fsyncMs.toFixed(1)} ms`, `${(fileBytes / 1e6).toFixed(1)} MB on disk`];
+  if (integrity !== 'ok') return { status: 'failure', evidence, verdict: 'the database is damaged', remedy: 'Stop the gateway, keep a copy of the database, and restore the last backup.' };
+  if (fsyncMs > slowFsyncMs) return { status: 'warning', evidence, verdict: 'writing durably is slow: sign-ins and new visits wait for it', remedy: 'Move the database to a faster disk, or find out what else keeps this one busy.' };
   return { status: 'ok', evidence, verdict: 'it writes, reads back, and is whole' };
 }
 

@@ -57,7 +57,7 @@ async function keepConnection(open: () => Promise<Session>, { opened, tell }: Ke
     void made.lost.then((why) => {
       if (closing.signal.aborted) return;
       down = why;
-      tell({ level: 'error', event: 'store.lost', fields: { store: made.describes, reason: String(why.detail['reason'] ?? why.message) } });
+      tell({ event: 'store.lost', fields: { store: made.describes, reason: String(why.detail['reason'] ?? why.message) } });
       void comeBack();
     });
   };
@@ -73,7 +73,7 @@ async function keepConnection(open: () => Promise<Session>, { opened, tell }: Ke
         await lastTurn;
         if (closing.signal.aborted) return await again.made.close();
         use(again);
-        tell({ level: 'info', event: 'store.back', fields: { store: again.made.describes } });
+        tell({ event: 'store.back', fields: { store: again.made.describes } });
         return;
       } catch (thrown) {
         const why = toFault(asFault(thrown));

@@ -12,8 +12,7 @@ export type Answer = { readonly id: number; readonly ok: true; readonly value: u
 
 /** For the log, which only the main thread has. */
 export interface ThreadEvent {
-  readonly level: 'info' | 'error';
-  readonly event: string;
+  readonly event: 'store.lost' | 'store.back' | 'audit.broken';
   readonly fields: Readonly<Record<string, string | number>>;
 }
 

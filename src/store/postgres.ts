@@ -71,9 +71,9 @@ export async function openPostgres(location: PostgresLocation, mode: 'write' | '
   }
   const session: Omit<Session, 'describes'> = sessionOn(state, lost.promise);
   try {
-    const version = await prove(session, location, mode);
+    const describes = await prove(session, location, mode);
     if (mode === 'write') await takeLock(session, location);
-    return Object.defineProperties({ describes: `PostgreSQL ${version}, database ${location.shown}` }, Object.getOwnPropertyDescriptors(session)) as Session;
+    return Object.defineProperties({ describes }, Object.getOwnPropertyDescriptors(session)) as Session;
   } catch (thrown) {
     await session.close();
     throw thrown;
@@ -218,15 +218,17 @@ interface Settings {
   readonly number: number;
   readonly encoding: string;
   readonly durable: string;
+  readonly fsync: string;
   readonly standby: boolean;
   readonly readOnly: string;
   readonly schema: string | null;
 }
 
+/** Resolves what it is, for people. */
 async function prove(session: Omit<Session, 'describes'>, location: PostgresLocation, mode: 'write' | 'read'): Promise<string> {
   const { rows } = await session.query<Settings>(
     `select current_setting('server_version') as version, current_setting('server_version_num')::int as number, current_setting('server_encoding') as encoding,
-      current_setting('synchronous_commit') as durable, pg_is_in_recovery() as standby, current_setting('default_transaction_read_only') as "readOnly", current_schema()::text as schema`,
+      current_setting('synchronous_commit') as durable, current_setting('fsync') as fsync, pg_is_in_recovery() as standby, current_setting('default_transaction_read_only') as "readOnly", current_schema()::text as schema`,
     [],
   );
   const found = rows[0]!;
@@ -238,7 +240,7 @@ async function prove(session: Omit<Session, 'describes'>, location: PostgresLoca
   await session.exec(sessionSettings);
   // Off, an acknowledged change could be lost with the server's power.
   if (mode === 'write' && found.durable === 'off') await session.exec('set synchronous_commit = on');
-  return found.version.split(' ', 1)[0]!;
+  return `PostgreSQL ${found.version.split(' ', 1)[0]!}, database ${location.shown}${found.fsync === 'off' ? ' (its fsync is off: a power cut there loses what was acknowledged)' : ''}`;
 }
 
 interface Holder {

@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { Fault } from '#base/fault.ts';
 import type { Log } from '#base/log.ts';
 import { unpackFailure } from './failure.ts';
-import { type Call, closeName, type Report } from './loop.ts';
+import { type Call, closeName, type Report, type ThreadEvent } from './loop.ts';
 
 export interface Thread {
   /** What the thread said when it was ready. */
@@ -26,6 +26,18 @@ export interface ThreadOptions {
 interface Waiter {
   resolve(value: unknown): void;
   reject(reason: Error): void;
+}
+
+/** Both threads lose their connections at about the same time; each says so. */
+function note({ log, name }: ThreadOptions, { event, fields }: ThreadEvent): void {
+  switch (event) {
+    case 'store.lost':
+      return log.error('store.lost', { thread: name, ...fields });
+    case 'store.back':
+      return log.info('store.back', { thread: name, ...fields });
+    case 'audit.broken':
+      return log.error('audit.broken', fields);
+  }
 }
 
 export async function openThread(options: ThreadOptions): Promise<Thread> {
@@ -61,7 +73,7 @@ export async function openThread(options: ThreadOptions): Promise<Thread> {
       closing ??= ended.promise;
       return start.reject(unpackFailure(report.failure));
     }
-    if (report.kind === 'event') return options.log[report.event.level](report.event.event, report.event.fields);
+    if (report.kind === 'event') return note(options, report.event);
     for (const answer of report.answers) {
       const waiter = waiters.get(answer.id);
       waiters.delete(answer.id);

@@ -74,7 +74,7 @@ async function openRoom(data: WriterData): Promise<Room> {
 function goOnFrom(acknowledged: WriterState, { state, broken }: { state: WriterState; broken: string | null }): WriterState {
   const { head } = acknowledged;
   const why = state.head.seq < head.seq ? `the audit ends at line ${state.head.seq}, but line ${head.seq} had been written` : broken;
-  if (why !== null) tell({ level: 'error', event: 'audit.broken', fields: { why, remedy: 'run `postern audit verify`' } });
+  if (why !== null) tell({ event: 'audit.broken', fields: { why, remedy: 'run `postern audit verify`' } });
   return state.head.seq < head.seq ? { ...state, head } : state;
 }
 
