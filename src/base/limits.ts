@@ -217,6 +217,25 @@ export const limits = {
   feedTailLookMs: 250,
   feedTailFolderLookMs: 2_000,
   feedTailQuietMs: 60_000,
+
+  // the device's side of push
+  pushDialTimeoutMs: 15_000,
+  pushTimeoutMs: 120_000,
+  pushIdleMs: 20_000,
+  pushContinueMs: 3_000,
+  pushExpectBytes: 64 * 1024,
+  pushAnswerBytesMax: 64 * 1024,
+  pushProxyHeadBytesMax: 16 * 1024,
+  pushBatchBytesMax: 256 * 1024,
+  pushBatchBytesMin: 1_024,
+  pushRetryFirstMs: 1_000,
+  pushRetryMaxMs: 300_000,
+  pushRetryAfterMaxMs: 24 * 3_600_000,
+  pushHoldMaxMs: 24 * 3_600_000,
+  checkInEveryMs: 24 * 3_600_000,
+  checkInEveryMinMs: 60_000,
+  checkInJitterMaxMs: 3_600_000,
+  feedsPerDestinationMax: 1_000,
 } as const;
 
 export type Limits = { readonly [Name in keyof typeof limits]: number };
