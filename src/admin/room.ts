@@ -6,7 +6,7 @@ import type { Customer, Visit } from '#model/rows.ts';
 import { buildTable, type TableWriter } from '#model/table.ts';
 import type { AdminDeps } from './deps.ts';
 import { buildPasswords, type Passwords } from './password.ts';
-import { buildThrottle, type Throttle } from './throttle.ts';
+import { buildThrottle, type Throttle } from '#model/throttle.ts';
 import { keepUses, type Uses } from './uses.ts';
 
 /** A sign-in of the CLI on its way: started by nobody in particular, approved by a person in the console. */

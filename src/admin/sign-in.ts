@@ -13,7 +13,7 @@ import { clearSignInCookie, cookiesWork, setSignInCookie } from './cookies.ts';
 import { byId, pageOf, sorted } from './pages.ts';
 import { checkPassword } from './password.ts';
 import { defaultCustomer, type Room } from './room.ts';
-import type { ThrottleKey } from './throttle.ts';
+import type { ThrottleKey } from '#model/throttle.ts';
 import { viewRights, viewSignIn } from './views.ts';
 
 /** Tries from one network, and at one login from one network; a login from anywhere slows down late and little, so that strangers lock nobody out. */

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { handClock } from '#kit/admin-room.ts';
 import { isFault } from '#base/fault.ts';
 import { cookiesWork, readSignInCookie } from './cookies.ts';
-import { buildThrottle } from './throttle.ts';
+import { buildThrottle } from '#model/throttle.ts';
 
 const keys = [{ key: 'a', freeTries: 3, delayMaxMs: 8_000 }];
 

@@ -2,7 +2,7 @@
 // The rows are a passing table of the gateway: memory only, forgotten with time.
 import type { Clock } from '#base/clock.ts';
 import { Fault } from '#base/fault.ts';
-import { buildTable } from '#model/table.ts';
+import { buildTable } from './table.ts';
 
 export interface ThrottleKey {
   readonly key: string;
@@ -18,6 +18,8 @@ interface Row {
 }
 
 export interface Throttle {
+  /** Fault `too-many` while the keys have to wait; counts nothing. For what is tried far more often rightly than wrongly: `attempt` follows a failure. */
+  check(keys: readonly ThrottleKey[]): void;
   /** Counts one try against every key before it is made, so that tries side by side count too. Fault `too-many` with `retryAfterS`. */
   attempt(keys: readonly ThrottleKey[]): void;
   /** The try was good: its keys start anew. */
@@ -42,13 +44,16 @@ export function buildThrottle(clock: Clock): Throttle {
     const delayMs = Math.min(firstDelayMs * 2 ** Math.min(row.tries - freeTries, 30), delayMaxMs);
     return Math.max(0, row.lastAt + delayMs - now());
   };
+  const check = (keys: readonly ThrottleKey[]) => {
+    const longestMs = Math.max(0, ...keys.map(waitMs));
+    if (longestMs === 0) return;
+    const retryAfterS = Math.ceil(longestMs / 1000);
+    throw new Fault('too-many', 'too many tries from here or for this login', { remedy: `wait ${retryAfterS} s and try again`, detail: { retryAfterS } });
+  };
   return {
+    check,
     attempt(keys) {
-      const longestMs = Math.max(0, ...keys.map(waitMs));
-      if (longestMs > 0) {
-        const retryAfterS = Math.ceil(longestMs / 1000);
-        throw new Fault('too-many', 'too many tries from here or for this login', { remedy: `wait ${retryAfterS} s and try again`, detail: { retryAfterS } });
-      }
+      check(keys);
       const put = keys.map(({ key }) => ({ key, tries: (standing(key)?.tries ?? 0) + 1, lastAt: now() }));
       const removed: string[] = [];
       // A map keeps the order of insertion; rows that were touched least lately go first.
