@@ -179,6 +179,27 @@ export const limits = {
   dnsServersMax: 12,
   dnsCnamesMax: 8,
 
+  // data of devices
+  pushBytesMax: 4 * 1024 * 1024,
+  pushBodyBytesMax: 8 * 1024 * 1024,
+  pushesWaitingMax: 4_096,
+  pushesWaitingBytesMax: 128 * 1024 * 1024,
+  pushesPerCommitMax: 256,
+  pushBytesPerCommitMax: 16 * 1024 * 1024,
+  pushesPerDeviceMax: 4,
+  feedsPerDeviceMax: 100,
+  epochsPerFeedMax: 1_000,
+  epochsRememberedMax: 50_000,
+  epochsRememberedBytesMax: 64 * 1024 * 1024,
+  alertLookedBytesMax: 4 * 1024,
+  alertShownBytesMax: 1_000,
+  alertsPerFeedMax: 20,
+  chunkPageBytesMax: 8 * 1024 * 1024,
+  searchBytesMax: 8 * 1024 * 1024,
+  quarantineBytes: 1024 * 1024,
+  waitingDevicesMax: 10_000,
+  redirectHopsMax: 5,
+
   // store
   storeQueueMax: 4_096,
   storeBatchMax: 128,
@@ -193,6 +214,8 @@ export const limits = {
   tarPaxBytesMax: 64 * 1024,
   backupFileBytesMax: 16 * 1024 * 1024,
   backupFilesBytesMax: 64 * 1024 * 1024,
+  backupManifestBytesMax: 64 * 1024,
+  backupDigestsBytesMax: 256 * 1024 * 1024,
 
   // an agent's feeds
   feedsPerAgentMax: 64,
@@ -236,6 +259,14 @@ export const limits = {
   checkInEveryMinMs: 60_000,
   checkInJitterMaxMs: 3_600_000,
   feedsPerDestinationMax: 1_000,
+
+  // who a device is
+  waitingDevicesPerCustomerMax: 1_000,
+  waitingDevicesPerAddressMax: 200,
+  waitingReplacedAfterMs: 10 * 60_000,
+  waitingNotedMs: 60_000,
+  waitingAtOnceMax: 100,
+  devicesPerImportMax: 500,
 } as const;
 
 export type Limits = { readonly [Name in keyof typeof limits]: number };
