@@ -19,11 +19,15 @@ export interface DataFolder {
   remove(name: string): Promise<void>;
   /** What the folder's disk has left for us. */
   freeBytes(): Promise<number>;
+  /** `usedBytes` by anybody; free and used are not all of a disk that keeps a part for root. */
+  disk(): Promise<{ readonly freeBytes: number; readonly usedBytes: number }>;
   /** Gives the folder free. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** Tells the gateway at its next start that its folder was restored from a backup. */
+export const restoredName = 'restored.json';
 const lockName = 'lock';
 const pidName = 'lock.pid';
 const temporarySuffix = '.tmp';
@@ -34,7 +38,7 @@ export async function openDataFolder(dir: string): Promise<DataFolder> {
   await makeFolder(path);
   const lock = await takeLock(path);
   try {
-    for (const name of await readdir(path)) if (name.startsWith('.') && name.endsWith(temporarySuffix)) await rm(join(path, name), { force: true });
+    for (const name of await readdir(path)) if (name.startsWith('.') && name.endsWith(temporarySuffix)) await rm(join(path, name), { force: true, recursive: true });
   } catch (thrown) {
     lock.close();
     throw thrown;
@@ -83,6 +87,10 @@ function folderAt(path: string, lock: DatabaseSync): DataFolder {
     async freeBytes() {
       const disk = await statfs(path);
       return disk.bavail * disk.bsize;
+    },
+    async disk() {
+      const disk = await statfs(path);
+      return { freeBytes: disk.bavail * disk.bsize, usedBytes: (disk.blocks - disk.bfree) * disk.bsize };
     },
     close,
     [Symbol.asyncDispose]: close,
