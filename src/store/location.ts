@@ -39,7 +39,8 @@ const badAddress = (what: string) => new Fault('bad-input', `the address of the 
 export function parsePostgres(address: string, applicationName: string): PostgresLocation {
   let url: URL;
   try {
-    url = new URL(address);
+    // `postgres://user@/database?host=/folder` is how a socket is named everywhere; the URL standard wants a host behind a user.
+    url = new URL(address.replace(/^(postgres(?:ql)?:\/\/[^/?#]*@)(?=[:/?#]|$)/, '$1localhost'));
   } catch {
     // Not as a cause: it quotes its input.
     throw badAddress('cannot be read');

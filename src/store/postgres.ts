@@ -129,16 +129,12 @@ function sessionOn(state: State, lost: Promise<Fault>): Omit<Session, 'describes
     if (state.isLost) throw lostFault(location, undefined);
   };
   const commit = async () => {
-    try {
-      const { command } = await client.query('commit');
-      // The server's answer to a commit of what has failed.
-      if (command !== 'COMMIT') throw new Error(`the transaction ended with ${command}`);
-    } catch (thrown) {
+    const answer = await client.query('commit').catch((thrown: unknown) => {
       const found = failed(thrown);
       throw state.isLost ? unknownOutcome(location, thrown) : found;
-    } finally {
-      state.isTransaction = false;
-    }
+    }).finally(() => (state.isTransaction = false));
+    // The server's answer to a commit of what has failed.
+    if (answer.command !== 'COMMIT') throw new Error(`the transaction ended with ${answer.command}`);
   };
   return {
     kind: 'postgres',
