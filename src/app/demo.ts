@@ -67,7 +67,7 @@ export async function startDemo(options: DemoOptions): Promise<Demo> {
     });
     const ports = [{ number: port, name: 'Sample device', kind: 'http' as const, fingerprint: null }];
     // The agent of an earlier run is taken up again while the gateway still knows it; its device has a new port each time.
-    const known = Array.from(gateway.tables.devices.values()).find((each) => each.name === 'Demo' && gateway.tables.agents.get(each.agentId)?.state === 'active');
+    const known = Array.from(gateway.tables.devices.values()).find((each) => each.name === 'Demo' && gateway.tables.agentOf(each)?.state === 'active');
     const policy = join(options.dataDir, 'demo-policy');
     writeFileSync(policy, `# The demo's agent reaches the sample device and nothing else.\nreach tcp 127.0.0.1 ${port}\n`, { mode: 0o600 });
     let agent: ChildProcess;

@@ -402,7 +402,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
           configuredAt: async () => (await operations.latestRevision())?.at ?? 0,
           devices: () =>
             Array.from(tables.devices.values(), (device) => {
-              const note = tables.agentNotes.get(device.agentId);
+              const note = device.agentId === null ? undefined : tables.agentNotes.get(device.agentId);
               return { label: device.label, online: hub.linkOf(device.agentId) !== undefined, lastSeenAt: note?.lastSeenAt ?? null, lastLeftWhy: note?.lastLeftWhy ?? null };
             }),
         }),

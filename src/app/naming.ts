@@ -47,6 +47,7 @@ export function describeLabel(tables: Tables, hub: { locate(agentId: string): { 
     const now = old && old.until > nowMs ? tables.devices.get(old.deviceId) : undefined;
     return now ? [`"${parsed!.label}" was the label of ${now.name}; redirected to "${now.label}"`] : [`no device has the label "${text}": answered with 404 to whoever is signed in`];
   }
+  if (device.agentId === null) return [`device ${device.name} (${device.id}) has no agent: it brings its data by itself, and nobody can open it`];
   const located = hub.locate(device.agentId);
   const agent = tables.agents.get(device.agentId);
   return [

@@ -140,6 +140,115 @@ const acme = z.strictObject({
   onDemand: z.boolean().default(false),
 });
 
+const glob = z.string().min(1).max(200);
+const customerKey = z.string().regex(/^[a-z0-9]+(-[a-z0-9]+)*$/, 'is not a customer\'s key').max(32);
+const days = z.number().positive().max(36_500);
+const bytes = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
+const pin = z.string().regex(/^sha256\/\/[A-Za-z0-9+/]{43}=$/, 'is not a fingerprint like sha256//…= (curl\'s --pinnedpubkey)');
+/** Bases of servers end in the customer's part, `…/v1/acme`, or with `/v1`, and the device's customer is added. */
+const base = z.string().max(500).regex(/^https?:\/\/[^/?#\s]+\/v1(\/[a-z0-9]+(-[a-z0-9]+)*)?\/?$/, 'is not a base like https://in.example.test/v1 or …/v1/acme');
+const pattern = z.string().min(1).max(1_000);
+
+/** What becomes of serials that nobody knows. */
+const strangers = z.strictObject({
+  /** Every customer without an entry of its own, when absent. */
+  customer: customerKey.optional(),
+  policy: z.enum(['refuse', 'wait', 'quarantine']),
+  /** So many bytes for each waiting device. */
+  quarantineBytes: bytes.default(limits.quarantineBytes),
+  /** Devices that are known may push with nothing but their serial. */
+  keyless: z.boolean().default(false),
+});
+
+/** How feeds are kept; the first that matches counts. */
+const feedRule = z.strictObject({
+  name,
+  /** Of the feed's name, with `*`. */
+  feeds: glob.default('*'),
+  /** Of the device's serial. */
+  devices: glob.optional(),
+  customer: customerKey.optional(),
+  /** When the device does not say. */
+  format: z.string().regex(/^(raw|lines|u16|u32|stamped|fixed:[1-9]\d{0,4})$/, 'is not raw, lines, u16, u32, stamped or fixed:N').optional(),
+  keepDays: days.optional(),
+  keepBytes: bytes.optional(),
+  alerts: z.array(z.strictObject({ name, pattern, webhook: z.string().max(500).regex(/^https?:\/\/[^\s]+$/, 'is not an http address').optional(), secret: name.optional() })).max(limits.alertsPerFeedMax).default([]),
+  /** A record that this finds is pushed at once; sent to devices at check-in. */
+  prio: pattern.optional(),
+});
+
+const checkIn = z.strictObject({
+  pollSeconds: z.int().min(60).max(30 * 86_400).default(86_400),
+  jitterSeconds: z.int().min(0).max(86_400).default(600),
+  pushSeconds: z.int().min(1).max(86_400).default(300),
+  /** IANA name, for devices that name none. */
+  zone: z.string().max(100).optional(),
+});
+
+const server = z.strictObject({
+  name,
+  base,
+  /** What its certificate's key is; announced to devices before one is sent there. */
+  pins: z.array(pin).max(8).default([]),
+  /** Its share among others; 0: none, except where the order decides. */
+  weight: z.int().min(0).max(1_000).default(1),
+  /** new: gets no new devices, those that it has leave as their leases end; now: they leave at their next request. */
+  drain: z.enum(['no', 'new', 'now']).default('no'),
+});
+
+/** Which devices' data goes to which server; the first that matches counts. Every condition that is there must hold. */
+const redirect = z.strictObject({
+  name,
+  customer: customerKey.optional(),
+  /** A serial, `SN*`, or a range `SN100..SN199`; one of them. */
+  serials: z.array(z.string().min(1).max(300)).min(1).max(1_000).optional(),
+  /** Of the device's name. */
+  deviceName: glob.optional(),
+  /** The name that the device dialled. */
+  host: hostPattern.optional(),
+  /** What the request's path begins with, behind the customer, in whole parts: `push`, `push/SN1/cdr` … */
+  path: z.string().regex(/^[!-.0-~]+(\/[!-.0-~]+)*$/, 'is parts of a path behind the customer, like push/SN1').max(500).optional(),
+  from: networkList.min(1).optional(),
+  tag: z.string().min(1).max(64).optional(),
+  /** Whether the device's customer is suspended. */
+  suspended: z.boolean().optional(),
+  /** stay: it is answered here. */
+  strategy: z.enum(['first', 'round-robin', 'weights', 'least-loaded', 'hash', 'stay']).default('first'),
+  /** `here` is this gateway. */
+  servers: z.array(name).max(100).default([]),
+  /** How long a device stays where it was sent. */
+  ttlSeconds: z.int().min(10).max(30 * 86_400).default(3_600),
+  status: z.union([z.literal(307), z.literal(308)]).default(307),
+});
+
+const parser = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('csv'), delimiter: z.string().length(1).default(','), quote: z.string().length(1).default('"'), columns: z.array(z.string().min(1).max(63)).min(1).max(200), skip: pattern.optional() }),
+  z.strictObject({ kind: z.literal('columns'), columns: z.array(z.strictObject({ name: z.string().min(1).max(63), start: z.int().min(1).max(65_536), length: z.int().min(1).max(65_536) })).min(1).max(200), skip: pattern.optional() }),
+  z.strictObject({ kind: z.literal('regex'), pattern, skip: pattern.optional() }),
+  z.strictObject({ kind: z.literal('json'), columns: z.array(z.string().min(1).max(200)).max(200).optional() }),
+  z.strictObject({ kind: z.literal('preset'), preset: z.string().min(1).max(64) }),
+]);
+
+const sinkCommon = { name, feeds: glob.default('*'), devices: glob.optional(), customer: customerKey.optional(), enabled: z.boolean().default(true), parser: parser.optional() };
+/** Where records go from here, each with its own position. */
+const sink = z.discriminatedUnion('kind', [
+  z.strictObject({ ...sinkCommon, kind: z.literal('files'), /** A folder below `sinks` of the data folder. */ folder: name, rotateBytes: bytes.default(64 * 1024 * 1024), rotateHours: z.number().positive().max(8_760).default(24), gzip: z.boolean().default(true), keepDays: days.optional() }),
+  z.strictObject({ ...sinkCommon, kind: z.literal('sql'), /** A file of the data folder's `sinks`, or postgres://…; the secret is its password. */ database: z.string().min(1).max(500), table: z.string().regex(/^[a-z_][a-z0-9_]{0,62}$/, 'is not a table\'s name'), secret: name.optional() }),
+  z.strictObject({ ...sinkCommon, kind: z.literal('webhook'), url: z.string().max(500).regex(/^https?:\/\/[^\s]+$/, 'is not an http address'), secret: name.optional(), batchRecords: z.int().min(1).max(10_000).default(500), batchMs: z.int().min(0).max(3_600_000).default(1_000), ca: pem.optional() }),
+  z.strictObject({ ...sinkCommon, kind: z.literal('nats'), servers: z.array(z.string().max(500)).min(1).max(16), subject: z.string().min(1).max(200), secret: name.optional(), ca: pem.optional() }),
+  z.strictObject({ ...sinkCommon, kind: z.literal('kafka'), brokers: z.array(z.string().max(260)).min(1).max(16), topic: z.string().regex(/^[a-zA-Z0-9._-]{1,249}$/, 'is not a topic\'s name'), tls: z.boolean().default(false), user: z.string().max(200).optional(), secret: name.optional(), ca: pem.optional() }),
+]);
+
+/** How long what grows is kept; the age, and a bound whatever the age. */
+const retention = z.strictObject({
+  auditDays: days.optional(), auditBytes: bytes.optional(),
+  visitsDays: days.optional(), visitsMax: z.int().min(1).optional(),
+  journalDays: days.optional(), journalLines: z.int().min(100).optional(),
+  recordsDays: days.optional(), recordsBytes: bytes.optional(),
+  filesDays: days.optional(), filesBytes: bytes.optional(),
+  recordingsDays: days.optional(), recordingsBytes: bytes.optional(),
+});
+
 export const configSchema = z.strictObject({
   version: z.literal(1),
   /** The first is primary. */
@@ -154,6 +263,14 @@ export const configSchema = z.strictObject({
   trustedProxies: z.array(trustedProxy).max(limits.trustedProxiesMax).default([]),
   routes: z.array(route).max(limits.routesMax).default([]),
   acme: acme.optional(),
+  // data of devices
+  strangers: z.array(strangers).max(1_000).optional(),
+  feeds: z.array(feedRule).max(1_000).optional(),
+  checkIn: checkIn.optional(),
+  servers: z.array(server).max(1_000).optional(),
+  redirects: z.array(redirect).max(10_000).optional(),
+  sinks: z.array(sink).max(100).optional(),
+  retention: retention.optional(),
 });
 
 export type Config = z.infer<typeof configSchema>;
@@ -161,6 +278,14 @@ export type ConfigRoute = Config['routes'][number];
 export type ConfigTarget = ConfigRoute['target'];
 export type ConfigListener = Config['listeners'][number];
 export type ConfigTlsPolicy = Config['tlsPolicies'][number];
+
+export type ConfigServer = NonNullable<Config['servers']>[number];
+export type ConfigRedirect = NonNullable<Config['redirects']>[number];
+export type ConfigFeedRule = NonNullable<Config['feeds']>[number];
+export type ConfigStrangers = NonNullable<Config['strangers']>[number];
+export type ConfigSink = NonNullable<Config['sinks']>[number];
+export type ConfigParser = NonNullable<ConfigSink['parser']>;
+export type ConfigRetention = NonNullable<Config['retention']>;
 
 export interface ConfigProblem {
   /** `routes[3].host` */

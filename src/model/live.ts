@@ -80,7 +80,7 @@ export interface Live {
   /** False: it is not there any more. */
   closeConn(id: string): boolean;
   links(): LiveLink[];
-  linkOf(agentId: Id): LiveLink | undefined;
+  linkOf(agentId: Id | null): LiveLink | undefined;
   visits(): Visit[];
   /** Closes what is named, now; resolves false when it is not there any more. */
   closeVisit(visitId: Id, why: string): boolean;

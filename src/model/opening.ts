@@ -11,6 +11,7 @@ export function refusalToOpen(tables: Tables, visitor: Visitor, device: Device |
   if (!visitorLives(tables, visitor, nowMs, limits)) return new Fault('unauthenticated', 'the sign-in or the token has ended', { remedy: 'Run postern login.' });
   if (!device || tables.devices.get(device.id) === undefined) return new Fault('not-found', 'the device was removed');
   if (!visitorMay(tables, visitor, 'open', subjectOfDevice(device))) return new Fault('forbidden', `${visitor.person.login} may not open ${device.name}`);
-  if (device.locked || tables.agents.get(device.agentId)?.state !== 'active') return new Fault('forbidden', `${device.name} is locked`);
+  if (device.agentId === null) return new Fault('unsupported', `${device.name} has no agent, so nobody can open it`, { remedy: 'It brings its data by itself. Join an agent for it to open it from here.' });
+  if (device.locked || tables.agentOf(device)?.state !== 'active') return new Fault('forbidden', `${device.name} is locked`);
   return null;
 }

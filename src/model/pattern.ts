@@ -25,7 +25,7 @@ export function compilePattern(text: string): Pattern {
   const names = Object.keys(compiled.namedGroups());
   return {
     text,
-    test: (value) => compiled.matcher(typeof value === 'string' ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength).latin1Slice()).find(),
+    test: (value) => compiled.matcher(typeof value === 'string' ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('latin1')).find(),
     groups(value) {
       const matcher = compiled.matcher(value);
       if (!matcher.find()) return null;

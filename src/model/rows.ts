@@ -54,7 +54,9 @@ export interface Device {
   readonly id: Id;
   readonly customerId: Id;
   readonly siteId: Id;
-  readonly agentId: Id;
+  /** null: no agent; it pushes and checks in only, and nobody can open it. */
+  readonly agentId: Id | null;
+  /** Unique in its customer, compared byte by byte. */
   readonly serial: string | null;
   /** Its DNS name part: `[a-z0-9]` and single hyphens, 1–50, unique in the gateway. */
   readonly label: string;
@@ -308,6 +310,142 @@ export interface Delivery {
   readonly exitCode: number | null;
   readonly output: string | null;
   readonly createdAt: number;
+}
+
+/** What a device that pushes proves itself by. */
+export interface DeviceKey {
+  readonly id: Id;
+  readonly customerId: Id;
+  readonly deviceId: Id;
+  /** key: a secret text, for the header and for signatures · certificate: a client certificate's key. */
+  readonly kind: 'key' | 'certificate';
+  /** SHA-256 of the text, or of the certificate's SPKI, hex. */
+  readonly digest: string;
+  /** The text, sealed under a key of the data folder: signatures cannot be checked with a digest. null for a certificate. */
+  readonly sealed: string | null;
+  /** next: handed out, not used yet; its first use makes it current, and the one before goes. */
+  readonly state: 'next' | 'current';
+  readonly createdAt: number;
+  readonly usedAt: number | null;
+}
+
+/** A serial that is not known, asking to be. */
+export interface WaitingDevice {
+  /** Becomes the device's id when it is approved: its quarantined feeds need not move. */
+  readonly id: Id;
+  readonly customerId: Id;
+  readonly serial: string;
+  readonly name: string;
+  /** The address that it came from last. */
+  readonly from: string;
+  /** User-Agent, or what it says at check-in. */
+  readonly product: string;
+  readonly firstSeenAt: number;
+  readonly lastSeenAt: number;
+  /** Of the key that it wants to be known by; null when it brought none. */
+  readonly keyDigest: string | null;
+  readonly keySealed: string | null;
+  /** In quarantine. */
+  readonly bytes: number;
+}
+
+/** Of a device that pushes or checks in; noted, not kept. */
+export interface DeviceNote {
+  readonly deviceId: Id;
+  readonly customerId: Id;
+  readonly lastSeenAt: number | null;
+  readonly lastPushAt: number | null;
+  readonly lastCheckInAt: number | null;
+  readonly from: string | null;
+  readonly fw: string | null;
+  readonly hw: string | null;
+  /** Seconds since its start, at its last check-in. */
+  readonly up: number | null;
+  /** Its clock less ours, as it was before it heard the time. */
+  readonly clockSkewMs: number | null;
+  readonly zone: string | null;
+  /** The fingerprints that it has on its list, as it last said; null: it never said. */
+  readonly pins: readonly string[] | null;
+  /** The other lines of its last check-in. */
+  readonly facts: Readonly<Record<string, string>>;
+}
+
+/** A device's named sequence of bytes. It outlives its device: what was brought home stays until its retention ends. */
+export interface Feed {
+  readonly id: Id;
+  readonly customerId: Id;
+  readonly deviceId: Id;
+  readonly serial: string;
+  readonly name: string;
+  readonly createdAt: number;
+}
+
+/** One life of a feed: offsets begin at 0, or where another server sealed it, and never start again. */
+export interface FeedEpoch {
+  /** Unique in the gateway, small: chunks carry it. */
+  readonly number: number;
+  readonly feedId: Id;
+  readonly customerId: Id;
+  /** 16 hex digits. */
+  readonly epoch: string;
+  /** offset: the device counts (exactly once) · keyed: the gateway does (at least once, with a key). */
+  readonly kind: 'offset' | 'keyed';
+  /** As `X-Postern-Format` writes it. */
+  readonly format: string;
+  /** Where it began here. */
+  readonly start: number;
+  /** The oldest offset that retention has left. */
+  readonly first: number;
+  /** The first offset that is not here. */
+  readonly next: number;
+  /** Where the record that is open begins. */
+  readonly boundary: number;
+  /** Bytes from the boundary on cannot be split: a length was impossible. */
+  readonly unframed: boolean;
+  readonly records: number;
+  readonly batches: number;
+  /** Bytes that came more than once, in requests: each was answered and none stored again. */
+  readonly repeats: number;
+  readonly gaps: number;
+  readonly lostBytes: number;
+  readonly conflicts: number;
+  /** The highest offset above `next` that its device claimed to be at: the gateway has less than it once had. null: never, or made good. */
+  readonly claimed: number | null;
+  readonly sealedAt: number | null;
+  /** The base it went on at; null when nobody said. */
+  readonly sealedTo: string | null;
+  readonly createdAt: number;
+  readonly lastAt: number;
+}
+
+/** Bytes that are not there, and are known not to come. */
+export interface FeedGap {
+  /** The epoch's number. */
+  readonly epoch: number;
+  readonly fromOff: number;
+  readonly toOff: number;
+  /** `wrap`, `damaged`, `server-lost`, `moved` … */
+  readonly reason: string;
+  readonly at: number;
+}
+
+/** A record that a pattern found, queued in the transaction that stored it. */
+export interface FeedAlert {
+  readonly id: Id;
+  readonly customerId: Id;
+  /** The epoch's number, and the record's offset in it. */
+  readonly epoch: number;
+  readonly off: number;
+  /** The alert's name in the configuration. */
+  readonly rule: string;
+  /** The record, as much of it as is shown. */
+  readonly record: string;
+  readonly at: number;
+  readonly dueAt: number;
+  readonly tries: number;
+  readonly doneAt: number | null;
+  /** What became of the last try; null after success. */
+  readonly why: string | null;
 }
 
 export interface Revision {

@@ -1,7 +1,7 @@
 // The gateway's tables together: what the data plane and the API look things up in.
 import type { Id } from '#base/ids.ts';
 import type { Everything } from './operations.ts';
-import type { Agent, AgentCertificate, AgentNote, Certificate, Customer, Delivery, Device, Invite, JoinToken, OldLabel, Person, Right, SignIn, Site, Token } from './rows.ts';
+import type { Agent, AgentCertificate, AgentNote, Certificate, Customer, Delivery, Device, DeviceKey, DeviceNote, Invite, JoinToken, OldLabel, Person, Right, SignIn, Site, Token, WaitingDevice } from './rows.ts';
 import { buildTable, indexBy, type TableWriter } from './table.ts';
 
 export interface Tables {
@@ -22,8 +22,15 @@ export interface Tables {
   readonly certificates: TableWriter<Certificate>;
   /** What agents put in place; by id. */
   readonly deliveries: TableWriter<Delivery>;
+  readonly deviceKeys: TableWriter<DeviceKey>;
+  readonly waitingDevices: TableWriter<WaitingDevice>;
+  readonly deviceNotes: TableWriter<DeviceNote>;
   // second ways to look things up
   deviceByLabel(label: string): Device | undefined;
+  deviceBySerial(customerId: Id, serial: string): Device | undefined;
+  waitingBySerial(customerId: Id, serial: string): WaitingDevice | undefined;
+  keysOfDevice(deviceId: Id): readonly DeviceKey[];
+  customerByKey(key: string): Customer | undefined;
   oldLabel(label: string): OldLabel | undefined;
   signInByDigest(digest: string): SignIn | undefined;
   tokenByDigest(digest: string): Token | undefined;
@@ -32,6 +39,7 @@ export interface Tables {
   personByLogin(login: string): Person | undefined;
   certificateByName(name: string): Certificate | undefined;
   devicesOfAgent(agentId: Id): Device[];
+  agentOf(device: Device): Agent | undefined;
   rightsOf(subjectKind: 'person' | 'token', subjectId: Id): readonly Right[];
 }
 
@@ -40,6 +48,7 @@ const byId = (row: { readonly id: Id }) => row.id;
 export function buildTables(all: Everything): Tables {
   const kept = <Row extends { readonly id: Id }>(name: string, rows: readonly Row[]) => buildTable<Row>({ name, kind: 'kept', keyOf: byId, rows });
   const devices = kept('devices', all.devices);
+  const agents = kept('agents', all.agents);
   const signIns = kept('signIns', all.signIns);
   const tokens = kept('tokens', all.tokens);
   const joinTokens = kept('joinTokens', all.joinTokens);
@@ -48,6 +57,33 @@ export function buildTables(all: Everything): Tables {
   const rights = kept('rights', all.rights);
   const certificates = kept('certificates', all.certificates);
   const oldLabels = buildTable<OldLabel>({ name: 'oldLabels', kind: 'kept', keyOf: (row) => row.label, rows: all.oldLabels });
+  const deviceKeys = kept('deviceKeys', all.deviceKeys);
+  const waitingDevices = kept('waitingDevices', all.waitingDevices);
+  const customers = kept('customers', all.customers);
+  const deviceBySerial = indexBy(devices, byId, (row) => (row.serial === null ? undefined : `${row.customerId} ${row.serial}`));
+  const waitingBySerial = indexBy(waitingDevices, byId, (row) => `${row.customerId} ${row.serial}`);
+  const customerByKey = indexBy(customers, byId, (row) => row.key);
+  const keysByDevice = new Map<Id, DeviceKey[]>();
+  const keyPlaces = new Map<Id, Id>();
+  const dropKey = (id: Id) => {
+    const deviceId = keyPlaces.get(id);
+    const rest = deviceId === undefined ? undefined : keysByDevice.get(deviceId)?.filter((row) => row.id !== id);
+    keyPlaces.delete(id);
+    if (deviceId === undefined || rest === undefined) return;
+    if (rest.length === 0) keysByDevice.delete(deviceId);
+    else keysByDevice.set(deviceId, rest);
+  };
+  const putKey = (row: DeviceKey) => {
+    dropKey(row.id);
+    keyPlaces.set(row.id, row.deviceId);
+    keysByDevice.set(row.deviceId, [...(keysByDevice.get(row.deviceId) ?? []), row]);
+  };
+  for (const row of deviceKeys.values()) putKey(row);
+  deviceKeys.watch(({ put, removed }) => {
+    removed.forEach(dropKey);
+    put.forEach(putKey);
+  });
+  const noKeys: readonly DeviceKey[] = [];
   const deviceByLabel = indexBy(devices, byId, (row) => row.label);
   const signInByDigest = indexBy(signIns, byId, (row) => row.secretDigest);
   const tokenByDigest = indexBy(tokens, byId, (row) => row.secretDigest);
@@ -59,12 +95,12 @@ export function buildTables(all: Everything): Tables {
   let rightsAt = -1;
   let rightsBySubject = new Map<string, Right[]>();
   let devicesAt = -1;
-  let devicesByAgent = new Map<Id, Device[]>();
+  let devicesByAgent = new Map<Id | null, Device[]>();
   const none: readonly Right[] = [];
   return {
-    customers: kept('customers', all.customers),
+    customers,
     sites: kept('sites', all.sites),
-    agents: kept('agents', all.agents),
+    agents,
     agentCertificates: buildTable<AgentCertificate>({ name: 'agentCertificates', kind: 'kept', keyOf: (row) => row.fingerprint, rows: all.agentCertificates }),
     agentNotes: buildTable<AgentNote>({ name: 'agentNotes', kind: 'noted', keyOf: (row) => row.agentId, rows: all.agentNotes }),
     devices,
@@ -77,6 +113,13 @@ export function buildTables(all: Everything): Tables {
     invites,
     certificates,
     deliveries: kept('deliveries', all.deliveries),
+    deviceKeys,
+    waitingDevices,
+    deviceNotes: buildTable<DeviceNote>({ name: 'deviceNotes', kind: 'noted', keyOf: (row) => row.deviceId, rows: all.deviceNotes }),
+    deviceBySerial: (customerId, serial) => deviceBySerial.get(`${customerId} ${serial}`),
+    waitingBySerial: (customerId, serial) => waitingBySerial.get(`${customerId} ${serial}`),
+    keysOfDevice: (deviceId) => keysByDevice.get(deviceId) ?? noKeys,
+    customerByKey: (key) => customerByKey.get(key),
     deviceByLabel: (label) => deviceByLabel.get(label),
     oldLabel: (label) => oldLabels.get(label),
     signInByDigest: (digest) => signInByDigest.get(digest),
@@ -85,6 +128,7 @@ export function buildTables(all: Everything): Tables {
     inviteByDigest: (digest) => inviteByDigest.get(digest),
     personByLogin: (login) => personByLogin.get(login.toLowerCase()),
     certificateByName: (name) => certificateByName.get(name),
+    agentOf: (device) => (device.agentId === null ? undefined : agents.get(device.agentId)),
     devicesOfAgent(agentId) {
       if (devicesAt !== devices.version) {
         devicesByAgent = Map.groupBy(devices.values(), (row) => row.agentId);

@@ -303,7 +303,8 @@ export function buildDeviceHosts(options: DeviceHostOptions): DeviceHosts {
     }
     // A person without the right learns no more than that there is nothing for them.
     if (!visitorMay(tables, visitor, 'open', subjectOfDevice(device))) return options.refuse(exchange, { status: 403, code: 'forbidden', title: 'No right to open this device', why: `${visitor.person.login} may not open this device.`, remedy: 'Whoever administers it can give you the right.', rule: 'right' });
-    if (device.locked || tables.agents.get(device.agentId)?.state !== 'active') return options.refuse(exchange, { status: 403, code: 'locked', title: 'Locked', why: `${device.name} is locked.`, remedy: 'Whoever administers it can unlock it in the console.', rule: 'lock' });
+    if (device.agentId === null) return options.refuse(exchange, { status: 404, code: 'unsupported', title: 'Nothing to open', why: `${device.name} has no agent: it brings its data by itself.`, remedy: 'Join an agent for it to open it from here.', rule: 'no agent' });
+    if (device.locked || tables.agentOf(device)?.state !== 'active') return options.refuse(exchange, { status: 403, code: 'locked', title: 'Locked', why: `${device.name} is locked.`, remedy: 'Whoever administers it can unlock it in the console.', rule: 'lock' });
     const number = parsed.port ?? mainPort(device);
     const listed = device.ports.filter((each) => each.number === number);
     const port = listed.find((each) => each.kind !== 'udp') ?? listed[0];

@@ -5,8 +5,16 @@ import type { Agent, AgentCertificate, AuditEntry, Device, JoinToken, OldLabel }
 import { codecs } from './schema.ts';
 import { appendAudit, mustTouch, type Unit } from './unit.ts';
 
+/** Serials are what devices that push are known by: unique in a customer. Stores of before this was said may hold two of one; they stay until somebody changes one. */
+async function mustBeFree(unit: Unit, { id, customerId, serial }: Device): Promise<void> {
+  if (serial === null) return;
+  const other = await unit.db.selectFrom('device').select('name').where('customerId', '=', customerId).where('serial', '=', serial).where('id', '!=', id).executeTakeFirst();
+  if (other) throw new Fault('conflict', `the serial ${serial} belongs to ${other.name} already`, { remedy: 'Give the right serial, or remove the other device first.' });
+}
+
 /** A label that is in use again redirects nowhere. */
 async function insertDevice(unit: Unit, device: Device): Promise<void> {
+  await mustBeFree(unit, device);
   await unit.db.insertInto('device').values(codecs.device.store(device)).execute();
   await unit.db.deleteFrom('oldLabel').where('label', '=', device.label).execute();
 }
@@ -70,6 +78,7 @@ export const deviceWrites = {
 
   async changeDevice(unit: Unit, device: Device, audit: AuditEntry, oldLabel?: OldLabel): Promise<void> {
     const { id, createdAt: _, ...changed } = codecs.device.store(device);
+    await mustBeFree(unit, device);
     mustTouch(await unit.db.updateTable('device').set(changed).where('id', '=', id).executeTakeFirst(), `device ${id}`);
     await unit.db.deleteFrom('oldLabel').where('label', '=', device.label).execute();
     if (oldLabel) {
@@ -91,6 +100,7 @@ export const deviceWrites = {
     const device = await unit.db.selectFrom('device').select('agentId').where('id', '=', deviceId).executeTakeFirst();
     if (!device) throw new Fault('not-found', `device ${deviceId} does not exist, or not any more`);
     await unit.db.deleteFrom('device').where('id', '=', deviceId).execute();
+    if (device.agentId === null) return appendAudit(unit, audit);
     const another = await unit.db.selectFrom('device').select('id').where('agentId', '=', device.agentId).limit(1).executeTakeFirst();
     if (!another) {
       await revokeCertificates(unit, device.agentId, audit.at);

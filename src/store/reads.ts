@@ -5,6 +5,7 @@ import type { AuditLine, Revision, Visit } from '#model/rows.ts';
 import type { Kysely } from 'kysely';
 import { sql } from 'kysely';
 import type { StoreKind } from './connection.ts';
+import { intakeReads } from './intake-reads.ts';
 import { visitsDroppedCounter } from './records.ts';
 import { codecs, loadAuditLine, loadDeviceNote, type Schema } from './schema.ts';
 
@@ -38,6 +39,8 @@ async function inspectPostgres(db: Kysely<Schema>): Promise<{ integrity: string;
 }
 
 export const reads = {
+  ...intakeReads,
+
   async loadEverything(db: Kysely<Schema>): Promise<Everything> {
     const all = <Row>(table: keyof typeof codecs & keyof Schema, load: (stored: never) => Row): Promise<Row[]> =>
       db.selectFrom(table).selectAll().execute().then((rows) => rows.map((row) => load(row as never)));

@@ -1,6 +1,6 @@
 // What the tables hold, in camelCase as queries write it, and how rows of the model become rows of the database and back:
 // flags are 0 or 1, lists and objects are JSON text.
-import type { Agent, AgentCertificate, AgentNote, AuditLine, Certificate, Customer, Delivery, Device, Invite, JoinToken, OldLabel, Person, Revision, Right, SignIn, Site, Token, Visit } from '#model/rows.ts';
+import type { Agent, AgentCertificate, AgentNote, AuditLine, Certificate, Customer, Delivery, Device, DeviceKey, DeviceNote, Feed, FeedAlert, FeedEpoch, FeedGap, Invite, JoinToken, OldLabel, Person, Revision, Right, SignIn, Site, Token, Visit, WaitingDevice } from '#model/rows.ts';
 
 type Column<Value> = Value extends boolean ? number : Value extends string | number | null ? Value : string;
 
@@ -25,6 +25,17 @@ export interface Schema {
   invite: Stored<Invite>;
   certificate: Stored<Certificate>;
   delivery: Stored<Delivery>;
+  deviceKey: Stored<DeviceKey>;
+  waitingDevice: Stored<WaitingDevice>;
+  deviceNote: Omit<Stored<DeviceNote>, 'pins'> & { pins: string | null };
+  feed: Stored<Feed>;
+  feedEpoch: Stored<FeedEpoch>;
+  /** What was brought: bytes once, records are made of them by splitting again. */
+  chunk: { epoch: number; off: number; len: number; at: number; records: number; body: Uint8Array };
+  feedGap: Stored<FeedGap>;
+  feedAlert: Stored<FeedAlert>;
+  /** Keys of bodies that came without offsets. */
+  intakeKey: { feedId: string; keyDigest: string; bodyDigest: string; epoch: number; off: number; at: number };
   revision: Omit<Stored<Revision>, 'config'> & { customerId: string; config: string };
   visit: Omit<Stored<Visit>, 'who'> & { who: string };
   audit: Omit<Stored<AuditLine>, 'actor'> & { actorKind: AuditLine['actor']['kind']; actorId: string | null; actorName: string; actorFrom: string };
@@ -80,8 +91,28 @@ export const codecs = {
     { enabled: 'flag', names: 'json', acme: 'json' },
   ),
   delivery: codec<Delivery>(['id', 'customerId', 'certificateId', 'agentId', 'asName', 'state', 'digest', 'deliveredAt', 'triedAt', 'why', 'exitCode', 'output', 'createdAt'], {}),
+  deviceKey: codec<DeviceKey>(['id', 'customerId', 'deviceId', 'kind', 'digest', 'sealed', 'state', 'createdAt', 'usedAt'], {}),
+  waitingDevice: codec<WaitingDevice>(['id', 'customerId', 'serial', 'name', 'from', 'product', 'firstSeenAt', 'lastSeenAt', 'keyDigest', 'keySealed', 'bytes'], {}),
+  feed: codec<Feed>(['id', 'customerId', 'deviceId', 'serial', 'name', 'createdAt'], {}),
+  feedEpoch: codec<FeedEpoch>(
+    [
+      'number', 'feedId', 'customerId', 'epoch', 'kind', 'format', 'start', 'first', 'next', 'boundary', 'unframed', 'records', 'batches', 'repeats', 'gaps', 'lostBytes', 'conflicts', 'claimed',
+      'sealedAt', 'sealedTo', 'createdAt', 'lastAt',
+    ],
+    { unframed: 'flag' },
+  ),
+  feedGap: codec<FeedGap>(['epoch', 'fromOff', 'toOff', 'reason', 'at'], {}),
+  feedAlert: codec<FeedAlert>(['id', 'customerId', 'epoch', 'off', 'rule', 'record', 'at', 'dueAt', 'tries', 'doneAt', 'why'], {}),
   visit: codec<Visit>(['id', 'customerId', 'deviceId', 'deviceName', 'port', 'kind', 'who', 'openedAt', 'closedAt', 'requests', 'bytesIn', 'bytesOut', 'why'], { who: 'json' }),
 };
+
+export function storeDeviceNote({ pins, facts, ...rest }: DeviceNote): Schema['deviceNote'] {
+  return { ...rest, pins: pins === null ? null : JSON.stringify(pins), facts: JSON.stringify(facts) };
+}
+
+export function loadDeviceNote({ pins, facts, ...rest }: Schema['deviceNote']): DeviceNote {
+  return { ...rest, pins: pins === null ? null : (JSON.parse(pins) as string[]), facts: JSON.parse(facts) as Record<string, string> };
+}
 
 export function storeAuditLine(line: AuditLine): Schema['audit'] {
   const { actor, detail, ...rest } = line;

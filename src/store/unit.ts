@@ -11,6 +11,8 @@ import { loadAuditLine, type Schema, storeAuditLine } from './schema.ts';
 export interface WriterState {
   readonly head: AuditHead;
   readonly visits: number;
+  /** What the intake's memory stands for (store/intake.ts). */
+  readonly intakeTurn: number;
 }
 
 export interface Unit {
@@ -65,5 +67,5 @@ export async function readState(db: Kysely<Schema>): Promise<{ state: WriterStat
   else if (head.seq < end.seq) broken = `the audit has line ${end.seq}, but only ${head.seq} lines had been written`;
   else if (head.hash !== end.hash) broken = `line ${end.seq}, the last of the audit, was changed`;
   else if (last[0]) broken = verifyLine(last[1] ?? emptyAuditHead, last[0]);
-  return { state: { head: end.seq > head.seq ? end : head, visits }, broken };
+  return { state: { head: end.seq > head.seq ? end : head, visits, intakeTurn: 0 }, broken };
 }

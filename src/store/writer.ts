@@ -7,6 +7,7 @@ import { certificateWrites } from './certificates.ts';
 import { beginWriting, type Connection, type KeptConnection } from './connection.ts';
 import { deliveryWrites } from './deliveries.ts';
 import { deviceWrites } from './devices.ts';
+import { intakeWrites } from './intake.ts';
 import { kyselyOn } from './dialect.ts';
 import { openConnection } from './keep.ts';
 import type { StoreLocation } from './location.ts';
@@ -32,7 +33,7 @@ export interface WriterReady {
   readonly describes: string;
 }
 
-const writes = { ...peopleWrites, ...deviceWrites, ...certificateWrites, ...deliveryWrites, ...recordWrites };
+const writes = { ...peopleWrites, ...deviceWrites, ...certificateWrites, ...deliveryWrites, ...recordWrites, ...intakeWrites };
 export type Writes = typeof writes;
 type AnyWrite = (unit: Unit, ...args: readonly unknown[]) => Promise<unknown>;
 const writeOf = writes as unknown as Readonly<Record<string, AnyWrite | undefined>>;

@@ -54,12 +54,12 @@ export interface Hub {
    * Faults: `offline` (says since when and why), `forbidden` (the agent's local policy, with the line to add), `unreachable`,
    * `timeout`, `busy`, `too-many`, `unsupported`, `closed` (the signal aborted or the link broke), `protocol`.
    */
-  dialDevice(agentId: Id, host: string, port: number, by: DialBy): Promise<Duplex>;
+  dialDevice(agentId: Id | null, host: string, port: number, by: DialBy): Promise<Duplex>;
   /**
    * A flow to an address as the agent sees it. Faults as of `dialDevice`, but `unreachable` (nobody listens) ends the flow that is open;
    * `unsupported` too when the agent carries no UDP.
    */
-  dialFlow(agentId: Id, host: string, port: number, by: DialBy): Promise<Flow>;
+  dialFlow(agentId: Id | null, host: string, port: number, by: DialBy): Promise<Flow>;
   /**
    * A stream to a service that the agent offers by name: `install`. Faults `offline`, `unsupported` (the agent is older, or another's), `timeout`, `busy`,
    * `too-many`, `closed`, `protocol`.
@@ -68,14 +68,14 @@ export interface Hub {
   /** Flows through links: open now, and what passed since the start; `sent` is towards agents. */
   readonly flows: Readonly<FlowTally>;
   links(): LiveLink[];
-  linkOf(agentId: Id): LiveLink | undefined;
+  linkOf(agentId: Id | null): LiveLink | undefined;
   /** Locked, revoked, removed: cuts every link and stream of the agent now. False when it has none. */
   closeLink(agentId: Id, why: string): boolean;
   /** The agent was removed: its links end, and nothing about it is kept. */
   forget(agentId: Id): void;
   /** Called when a link came or went, and no more than once a second when only counters changed. */
   watch(onChange: () => void): () => void;
-  locate(agentId: Id): Located;
+  locate(agentId: Id | null): Located;
   /** Tells agents to dial again, takes no new links, and resolves when the streams have ended or `drainMs` are over. */
   drain(drainMs: number): Promise<void>;
   close(): void;
@@ -264,13 +264,15 @@ export function buildHub(options: HubOptions): Hub {
     bytesOut: session.bytesOut,
   });
 
-  const best = (agentId: Id): Link | undefined => {
+  const best = (agentId: Id | null): Link | undefined => {
+    if (agentId === null) return undefined;
     let found: Link | undefined;
     for (const link of standing.get(agentId)?.values() ?? []) if (link.session.isOpen && (found === undefined || link.slot < found.slot)) found = link;
     return found;
   };
 
-  const locate = (agentId: Id): Located => {
+  const locate = (agentId: Id | null): Located => {
+    if (agentId === null) return { at: 'nowhere', since: null, why: 'it has no agent' };
     if (best(agentId) !== undefined) return { at: 'here' };
     const gone = left.get(agentId);
     if (gone !== undefined) return { at: 'nowhere', ...gone };
@@ -278,7 +280,8 @@ export function buildHub(options: HubOptions): Hub {
     return { at: 'nowhere', since: note?.lastSeenAt ?? null, why: note?.lastLeftWhy ?? null };
   };
 
-  const offline = (agentId: Id): Fault => {
+  const offline = (agentId: Id | null): Fault => {
+    if (agentId === null) return new Fault('unsupported', 'the device has no agent: it brings its data by itself, and nobody can open it', { remedy: 'Join an agent for it to open it from here.' });
     const at = locate(agentId);
     const since = at.at === 'nowhere' ? at.since : null;
     const why = at.at === 'nowhere' ? at.why : null;
@@ -287,7 +290,7 @@ export function buildHub(options: HubOptions): Hub {
   };
 
   /** The link of an agent that takes another stream now. */
-  const linkFor = (agentId: Id): Link => {
+  const linkFor = (agentId: Id | null): Link => {
     const link = best(agentId);
     if (link === undefined) throw offline(agentId);
     if (!budget.mayOpen) throw new Fault('busy', 'the gateway has no memory left for another stream');
@@ -301,7 +304,7 @@ export function buildHub(options: HubOptions): Hub {
   };
 
   let flowsOpening = 0;
-  const dialFlow = async (agentId: Id, host: string, port: number, by: DialBy): Promise<Flow> => {
+  const dialFlow = async (agentId: Id | null, host: string, port: number, by: DialBy): Promise<Flow> => {
     const link = linkFor(agentId);
     if (!link.can.includes('udp')) throw new Fault('unsupported', `the agent of this device (${link.version}) carries no UDP`, { remedy: 'Install a newer one there.' });
     if (link.flows >= limits.flowsPerLinkMax) throw new Fault('too-many', `the link of this device has ${limits.flowsPerLinkMax} flows open already`);

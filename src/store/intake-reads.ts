@@ -1,0 +1,185 @@
+// Reading what devices brought: feeds and their epochs, chunks, and records, which are made of the chunks again.
+import type { Kysely } from 'kysely';
+import type { Id } from '#base/ids.ts';
+import { limits } from '#base/limits.ts';
+import type { ChunkPage, FeedQuery, FeedState, FoundRecord, SearchPage, SearchQuery } from '#model/intake.ts';
+import { compilePattern } from '#model/pattern.ts';
+import type { Feed, FeedAlert, FeedEpoch, FeedGap } from '#model/rows.ts';
+import { type FeedRecord, parseFormat, RecordSplitter } from '#wire/records.ts';
+import { codecs, type Schema } from './schema.ts';
+
+const epochsShown = 100;
+const rowsMax = 1_000;
+
+async function epochOf(db: Kysely<Schema>, number: number): Promise<FeedEpoch | null> {
+  const row = await db.selectFrom('feedEpoch').selectAll().where('number', '=', number).executeTakeFirst();
+  return row ? codecs.feedEpoch.load(row) : null;
+}
+
+async function statesOf(db: Kysely<Schema>, feeds: readonly Feed[]): Promise<FeedState[]> {
+  if (feeds.length === 0) return [];
+  const ids = feeds.map((feed) => feed.id);
+  const rows = (await db.selectFrom('feedEpoch').selectAll().where('feedId', 'in', ids).orderBy('number', 'desc').execute()).map(codecs.feedEpoch.load);
+  const byFeed = Map.groupBy(rows, (row) => row.feedId);
+  return feeds.map((feed) => {
+    const epochs = byFeed.get(feed.id) ?? [];
+    // What a gap took is not here; retention takes whole chunks from the front.
+    const bytes = epochs.reduce((sum, each) => sum + Math.max(0, each.next - each.first - each.lostBytes), 0);
+    return { feed, epochs: epochs.slice(0, epochsShown), bytes };
+  });
+}
+
+/** Chunks from the one that holds `from`, at least one, up to so many bytes. */
+async function chunksFrom(db: Kysely<Schema>, epoch: number, from: number, bytesMax: number): Promise<{ chunks: Schema['chunk'][]; atEnd: boolean }> {
+  const before = (await db.selectFrom('chunk').select((sql) => sql.fn.max('off').as('off')).where('epoch', '=', epoch).where('off', '<=', from).executeTakeFirst()) as { off: number | null } | undefined;
+  let at = before?.off ?? from;
+  const chunks: Schema['chunk'][] = [];
+  let bytes = 0;
+  for (;;) {
+    // Sizes first: a page of large chunks must not be read whole to be thrown away.
+    const sizes = await db.selectFrom('chunk').select(['off', 'len']).where('epoch', '=', epoch).where('off', '>=', at).orderBy('off').limit(256).execute();
+    if (sizes.length === 0) return { chunks, atEnd: true };
+    let last = -1;
+    for (const { off, len } of sizes) {
+      if (bytes > 0 && bytes + len > bytesMax) break;
+      bytes += len;
+      last = off;
+    }
+    if (last < 0) return { chunks, atEnd: false };
+    const rows = await db.selectFrom('chunk').selectAll().where('epoch', '=', epoch).where('off', '>=', at).where('off', '<=', last).orderBy('off').execute();
+    // The first may lie wholly before `from`: behind it is a gap, or the end.
+    chunks.push(...rows.filter((row) => row.off + row.len > from));
+    if (last < sizes.at(-1)!.off || bytes >= bytesMax) {
+      const more = await db.selectFrom('chunk').select('off').where('epoch', '=', epoch).where('off', '>', last).limit(1).executeTakeFirst();
+      return { chunks, atEnd: !more };
+    }
+    at = last + 1;
+  }
+}
+
+async function gapsBetween(db: Kysely<Schema>, epoch: number, from: number, to: number): Promise<FeedGap[]> {
+  return (await db.selectFrom('feedGap').selectAll().where('epoch', '=', epoch).where('toOff', '>', from).where('fromOff', '<=', to).orderBy('fromOff').limit(rowsMax).execute()).map(codecs.feedGap.load);
+}
+
+const copyOf = (record: FeedRecord, receivedAt: number): FoundRecord => ({ off: record.off, end: record.end, receivedAt, atMs: record.atMs, broken: record.broken, bytes: Uint8Array.from(record.bytes) });
+
+/** Where splitting may begin for a record at `from`: itself, or what retention left. */
+async function splitFrom(db: Kysely<Schema>, epoch: FeedEpoch, from: number): Promise<number> {
+  if (from <= epoch.first) return epoch.first;
+  // Any offset may be asked for; a record begins for sure only at the start, behind a gap, and where the caller was told that one does.
+  const gap = (await db.selectFrom('feedGap').select((sql) => sql.fn.max('toOff').as('toOff')).where('epoch', '=', epoch.number).where('fromOff', '<', from).executeTakeFirst()) as { toOff: number | null } | undefined;
+  return gap?.toOff != null && gap.toOff > from ? gap.toOff : from;
+}
+
+export const intakeReads = {
+  async findEpoch(db: Kysely<Schema>, deviceId: Id, feed: string, epoch: string): Promise<FeedEpoch | null> {
+    const row = await db
+      .selectFrom('feedEpoch')
+      .innerJoin('feed', 'feed.id', 'feedEpoch.feedId')
+      .selectAll('feedEpoch')
+      .where('feed.deviceId', '=', deviceId)
+      .where('feed.name', '=', feed)
+      .where('feedEpoch.epoch', '=', epoch)
+      .executeTakeFirst();
+    return row ? codecs.feedEpoch.load(row) : null;
+  },
+
+  async epochsOfDevice(db: Kysely<Schema>, deviceId: Id): Promise<readonly (FeedEpoch & { readonly feed: string })[]> {
+    const rows = await db
+      .selectFrom('feedEpoch')
+      .innerJoin('feed', 'feed.id', 'feedEpoch.feedId')
+      .selectAll('feedEpoch')
+      .select('feed.name as feedName')
+      .where('feed.deviceId', '=', deviceId)
+      .orderBy('feedEpoch.number', 'desc')
+      .limit(rowsMax)
+      .execute();
+    return rows.map((row) => ({ ...codecs.feedEpoch.load(row), feed: row.feedName }));
+  },
+
+  async listFeeds(db: Kysely<Schema>, query: FeedQuery): Promise<readonly FeedState[]> {
+    let rows = db.selectFrom('feed').selectAll().orderBy('id').limit(Math.max(0, Math.min(query.limit, rowsMax)));
+    if (query.customerId !== undefined) rows = rows.where('customerId', '=', query.customerId);
+    if (query.deviceId !== undefined) rows = rows.where('deviceId', '=', query.deviceId);
+    if (query.afterId !== undefined) rows = rows.where('id', '>', query.afterId);
+    return statesOf(db, (await rows.execute()).map(codecs.feed.load));
+  },
+
+  async findFeed(db: Kysely<Schema>, feedId: Id): Promise<FeedState | null> {
+    const row = await db.selectFrom('feed').selectAll().where('id', '=', feedId).executeTakeFirst();
+    return row ? (await statesOf(db, [codecs.feed.load(row)]))[0]! : null;
+  },
+
+  async readEpoch(db: Kysely<Schema>, number: number): Promise<(FeedEpoch & { readonly feed: Feed }) | null> {
+    const epoch = await epochOf(db, number);
+    if (!epoch) return null;
+    const feed = await db.selectFrom('feed').selectAll().where('id', '=', epoch.feedId).executeTakeFirstOrThrow();
+    return { ...epoch, feed: codecs.feed.load(feed) };
+  },
+
+  async readChunks(db: Kysely<Schema>, epoch: number, from: number, bytesMax: number): Promise<ChunkPage> {
+    const { chunks, atEnd } = await chunksFrom(db, epoch, from, Math.min(bytesMax, limits.chunkPageBytesMax));
+    const last = chunks.at(-1);
+    const gaps = await gapsBetween(db, epoch, from, atEnd || !last ? Number.MAX_SAFE_INTEGER : last.off + last.len);
+    return { chunks: chunks.map(({ off, at, records, body }) => ({ off, at, records, body })), gaps, atEnd };
+  },
+
+  /** Looks at a bounded number of bytes in one go; `reached` is where to go on. */
+  async searchRecords(db: Kysely<Schema>, query: SearchQuery): Promise<SearchPage> {
+    const epoch = await epochOf(db, query.epoch);
+    if (!epoch) return { records: [], gaps: [], reached: query.from, atEnd: true };
+    const pattern = query.pattern === null ? null : compilePattern(query.pattern);
+    const limit = Math.max(1, Math.min(query.limit, rowsMax));
+    const from = await splitFrom(db, epoch, query.from);
+    const { chunks, atEnd } = await chunksFrom(db, epoch.number, from, limits.searchBytesMax);
+    const last = chunks.at(-1);
+    const gaps = await gapsBetween(db, epoch.number, from, atEnd || !last ? Number.MAX_SAFE_INTEGER : last.off + last.len);
+    const records: FoundRecord[] = [];
+    const splitter = new RecordSplitter(parseFormat(epoch.format) ?? { kind: 'raw' }, from);
+    let receivedAt = 0;
+    let full = -1;
+    const onRecord = (record: FeedRecord) => {
+      if (full >= 0) return;
+      if (pattern !== null && !pattern.test(record.bytes)) return;
+      records.push(copyOf(record, receivedAt));
+      if (records.length >= limit) full = record.end;
+    };
+    for (const chunk of chunks) {
+      receivedAt = chunk.at;
+      const body = chunk.off < from ? chunk.body.subarray(from - chunk.off) : chunk.body;
+      const off = Math.max(chunk.off, from);
+      if (off > splitter.end) splitter.gap(off, onRecord);
+      if (splitter.format.kind === 'raw') onRecord({ off, end: off + body.length, bytes: Buffer.from(body.buffer, body.byteOffset, body.byteLength), atMs: null, broken: false });
+      splitter.push(body, onRecord);
+      if (full >= 0) return { records, gaps: gaps.filter((gap) => gap.fromOff < full), reached: full, atEnd: false };
+    }
+    const trailing = atEnd ? gaps.find((gap) => gap.fromOff === splitter.end) : undefined;
+    if (trailing) splitter.gap(trailing.toOff, onRecord);
+    // Bytes that are open or unframed are looked at again, with what follows them; where nothing can follow, not.
+    const reached = splitter.unframed ? splitter.end : splitter.boundary;
+    return { records, gaps, reached: Math.max(reached, atEnd && !last ? from : reached), atEnd };
+  },
+
+  async listGaps(db: Kysely<Schema>, feedId: Id, limit: number): Promise<readonly FeedGap[]> {
+    const rows = await db
+      .selectFrom('feedGap')
+      .innerJoin('feedEpoch', 'feedEpoch.number', 'feedGap.epoch')
+      .selectAll('feedGap')
+      .where('feedEpoch.feedId', '=', feedId)
+      .orderBy('feedGap.at', 'desc')
+      .limit(Math.min(limit, rowsMax))
+      .execute();
+    return rows.map(codecs.feedGap.load);
+  },
+
+  async dueAlerts(db: Kysely<Schema>, now: number, limit: number): Promise<readonly FeedAlert[]> {
+    return (await db.selectFrom('feedAlert').selectAll().where('doneAt', 'is', null).where('dueAt', '<=', now).orderBy('dueAt').limit(Math.min(limit, rowsMax)).execute()).map(codecs.feedAlert.load);
+  },
+
+  async listAlerts(db: Kysely<Schema>, query: { readonly customerId?: Id; readonly beforeId?: Id; readonly limit: number }): Promise<readonly FeedAlert[]> {
+    let rows = db.selectFrom('feedAlert').selectAll().orderBy('id', 'desc').limit(Math.min(query.limit, rowsMax));
+    if (query.customerId !== undefined) rows = rows.where('customerId', '=', query.customerId);
+    if (query.beforeId !== undefined) rows = rows.where('id', '<', query.beforeId);
+    return (await rows.execute()).map(codecs.feedAlert.load);
+  },
+};
