@@ -39,9 +39,13 @@ test('a newer database is refused', async () => {
   await assert.rejects(migrate(database, 6, [one]), (thrown: unknown) => isFault(thrown, 'unsupported') && /schema is number 2, this program knows 1/.test(thrown.message));
 });
 
+/** Parts of a feed's epoch, which names the customer: a column more in each of millions of rows would say the same. */
+const partsOfEpochs = ['chunk', 'feed_gap', 'intake_key'];
+
 test('every table of the schema names a customer, but for the gateway’s own', async () => {
   const database = new DatabaseSync(':memory:');
   await migrate(database, 5, migrations);
   const without = tablesOf(database).filter((name) => !database.prepare(`select 1 from pragma_table_info('${String(name)}') where name = 'customer_id'`).get());
-  assert.deepEqual(without, ['audit_head', 'counter', 'customer', 'schema_migration']);
+  assert.deepEqual(without.filter((name) => !partsOfEpochs.includes(String(name))), ['audit_head', 'counter', 'customer', 'schema_migration']);
+  for (const name of partsOfEpochs) assert.ok(database.prepare(`select 1 from pragma_foreign_key_list('${name}') where "table" in ('feed_epoch', 'feed')`).get(), name);
 });
