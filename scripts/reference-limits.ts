@@ -174,6 +174,7 @@ const meanings: Readonly<Record<string, string>> = {
   storeQueueMax: 'writes that wait; more are refused',
   storeBatchMax: 'writes in one transaction',
   storeAnswerTimeoutMs: 'a PostgreSQL server that does not answer for so long is lost',
+  storeMigrationTimeoutMs: 'the same while the schema is brought up to date',
   storeRetryPauseMaxMs: 'longest pause between two tries to reach it again',
   revisionsKeptMax: 'revisions of the configuration',
   confirmWithinMinMs: 'shortest time for `--confirm`',

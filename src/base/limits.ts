@@ -203,7 +203,8 @@ export const limits = {
   // store
   storeQueueMax: 4_096,
   storeBatchMax: 128,
-  storeAnswerTimeoutMs: 60_000,
+  storeAnswerTimeoutMs: 120_000,
+  storeMigrationTimeoutMs: 3_600_000,
   storeRetryPauseMaxMs: 5_000,
   revisionsKeptMax: 1_000,
   confirmWithinMinMs: 10_000,
@@ -267,6 +268,16 @@ export const limits = {
   waitingNotedMs: 60_000,
   waitingAtOnceMax: 100,
   devicesPerImportMax: 500,
+
+  // files of devices
+  fileBytesMax: 4 * 1024 * 1024 * 1024,
+  filesPerDeviceMax: 1_000,
+  fileBytesPerDeviceMax: 16 * 1024 * 1024 * 1024,
+  fileBytesPerCustomerMax: 128 * 1024 * 1024 * 1024,
+  filesAtOnceMax: 256,
+  uploadsPerDeviceMax: 8,
+  uploadMs: 7 * 24 * 3_600_000,
+  uploadNoteBytes: 8 * 1024 * 1024,
 } as const;
 
 export type Limits = { readonly [Name in keyof typeof limits]: number };

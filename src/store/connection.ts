@@ -27,6 +27,8 @@ export interface Session extends Connection {
   readonly lost: Promise<Fault>;
   /** The program and its version, and which database: for people. */
   readonly describes: string;
+  /** A statement that takes longer ends the session: the server is not there any more. Longer while the schema is brought up to date. */
+  answerWithinMs: number;
 }
 
 /** What a thread works with: what is lost comes back by itself, in between two turns. */

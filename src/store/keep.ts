@@ -38,7 +38,10 @@ async function keepConnection(open: () => Promise<Session>, { opened, tell }: Ke
   const begin = async () => {
     const made = await open();
     try {
-      return { made, take: await opened(made) };
+      made.answerWithinMs = limits.storeMigrationTimeoutMs;
+      const take = await opened(made);
+      made.answerWithinMs = limits.storeAnswerTimeoutMs;
+      return { made, take };
     } catch (thrown) {
       await made.close();
       throw thrown;

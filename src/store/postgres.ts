@@ -2,7 +2,7 @@
 // committed is on the disk, that texts are UTF-8, and that no other gateway writes to the same database.
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client, types } from 'pg';
+import { Client, type QueryConfig, types } from 'pg';
 import { Fault } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
 import type { Answered, Session } from './connection.ts';
@@ -44,14 +44,13 @@ export async function openPostgres(location: PostgresLocation, mode: 'write' | '
     ssl: await tlsOptions(location),
     application_name: location.applicationName,
     connectionTimeoutMillis: connectTimeoutMs,
-    query_timeout: limits.storeAnswerTimeoutMs,
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
     pipeline: true,
     types: { getTypeParser: typeParser as typeof types.getTypeParser },
   });
   const lost = Promise.withResolvers<Fault>();
-  const state: State = { client, location, isLost: false, isClosed: false, isTransaction: false, lose: () => {} };
+  const state: State = { client, location, isLost: false, isClosed: false, isTransaction: false, answerWithinMs: limits.storeAnswerTimeoutMs, lose: () => {} };
   state.lose = (cause) => {
     if (state.isLost || state.isClosed) return;
     state.isLost = true;
@@ -86,6 +85,7 @@ interface State {
   isLost: boolean;
   isClosed: boolean;
   isTransaction: boolean;
+  answerWithinMs: number;
   lose: (cause: unknown) => void;
 }
 
@@ -118,6 +118,8 @@ function sessionOn(state: State, lost: Promise<Fault>): Omit<Session, 'describes
     // In a transaction that failed it cannot run; the names are not used again either way.
     client.query('deallocate all').catch(() => {});
   };
+  /** The library knows this setting of a statement; its types do not. */
+  const statement = (config: QueryConfig): QueryConfig & { query_timeout: number } => ({ ...config, query_timeout: state.answerWithinMs });
   /** What a statement's failure means: a failed statement, or the end of the session. */
   const failed = (thrown: unknown): unknown => {
     if (isPostgresError(thrown) && !endsSession(thrown)) return thrown;
@@ -129,7 +131,7 @@ function sessionOn(state: State, lost: Promise<Fault>): Omit<Session, 'describes
     if (state.isLost) throw lostFault(location, undefined);
   };
   const commit = async () => {
-    const answer = await client.query('commit').catch((thrown: unknown) => {
+    const answer = await client.query(statement({ text: 'commit' })).catch((thrown: unknown) => {
       const found = failed(thrown);
       throw state.isLost ? unknownOutcome(location, thrown) : found;
     }).finally(() => (state.isTransaction = false));
@@ -142,10 +144,16 @@ function sessionOn(state: State, lost: Promise<Fault>): Omit<Session, 'describes
     get isTransaction() {
       return state.isTransaction;
     },
+    get answerWithinMs() {
+      return state.answerWithinMs;
+    },
+    set answerWithinMs(answerWithinMs) {
+      state.answerWithinMs = answerWithinMs;
+    },
     async query<Row>(sql: string, parameters: readonly unknown[]): Promise<Answered<Row>> {
       mustStand();
       try {
-        const { rows, rowCount } = await client.query<Row & object>({ name: nameOf(sql), text: sql, values: parameters.map(storeText) });
+        const { rows, rowCount } = await client.query<Row & object>(statement({ name: nameOf(sql), text: sql, values: parameters.map(storeText) }));
         return { rows, touched: rowCount ?? 0 };
       } catch (thrown) {
         throw failed(thrown);
@@ -155,7 +163,7 @@ function sessionOn(state: State, lost: Promise<Fault>): Omit<Session, 'describes
       mustStand();
       if (sql === 'commit') return commit();
       if (sql.startsWith('begin')) state.isTransaction = true;
-      const under = client.query(sql).then(() => {}, (thrown: unknown) => {
+      const under = client.query(statement({ text: sql })).then(() => {}, (thrown: unknown) => {
         throw failed(thrown);
       });
       if (needsNoWaiting.test(sql)) {
@@ -267,10 +275,18 @@ async function takeLock(session: Omit<Session, 'describes'>, location: PostgresL
   throw new Fault('conflict', `another gateway uses the database ${location.shown}: ${who}`, { remedy: 'end that gateway, or give this one a database of its own', detail: { pid: holder?.pid ?? null } });
 }
 
+/** As SQLite's: a number that would be changed on the way is a failure. */
+function safeNumber(text: string): number {
+  const number = Number(text);
+  if (!Number.isSafeInteger(number)) throw new RangeError(`the store has the number ${text}, which is too large`);
+  return number;
+}
+
 function typeParser(oid: number, format?: string): unknown {
   if (format === 'binary') return types.getTypeParser(oid, 'binary');
   switch (oid) {
     case 20: // int8
+      return safeNumber;
     case 21:
     case 23:
     case 26: // oid

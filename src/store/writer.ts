@@ -1,5 +1,6 @@
 // The one thread that writes. Operations that wait at the same time share a transaction and its fsync, each in a savepoint
-// of its own: one that fails rolls back alone, and none is answered before the commit that makes it durable.
+// of its own: one that fails rolls back alone, and none is answered before the commit that makes it durable. On PostgreSQL, where a savepoint
+// costs the server and us as much as a small operation, they first try without: few fail, and then all of them are done again with.
 import { workerData } from 'node:worker_threads';
 import { Fault } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
@@ -9,6 +10,7 @@ import { deliveryWrites } from './deliveries.ts';
 import { deviceWrites } from './devices.ts';
 import { intakeWrites } from './intake.ts';
 import { kyselyOn } from './dialect.ts';
+import { fileWrites } from './files.ts';
 import { openConnection } from './keep.ts';
 import type { StoreLocation } from './location.ts';
 import { type Answer, answered, type Call, closeName, failed, keepAnswering, type Room, tell } from './loop.ts';
@@ -33,7 +35,7 @@ export interface WriterReady {
   readonly describes: string;
 }
 
-const writes = { ...peopleWrites, ...deviceWrites, ...certificateWrites, ...deliveryWrites, ...recordWrites, ...intakeWrites };
+const writes = { ...peopleWrites, ...deviceWrites, ...certificateWrites, ...deliveryWrites, ...recordWrites, ...intakeWrites, ...fileWrites };
 export type Writes = typeof writes;
 type AnyWrite = (unit: Unit, ...args: readonly unknown[]) => Promise<unknown>;
 const writeOf = writes as unknown as Readonly<Record<string, AnyWrite | undefined>>;
@@ -84,13 +86,13 @@ function takeBatch(waiting: Call[]): Call[] {
   return waiting.splice(0, Math.min(limits.storeBatchMax, alone < 0 ? waiting.length : alone));
 }
 
-async function commitTogether(unit: Unit, calls: readonly Call[]): Promise<readonly Answer[]> {
+async function commitTogether(unit: Unit, calls: readonly Call[], isBold = unit.connection.kind === 'postgres'): Promise<readonly Answer[]> {
   const { connection } = unit;
   const before = unit.state;
   const answers: Answer[] = [];
   try {
     await connection.exec(beginWriting[connection.kind]);
-    for (const call of calls) answers.push(await runInSavepoint(unit, call));
+    for (const call of calls) answers.push(await (isBold ? runCall(unit, call) : runInSavepoint(unit, call)));
     await connection.exec('commit');
     return answers;
   } catch (thrown) {
@@ -98,11 +100,18 @@ async function commitTogether(unit: Unit, calls: readonly Call[]): Promise<reado
     // Without a definite end none may be repeated: it could happen twice.
     if (thrown instanceof Fault && thrown.detail['mayHaveHappened'] === true) return calls.map((call) => failed(call, thrown));
     if (calls.length === 1) return [failed(calls[0]!, thrown)];
+    if (isBold) return commitTogether(unit, calls, false);
     // One may have been too much for the disk while the others fit; nothing of any is left, so each tries alone.
     const alone: Answer[] = [];
     for (const call of calls) alone.push(...(await commitTogether(unit, [call])));
     return alone;
   }
+}
+
+async function runCall(unit: Unit, call: Call): Promise<Answer> {
+  const run = Object.hasOwn(writeOf, call.name) ? writeOf[call.name] : undefined;
+  if (!run) throw new Error(`the store has no operation ${call.name}`);
+  return answered(call, await run(unit, ...call.args));
 }
 
 /** Throws only when the whole transaction is lost: a full disk or an I/O error makes SQLite roll back all of it. */
@@ -111,11 +120,9 @@ async function runInSavepoint(unit: Unit, call: Call): Promise<Answer> {
   const earlier = unit.state;
   await connection.exec('savepoint operation');
   try {
-    const run = Object.hasOwn(writeOf, call.name) ? writeOf[call.name] : undefined;
-    if (!run) throw new Error(`the store has no operation ${call.name}`);
-    const value = await run(unit, ...call.args);
+    const answer = await runCall(unit, call);
     await connection.exec('release operation');
-    return answered(call, value);
+    return answer;
   } catch (thrown) {
     if (!connection.isTransaction) throw thrown;
     unit.state = earlier;
@@ -127,7 +134,11 @@ async function runInSavepoint(unit: Unit, call: Call): Promise<Answer> {
 async function rollBackAll(unit: Unit, before: Unit['state']): Promise<void> {
   unit.state = before;
   try {
-    if (unit.connection.isTransaction) await unit.connection.exec('rollback');
+    if (unit.connection.isTransaction) {
+      await unit.connection.exec('rollback');
+      // That is certain there. What is not certain is a commit without an answer, and then the state is read with the next connection.
+      if (unit.connection.kind === 'postgres') return;
+    }
     // A commit that reported an I/O error may have reached the disk all the same: the file knows.
     unit.state = (await readState(unit.db)).state;
   } catch {

@@ -44,6 +44,8 @@ export interface PostgresOptions {
   readonly fsync?: boolean;
   /** Lines of postgresql.conf. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** It then speaks TLS, to those who ask for it. */
+  readonly certificate?: { readonly pem: string; readonly keyPem: string };
 }
 
 interface Account {
@@ -60,19 +62,22 @@ function accountOfServer(): Account | null {
 const asAccount = (account: Account | null, command: string, args: readonly string[]): [string, string[]] =>
   account === null ? [command, [...args]] : [postgresPeers.path('setpriv'), [`--reuid=${account.uid}`, `--regid=${account.gid}`, '--clear-groups', command, ...args]];
 
-export async function startPostgres({ fsync = true, settings = {} }: PostgresOptions = {}): Promise<PostgresServer> {
+export async function startPostgres({ fsync = true, settings = {}, certificate }: PostgresOptions = {}): Promise<PostgresServer> {
   const account = accountOfServer();
   const folder = mkdtempSync(join(tmpdir(), 'postern-pg-'));
   const dataFolder = join(folder, 'data');
   const passwordFile = join(folder, 'password');
   writeFileSync(passwordFile, postgresPassword, { mode: 0o600 });
   mkdirSync(dataFolder, { mode: 0o700 });
-  if (account) for (const path of [folder, passwordFile, dataFolder]) chownSync(path, account.uid, account.gid);
+  const [certificateFile, keyFile] = [join(folder, 'server.pem'), join(folder, 'server.key')];
+  writeFileSync(certificateFile, certificate?.pem ?? '');
+  writeFileSync(keyFile, certificate?.keyPem ?? '', { mode: 0o600 });
+  if (account) for (const path of [folder, passwordFile, dataFolder, certificateFile, keyFile]) chownSync(path, account.uid, account.gid);
   const environment = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C.UTF-8', HOME: folder };
   const init = asAccount(account, postgresPeers.path('initdb'), ['-D', dataFolder, '-U', superuser, '-E', 'UTF8', '--locale=C.UTF-8', '--auth=scram-sha-256', `--pwfile=${passwordFile}`, '--data-checksums', '--no-sync']);
   await run(...init, { cwd: folder, env: environment });
   const port = await freePort();
-  const set = { listen_addresses: '127.0.0.1', unix_socket_directories: folder, port: String(port), fsync: fsync ? 'on' : 'off', max_connections: '40', shared_buffers: '32MB', ...settings };
+  const set = { listen_addresses: '127.0.0.1', unix_socket_directories: folder, port: String(port), fsync: fsync ? 'on' : 'off', max_connections: '40', shared_buffers: '32MB', ...(certificate && { ssl: 'on', ssl_cert_file: certificateFile, ssl_key_file: keyFile }), ...settings };
   let said = '';
   let child: ChildProcess | null = null;
   const address = (database: string, { user = superuser, password = postgresPassword }: { user?: string; password?: string } = {}) => `postgres://${user}:${encodeURIComponent(password)}@127.0.0.1:${port}/${database}`;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -14,6 +14,7 @@ import { type Log, silentLog } from '#base/log.ts';
 import type { Operations } from '#model/operations.ts';
 import { openStore, type StoreOptions } from '#store/open.ts';
 import { rejectsWith, rowsFor, storeContract } from '../contracts/store.ts';
+import { makeCertificate } from '../kit/authority.ts';
 import { root as project, until } from '../kit/gateway.ts';
 import { type PostgresServer, postgresPassword, startPostgres, withoutPostgres } from '../kit/postgres.ts';
 import { startDatabaseLine, startOldServer } from '../kit/postgres-line.ts';
@@ -372,6 +373,35 @@ suite('what was acknowledged is there', { skip: withoutPostgres }, () => {
     const there = new Set(found);
     assert.deepEqual(acknowledged.filter((what) => !there.has(what)), []);
     await store.close();
+  });
+
+  test('a store that is closed while its server is away is closed', { timeout: 60_000 }, async () => {
+    const store = await openOn(await server.makeDatabase());
+    const head = await store.auditHead();
+    await server.stop('kill');
+    await until('a failure', () => store.auditHead().then(() => false, (thrown: unknown) => isFault(thrown, 'busy')));
+    assert.equal(head.seq, 0);
+    await store.close();
+    await server.start();
+  });
+
+  test('over TLS the certificate of the server is verified', { timeout: 60_000 }, async () => {
+    const ca = await makeCertificate({ name: 'Store test CA', now: Date.now(), ca: true });
+    const leaf = await makeCertificate({ name: 'db.example.test', now: Date.now(), issuer: ca, names: [{ type: 'ip', value: '127.0.0.1' }], usages: ['1.3.6.1.5.5.7.3.1'] });
+    const caFile = join(root, 'ca.pem');
+    await writeFile(caFile, ca.pem);
+    const secure = await serverOf({ fsync: false, certificate: leaf });
+    const address = await secure.makeDatabase();
+    const sessions = () => secure.ask(address, 'select distinct s.ssl from pg_stat_ssl s join pg_stat_activity a using (pid) where a.application_name like $$postern-%$$');
+    for (const mode of [`sslmode=verify-full&sslrootcert=${encodeURIComponent(caFile)}`, 'sslmode=require']) {
+      const store = await openOn(`${address}?${mode}`);
+      await store.addAudit([(await rowsFor(store)).audit('over TLS')]);
+      assert.deepEqual(await sessions(), [{ ssl: true }], mode);
+      await store.close();
+    }
+    await rejectsWith(openOn(`${address}?sslmode=verify-full`), 'unreachable', /certificate of PostgreSQL at .* cannot be verified/);
+    await rejectsWith(openOn(`${address.replace('127.0.0.1', 'localhost')}?sslmode=verify-full&sslrootcert=${encodeURIComponent(caFile)}`), 'unreachable', /cannot be verified/);
+    await rejectsWith(openOn(`${address}?sslrootcert=/nowhere/ca.pem&sslmode=verify-full`), 'bad-input', /\/nowhere\/ca\.pem, cannot be read/);
   });
 
   test('a database put back from an older copy is reported, and the gap stays visible', { timeout: 60_000 }, async () => {
