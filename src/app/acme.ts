@@ -10,7 +10,7 @@ import type { AcmeAnswers } from '#model/acme-answers.ts';
 import { buildQuota, parseQuota } from '#model/acme-quota.ts';
 import { checkOrder, dueAt, knownDirectories, namesOf, parseDirectory, type ChallengeKind } from '#model/acme.ts';
 import type { CertificateChanges } from '#model/certificate-changes.ts';
-import { makeKey, type KeyKind } from '#model/certificate-key.ts';
+import { makeKey, readPrivateKey, type KeyKind } from '#model/certificate-key.ts';
 import type { Config } from '#model/config.ts';
 import type { Finding } from '#model/doctor.ts';
 import type { Journal } from '#model/live.ts';
@@ -34,7 +34,7 @@ export interface AcmeOptions {
   readonly limits: Pick<Limits, 'acmeOnDemandMax' | 'acmeAccountRetryMs'>;
   readonly customerId: Id;
   readonly certificates: Table<Certificate>;
-  readonly changes: Pick<CertificateChanges, 'order' | 'replace' | 'change' | 'failed' | 'remove'>;
+  readonly changes: Pick<CertificateChanges, 'order' | 'replace' | 'change' | 'failed' | 'remove' | 'renewalKey'>;
   readonly operations: Pick<Operations, 'addAudit'>;
   readonly answers: AcmeAnswers;
   /** Folder of the operator's DNS commands. */
@@ -132,14 +132,14 @@ export async function keepAcme(options: AcmeOptions): Promise<Acme> {
     void options.files.write(quotaFile, Buffer.from(JSON.stringify(quota.lines(clock.nowMs())))).catch((thrown: unknown) => log.error('acme.quota-not-kept', { why: toFault(thrown).message }));
   };
 
-  /** One order, from its beginning to chain and key. */
-  const obtain = async (acme: AcmeSettings, onState: (state: OrderState, about: string) => void): Promise<{ chainPem: string; keyPem: string }> => {
+  /** One order, from its beginning to chain and key. `keyPem` null: a new one. */
+  const obtain = async (acme: AcmeSettings, keyPem: string | null, onState: (state: OrderState, about: string) => void): Promise<{ chainPem: string; keyPem: string }> => {
     const { directoryUrl, names } = acme;
     checkOrder(acme);
     const full = quota.refuse({ directoryUrl, names }, clock.nowMs());
     if (full) throw full;
     const session = await accounts.session(directoryUrl, ending.signal);
-    const key = await makeKey(acme.keyKind);
+    const key = keyPem === null ? await makeKey(acme.keyKind) : readPrivateKey(keyPem);
     const proofs = openProofs({ ...options, dnsKey: accounts.dnsKey }, acme, ending.signal);
     const all = [...names.dns, ...names.ip];
     note({ at: clock.nowMs(), what: 'ordered', directoryUrl, names: all });
@@ -166,7 +166,9 @@ export async function keepAcme(options: AcmeOptions): Promise<Acme> {
     journal.note('acme.ordered', { certificate: row.name, names: row.acme ? [...row.acme.names.dns, ...row.acme.names.ip].join(' ').slice(0, 200) : '' });
     try {
       if (!row.acme) throw new Fault('conflict', `certificate ${row.name} does not come by ACME`);
-      const material = await obtain(row.acme, (state, about) => tell(row, { state, about }));
+      // Before the authority is asked: what would shut devices out is not even ordered.
+      const keyPem = await changes.renewalKey(id, row.acme.names);
+      const material = await obtain(row.acme, keyPem, (state, about) => tell(row, { state, about }));
       await changes.replace(id, material, byGateway);
       tries.delete(id);
       tell(row, { state: 'done' });
@@ -292,7 +294,7 @@ export async function keepAcme(options: AcmeOptions): Promise<Acme> {
       const staging = directoryUrl === knownDirectories['lets-encrypt'] ? 'lets-encrypt-staging' : order.directory;
       const acme = settingsOf({ ...order, keyKind: 'ec-p256' }, parseDirectory(staging));
       await ensureAccount({ ...order, directory: staging }, actor);
-      await obtain(acme, () => {});
+      await obtain(acme, null, () => {});
     },
     progress: () => [...progress.values()],
     progressOf: (id) => progress.get(id),

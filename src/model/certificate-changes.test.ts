@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
-import { isFault, type FaultCode } from '#base/fault.ts';
+import { Fault, isFault, type FaultCode } from '#base/fault.ts';
 import { buildIds } from '#base/ids.ts';
 import { buildInTurn } from '#base/in-turn.ts';
 import { silentLog } from '#base/log.ts';
@@ -209,3 +209,86 @@ test('two at the same time: one name, one certificate', async () => {
   assert.equal(new X509Certificate(certificates.values().next().value!.chainPem!).subject, 'CN=gw.example.test');
   inStep();
 });
+
+/** Pins as the tests of pins have them: here only whether each way asks, and keeps to the answer. */
+function pinned() {
+  const asked: string[] = [];
+  const state = { lost: 0, pinned: new Set<string>() };
+  const lostByRow = (before: Certificate | null, after: Certificate | null) => {
+    asked.push(`${before?.keyFingerprint ?? 'none'} ${after?.keyFingerprint ?? 'none'}`);
+    const gone = before?.keyFingerprint !== after?.keyFingerprint || before?.enabled !== after?.enabled;
+    return gone && !state.pinned.has(`${after?.keyFingerprint} confirmed`) ? Array.from({ length: state.lost }, (_, i) => ({ deviceId: `d${i}`, pins: new Set<string>(), lastSeenAt: 0, isActive: true })) : [];
+  };
+  const refuseLoss = (lost: readonly unknown[], losing: number | null) => {
+    if (lost.length !== (losing ?? 0)) throw new Fault('conflict', `${lost.length} would be lost`);
+  };
+  return { asked, state, pins: { lostByRow, refuseLoss, isPinned: (fingerprint: string) => state.pinned.has(fingerprint) } };
+}
+
+test('every way to another key is refused while devices have not confirmed it, and goes with their number', async () => {
+  const { pins, state } = pinned();
+  const { changes, certificates, audit, kept } = await setUp({ pins });
+  const own = await changes.issue({ name: 'front', customerId: 'c1', keyKind: 'ec-p256', names }, anna);
+  await changes.replace(own.id, materialOf(await leafFor()), anna);
+  state.lost = 3;
+  const before = certificates.get(own.id)!;
+  const files = [...kept.keys()];
+  const lines = audit.length;
+  const given = materialOf(await leafFor());
+  const ways: Record<string, (losing?: number) => Promise<unknown>> = {
+    upload: (losing) => changes.upload({ name: 'second', customerId: 'c1', material: given }, anna, losing),
+    issue: (losing) => changes.issue({ name: 'third', customerId: 'c1', keyKind: 'ec-p256', names }, anna, losing),
+    replace: (losing) => changes.replace(own.id, given, anna, losing),
+    goBack: (losing) => changes.goBack(own.id, anna, losing),
+    disable: (losing) => changes.change(own.id, { enabled: false }, anna, losing),
+    remove: (losing) => changes.remove(own.id, anna, losing),
+  };
+  for (const [name, way] of Object.entries(ways)) {
+    for (const losing of [undefined, 0, 2, 4]) await assert.rejects(way(losing), (thrown) => isFault(thrown, 'conflict'), `${name} ${losing}`);
+  }
+  await assert.rejects(changes.issueAgain(own.id, { keyKind: 'ec-p256', names }, anna), (thrown) => isFault(thrown, 'conflict'));
+  assert.deepEqual([certificates.get(own.id), [...kept.keys()], audit.length], [before, files, lines], 'nothing was changed, nothing is left');
+  for (const [name, way] of Object.entries(ways)) {
+    await way(3);
+    assert.ok(audit.length > lines, name);
+  }
+});
+
+test('renewals keep the key that devices pin, and take the one that was prepared once they have confirmed it', async () => {
+  const { pins, state } = pinned();
+  const { changes, kept } = await setUp({ pins });
+  const own = await changes.issue({ name: 'front', customerId: 'c1', keyKind: 'ec-p256', names }, anna);
+  assert.equal(await changes.renewalKey(own.id, names), null, 'nobody pins: a new key each time');
+  state.lost = 2;
+  state.pinned.add(own.keyFingerprint!);
+  const again = await changes.issueAgain(own.id, { keyKind: 'rsa-2048', names }, anna);
+  assert.equal(again.keyFingerprint, own.keyFingerprint);
+  assert.notEqual(again.certificateFingerprint, own.certificateFingerprint);
+  const asked = await changes.requestAgain(own.id, { keyKind: 'ec-p256', names, subject: { commonName: null } }, anna);
+  assert.equal(keyFingerprintOfPem(await changes.renewalKey(own.id, names)), own.keyFingerprint, 'not confirmed yet');
+  state.pinned.add(`${asked.csrKeyFingerprint} confirmed`);
+  assert.equal(keyFingerprintOfPem(await changes.renewalKey(own.id, names)), asked.csrKeyFingerprint);
+  const swapped = await changes.issueAgain(own.id, { keyKind: 'ec-p256', names }, anna);
+  assert.deepEqual([swapped.keyFingerprint, swapped.csrPem, swapped.previousKeyFingerprint], [asked.csrKeyFingerprint, null, own.keyFingerprint]);
+  const dropped = await changes.requestAgain(own.id, { keyKind: 'ec-p256', names, subject: { commonName: null } }, anna);
+  const file = `certificate.${own.id}.${dropped.csrKeyFingerprint!.slice(0, 16)}.key`;
+  assert.ok(kept.has(file));
+  await changes.dropRequest(own.id, anna);
+  assert.ok(!kept.has(file));
+  await assert.rejects(changes.dropRequest(own.id, anna), (thrown) => isFault(thrown, 'conflict'));
+});
+
+test('a loss that was allowed ahead holds for that key alone, and for fewer', async () => {
+  const { pins, state } = pinned();
+  const { changes } = await setUp({ pins });
+  const own = await changes.issue({ name: 'front', customerId: 'c1', keyKind: 'ec-p256', names }, anna);
+  state.lost = 2;
+  state.pinned.add(own.keyFingerprint!);
+  const { csrKeyFingerprint } = await changes.requestAgain(own.id, { keyKind: 'ec-p256', names, subject: { commonName: null } }, anna);
+  changes.allowLoss(csrKeyFingerprint!, 1);
+  assert.equal(keyFingerprintOfPem(await changes.renewalKey(own.id, names)), own.keyFingerprint);
+  changes.allowLoss(csrKeyFingerprint!, 3);
+  assert.equal((await changes.issueAgain(own.id, { keyKind: 'ec-p256', names }, anna)).keyFingerprint, csrKeyFingerprint);
+});
+
+const keyFingerprintOfPem = (pem: string | null): string | null => (pem === null ? null : keyOf(createPrivateKey(pem)).fingerprint);

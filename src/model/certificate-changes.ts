@@ -12,6 +12,7 @@ import { factsOf, lineOf, pemOf, readChain } from './certificate-facts.ts';
 import { keyFileOf, makeKey, readPrivateKey, type KeyKind, type MadeKey } from './certificate-key.ts';
 import { nameRefusal } from './certificate-names.ts';
 import type { Operations } from './operations.ts';
+import type { PinWatch } from './pin-watch.ts';
 import type { AcmeSettings, Actor, AuditEntry, Certificate, CertificateNames } from './rows.ts';
 import type { Tables } from './tables.ts';
 
@@ -45,29 +46,38 @@ export interface Wish {
 }
 
 /**
- * Every change: Fault `not-found` (no such certificate), `conflict` (the name is taken; the key that fits is missing), `bad-input`, `too-many`, `busy`.
- * Resolves when the change is durable and new handshakes show it; standing connections stay.
+ * Every change: Fault `not-found` (no such certificate), `conflict` (the name is taken; the key that fits is missing; devices that pin would be shut out, and
+ * `losing` is not their number), `bad-input`, `too-many`, `busy`. Resolves when the change is durable and new handshakes show it; standing connections stay.
  */
 export interface CertificateChanges {
   /** One's own, put in place. */
-  upload(order: NewCertificate & { readonly material: CertificateMaterial }, actor: Actor): Promise<Certificate>;
+  upload(order: NewCertificate & { readonly material: CertificateMaterial; /** false: announced to devices, not shown yet. Default: true. */ readonly enabled?: boolean }, actor: Actor, losing?: number | null): Promise<Certificate>;
   /** Makes a key and a request (`csrPem` of the row). State waiting, until `replace` brings the answer. */
   request(order: NewCertificate & Wish & { readonly subject: SubjectFields }, actor: Actor): Promise<Certificate>;
   /** A new key and request for one that there is; what is in use stays until the answer comes. */
   requestAgain(id: Id, order: Wish & { readonly subject: SubjectFields }, actor: Actor): Promise<Certificate>;
   /** By the private CA, at once. */
-  issue(order: NewCertificate & Wish, actor: Actor): Promise<Certificate>;
-  /** The same with other names or another kind of key; always a new key. Fault `conflict`: it is not of the private CA. */
+  issue(order: NewCertificate & Wish, actor: Actor, losing?: number | null): Promise<Certificate>;
+  /** The same with other names or another kind of key; a new key, unless devices pin the one in use (`renewalKey`). Fault `conflict`: it is not of the private CA. */
   issueAgain(id: Id, order: Wish, actor: Actor): Promise<Certificate>;
   /** One that ACME will bring: waiting, until `replace`. */
   order(order: NewCertificate & { readonly acme: AcmeSettings }, actor: Actor): Promise<Certificate>;
   /** The answer to a request, a renewal, or another chain. Takes effect at once; what was in use is kept once, as the previous. Clears `lastError`. */
-  replace(id: Id, material: CertificateMaterial, actor: Actor): Promise<Certificate>;
+  replace(id: Id, material: CertificateMaterial, actor: Actor, losing?: number | null): Promise<Certificate>;
   /** Swaps what is in use with the previous. Fault `conflict`: there is none. */
-  goBack(id: Id, actor: Actor): Promise<Certificate>;
-  change(id: Id, change: { readonly name?: string; readonly enabled?: boolean; readonly acme?: AcmeSettings }, actor: Actor): Promise<Certificate>;
+  goBack(id: Id, actor: Actor, losing?: number | null): Promise<Certificate>;
+  change(id: Id, change: { readonly name?: string; readonly enabled?: boolean; readonly acme?: AcmeSettings }, actor: Actor, losing?: number | null): Promise<Certificate>;
   /** With its keys. */
-  remove(id: Id, actor: Actor): Promise<void>;
+  remove(id: Id, actor: Actor, losing?: number | null): Promise<void>;
+  /** The request that waits beside the certificate in use goes, with its key. Fault `conflict`: there is none, or nothing else. */
+  dropRequest(id: Id, actor: Actor): Promise<Certificate>;
+  /**
+   * The key (PKCS#8) that the next certificate for these names should have, so that no device that pins is shut out: the one that was prepared (its request waits)
+   * once devices have confirmed it, else the one in use. null: any; none pins. Fault `conflict`: only a key that they have not confirmed would do.
+   */
+  renewalKey(id: Id, names: CertificateNames): Promise<string | null>;
+  /** Whoever may lose so many devices by the prepared key says so ahead: ACME brings its certificate later. Until the process ends, for that key. */
+  allowLoss(keyFingerprint: string, losing: number): void;
   /** A renewal was tried and failed. `why` is for people and never holds a secret. */
   failed(id: Id, why: string): Promise<void>;
   /** The key in use, PKCS#8, for those who may export it; null: there is none. */
@@ -88,6 +98,8 @@ export interface CertificateChangesOptions {
   issueLeaf(names: CertificateNames, spki: Buffer): Promise<IssuedCertificate>;
   /** Resolves once handshakes show what the table says. */
   applied(): Promise<void>;
+  /** Devices that pin keys; without it nobody does. */
+  readonly pins?: Pick<PinWatch, 'lostByRow' | 'refuseLoss' | 'isPinned'>;
 }
 
 const renewBeforeMs = 30 * 24 * 3_600_000;
@@ -100,6 +112,8 @@ export function buildCertificateChanges(options: CertificateChangesOptions): Cer
   const { add, edit, find } = edits;
   const replaced = (row: Certificate, material: CertificateMaterial) => replacedBy(row, material, options.clock.nowMs());
 
+  const { renewalKey } = buildRenewalKeys(options, edits);
+
   const issueFor = async ({ keyKind, names }: Wish): Promise<CertificateMaterial & { keyPem: string }> => {
     refuseNames(names);
     const key = await makeKey(keyKind);
@@ -108,17 +122,20 @@ export function buildCertificateChanges(options: CertificateChangesOptions): Cer
 
   const issueAgain: CertificateChanges['issueAgain'] = async (id, order, actor) => {
     if (find(id).source !== 'private-ca') throw new Fault('conflict', 'this certificate is not of the private CA');
-    const material = await issueFor(order);
+    const keyPem = await renewalKey(id, order.names);
+    const material = keyPem === null ? await issueFor(order) : { chainPem: (await options.issueLeaf(order.names, readPrivateKey(keyPem).spki)).pem, keyPem };
     return edit(id, 'certificate.renewed', actor, (row) => replaced(row, material));
   };
 
   return {
     issueAgain,
+    renewalKey,
+    allowLoss: edits.allowLoss,
     failed: edits.failed,
     remove: edits.remove,
-    upload: async (order, actor) => {
+    upload: async (order, actor, losing) => {
       const { chainPem, facts, key } = readOwn(order.material);
-      return add(order, { ...facts, chainPem, source: 'uploaded', state: 'ready' }, key, actor);
+      return add(order, { ...facts, chainPem, source: 'uploaded', state: 'ready', enabled: order.enabled ?? true }, key, actor, losing);
     },
     request: async (order, actor) => {
       const made = await makeRequest(order);
@@ -130,29 +147,34 @@ export function buildCertificateChanges(options: CertificateChangesOptions): Cer
       const asked = { keyKind: order.keyKind, names: order.names, subject: made.subject };
       return edit(id, 'certificate.requested', actor, (row) => ({ row: { ...row, csrPem: made.csrPem, csrKeyFingerprint: made.key.fingerprint, ...(row.state === 'waiting' ? asked : {}) }, key: made.key }));
     },
-    issue: async (order, actor) => {
+    issue: async (order, actor, losing) => {
       const { chainPem, facts, key } = readOwn(await issueFor(order));
-      return add(order, { ...facts, chainPem, source: 'private-ca', state: 'ready' }, key, actor);
+      return add(order, { ...facts, chainPem, source: 'private-ca', state: 'ready' }, key, actor, losing);
     },
     order: async (order, actor) => {
       refuseNames(order.acme.names);
       return add(order, { source: 'acme', keyKind: order.acme.keyKind, names: order.acme.names, acme: order.acme }, null, actor);
     },
-    replace: (id, material, actor) => edit(id, 'certificate.replaced', actor, (row) => replaced(row, material)),
-    goBack: (id, actor) =>
+    replace: (id, material, actor, losing) => edit(id, 'certificate.replaced', actor, (row) => replaced(row, material), losing),
+    dropRequest: (id, actor) =>
+      edit(id, 'certificate.request-dropped', actor, (row) => {
+        if (row.csrPem === null || row.state === 'waiting') throw new Fault('conflict', `no request waits beside certificate ${row.name}`);
+        return { row: { ...row, csrPem: null, csrKeyFingerprint: null }, key: null };
+      }),
+    goBack: (id, actor, losing) =>
       edit(id, 'certificate.went-back', actor, (row) => {
         if (row.previousChainPem === null) throw new Fault('conflict', `certificate ${row.name} has nothing to go back to`);
         const { chainPem, facts } = readMaterial(row.previousChainPem);
-        return { row: { ...row, ...facts, chainPem, previousChainPem: row.chainPem, previousKeyFingerprint: row.keyFingerprint }, key: null };
-      }),
-    change: async (id, { name, enabled, acme }, actor) => {
+        return { row: { ...row, ...facts, chainPem, previousChainPem: row.chainPem, previousKeyFingerprint: row.keyFingerprint, renewedAt: options.clock.nowMs() }, key: null };
+      }, losing),
+    change: async (id, { name, enabled, acme }, actor, losing) => {
       if (name !== undefined) refuseName(name);
       if (acme) refuseNames(acme.names);
       return edit(id, 'certificate.changed', actor, (row) => {
         if (acme && row.source !== 'acme') throw new Fault('conflict', 'this certificate does not come by ACME');
         const asked = acme && row.state === 'waiting' ? { names: acme.names, keyKind: acme.keyKind } : {};
         return { row: { ...row, ...asked, ...(name === undefined ? {} : { name }), ...(enabled === undefined ? {} : { enabled }), ...(acme ? { acme } : {}) }, key: null };
-      });
+      }, losing);
     },
     async keyPemOf(id) {
       const { keyFingerprint } = find(id);
@@ -193,6 +215,16 @@ function buildEdits(options: CertificateChangesOptions) {
     return row;
   };
 
+  /** By key: so many devices may be lost for it. */
+  const allowed = new Map<string, number>();
+  /** The one place that everything goes through by which another key may come to be shown. */
+  const mustKeepDevices = (before: Certificate | null, after: Certificate | null, losing: number | null = null) => {
+    if (!options.pins) return;
+    const lost = options.pins.lostByRow(before, after);
+    if (losing === null && lost.length <= (allowed.get(after?.keyFingerprint ?? '') ?? 0)) return;
+    options.pins.refuseLoss(lost, losing);
+  };
+
   /** `before` null: it is new. Nothing stays of what could not be committed. */
   const commit = async ({ row, key }: Edited, before: Certificate | null, write: () => Promise<void>): Promise<Certificate> => {
     if (key) await keys.write(row.id, key);
@@ -210,24 +242,29 @@ function buildEdits(options: CertificateChangesOptions) {
 
   return {
     find,
-    async add(order: NewCertificate, made: Partial<Certificate> & Pick<Certificate, 'source'>, key: MadeKey | null, actor: Actor): Promise<Certificate> {
+    mustKeepDevices,
+    allowLoss: (keyFingerprint: string, losing: number) => void allowed.set(keyFingerprint, losing),
+    async add(order: NewCertificate, made: Partial<Certificate> & Pick<Certificate, 'source'>, key: MadeKey | null, actor: Actor, losing?: number | null): Promise<Certificate> {
       refuseName(order.name);
       return inTurn(async () => {
         if (tables.certificateByName(order.name)) throw new Fault('conflict', `another certificate has the name ${order.name} already`, { remedy: 'choose another one' });
         if (tables.certificates.size >= limits.certificatesMax) throw new Fault('too-many', `there are ${limits.certificatesMax} certificates already`, { remedy: 'Remove those that nobody needs.' });
         const row: Certificate = { ...emptyRow, ...made, id: options.newId(), customerId: order.customerId, name: order.name, createdAt: clock.nowMs() };
+        mustKeepDevices(null, row, losing);
         return commit({ row, key }, null, () => operations.addCertificate(row, auditOf(row, 'certificate.added', actor, clock.nowMs())));
       });
     },
-    edit: (id: Id, what: string, actor: Actor, next: (row: Certificate) => Edited): Promise<Certificate> =>
+    edit: (id: Id, what: string, actor: Actor, next: (row: Certificate) => Edited, losing?: number | null): Promise<Certificate> =>
       inTurn(async () => {
         const before = find(id);
         const edited = next(before);
+        mustKeepDevices(before, edited.row, losing);
         return commit(edited, before, () => operations.changeCertificate(edited.row, auditOf(edited.row, what, actor, clock.nowMs())));
       }),
-    remove: (id: Id, actor: Actor): Promise<void> =>
+    remove: (id: Id, actor: Actor, losing?: number | null): Promise<void> =>
       inTurn(async () => {
         const row = find(id);
+        mustKeepDevices(row, null, losing);
         await operations.removeCertificate(id, auditOf(row, 'certificate.removed', actor, clock.nowMs()));
         tables.certificates.publish({ removed: [id] });
         await options.applied();
@@ -242,6 +279,31 @@ function buildEdits(options: CertificateChangesOptions) {
         tables.certificates.publish({ put: [{ ...row, ...noted }] });
         options.log.warn('certificate.renewal-failed', { certificate: row.name, why: noted.lastError });
       }),
+  };
+}
+
+/** Which key the next certificate of a row should have. */
+function buildRenewalKeys({ files, pins, clock }: CertificateChangesOptions, { find, mustKeepDevices }: Pick<ReturnType<typeof buildEdits>, 'find' | 'mustKeepDevices'>) {
+  const read = async (id: Id, fingerprint: string) => (await files.read(keyFileOf(id, fingerprint)))?.toString() ?? null;
+  return {
+    async renewalKey(id: Id, names: CertificateNames): Promise<string | null> {
+      const row = find(id);
+      if (!pins) return null;
+      // As it would be: valid for longer than what is there.
+      const withKey = (keyFingerprint: string): Certificate => ({ ...row, names, keyFingerprint, state: 'ready', notBefore: clock.nowMs(), notAfter: Math.max(row.notAfter ?? 0, clock.nowMs() + 397 * 24 * 3_600_000) });
+      if (row.csrKeyFingerprint !== null) {
+        try {
+          mustKeepDevices(row, withKey(row.csrKeyFingerprint));
+          const prepared = await read(id, row.csrKeyFingerprint);
+          if (prepared !== null) return prepared;
+        } catch (thrown) {
+          if (row.keyFingerprint === null) throw thrown;
+        }
+      }
+      if (row.keyFingerprint !== null && pins.isPinned(row.keyFingerprint)) return read(id, row.keyFingerprint);
+      mustKeepDevices(row, withKey(''));
+      return null;
+    },
   };
 }
 
