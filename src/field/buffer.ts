@@ -1,0 +1,505 @@
+// A feed's buffer: the bytes that a device has for its gateways, on its own disk, until all of them have them.
+//
+// Offsets are of wire bytes (docs/wire/device.md), given once and never again. read() gives out only what is durable, so that a power cut
+// takes nothing that a gateway may have; what it gave out once is the same for ever, or a gap. What cannot be stored is a gap as well,
+// with its own offsets: nothing is lost in silence. Nothing here ends the process: a disk that is full or broken costs records, counted.
+//
+// reasons of gaps: `wrap` the bounds were reached, `damaged` bytes failed their checksum, `server-lost` everybody had confirmed them and
+// they are deleted, `full` and `failed` the disk took no more when they came, `too-large` a record over 64 KiB.
+//
+// Records that were taken before the time was known are stored with the time since the boot. When the boot's time is learned
+// (setClock) their stamps follow from it; those that are read out before, or whose boot ended before, have -1 - UPTIME for ever.
+//
+// On the disk: `lock`, `state` (buffer-state.ts), segments (buffer-segments.ts). Whatever else lies in the folder is left alone.
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import type { Clock, Timer } from '#base/clock.ts';
+import { Fault, isFault, reasonOf } from '#base/fault.ts';
+import type { Random } from '#base/ids.ts';
+import { limits } from '#base/limits.ts';
+import type { Log } from '#base/log.ts';
+import { recordBytesMax } from '#wire/records.ts';
+import { framePayloadBytesMax, noBoot, putStamped, recordStart, restamp, stampedHeadBytes, unknownStamp } from './buffer-frames.ts';
+import { openBufferFolder } from './buffer-open.ts';
+import type { Segments } from './buffer-segments.ts';
+import type { BootClock, BufferState, StateFile } from './buffer-state.ts';
+import { Unwritten } from './buffer-unwritten.ts';
+import { isFull, realDisk } from './disk.ts';
+import type { Disk } from './disk.ts';
+import type { BufferSettings } from './settings.ts';
+
+export interface AppendOptions {
+  readonly atMs: number;
+  readonly uptimeMs: number;
+  /** Whether `atMs` is the time; else `uptimeMs` counts. */
+  readonly clockTrusted: boolean;
+  readonly urgent: boolean;
+}
+
+export type BufferRead = { readonly bytes: Buffer; readonly gap: null } | { readonly bytes: null; readonly gap: { readonly from: number; readonly to: number; readonly reason: string } };
+
+export interface BufferStats {
+  /** On the disk and in memory. */
+  readonly bytes: number;
+  /** Of each destination: bytes that it does not have. */
+  readonly pending: Readonly<Record<string, number>>;
+  /** Bytes that somebody will never get, of this epoch. */
+  readonly lost: number;
+}
+
+export interface FeedBuffer {
+  readonly feed: string;
+  readonly epoch: string;
+  /** As the bytes are; an older one than was asked for while bytes of it are not delivered. */
+  readonly format: string;
+  /** The end of all that was appended. */
+  readonly next: number;
+  /** The oldest byte that is kept. */
+  readonly first: number;
+  /** Of format `stamped`, else Fault `unsupported`. Never throws for the disk or for a record over 64 KiB: those become gaps and are counted. */
+  append(record: Uint8Array, options: AppendOptions): void;
+  /** Of the other formats. Whole records at a time, where the source knows them, are lost or kept as a whole. */
+  appendBytes(bytes: Uint8Array, options?: { readonly urgent: boolean }): void;
+  /** All that was appended is durable, or a durable gap. Fault `busy` when the disk does not let it be. */
+  flush(): Promise<void>;
+  /** Up to `max` bytes from `offset`, durable ones; none at the end. Fault `bad-input` beyond the end, `busy` while what is there cannot be made durable. */
+  read(offset: number, max: number): Promise<BufferRead>;
+  /** Fault `not-found` for one that was not named when the buffer was opened. */
+  position(destination: string): number;
+  /** Durable when it resolves; may go back. Fault `conflict` beyond the end: this buffer lost what the gateway has; `busy` when it cannot be stored. */
+  setPosition(destination: string, next: number): Promise<void>;
+  /** Below it the destination is not to be given bytes, whatever it asks for: it has them under an earlier epoch, or came later. To be declared as a gap of reason `moved`. */
+  startOf(destination: string): number;
+  /** After a flush that stored something. */
+  onAppended(listener: (urgent: boolean) => void): () => void;
+  /** The time is known. Resolves when records of this boot have it for good. Fault `busy`. */
+  setClock(nowMs: number, uptimeMs: number): Promise<void>;
+  stats(): BufferStats;
+  /** A new epoch, which begins with what the slowest destination does not have, at a record's start where the format shows one. */
+  restart(reason: string): Promise<void>;
+  /** Fault `busy` when not all could be flushed; closed it is anyway. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface FeedBufferOptions {
+  /** Of all feeds: <state>/feeds. */
+  readonly dir: string;
+  readonly feed: string;
+  readonly format: string;
+  readonly settings: BufferSettings;
+  /** Names. What others once had confirmed is forgotten. */
+  readonly destinations: readonly string[];
+  /** The system's, the same while its uptime counts on: /proc/sys/kernel/random/boot_id. */
+  readonly bootId: string;
+  readonly uptimeMs: () => number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly disk?: Disk;
+}
+
+/** Fault `conflict` when another process has it, `busy` when the disk does not work: to be tried again. */
+export async function openFeedBuffer(options: FeedBufferOptions): Promise<FeedBuffer> {
+  const disk = options.disk ?? realDisk;
+  const folder = join(options.dir, options.feed);
+  const bootTag = createHash('sha256').update(options.bootId).digest('hex').slice(0, 16);
+  const { state, segments, unlock } = await openBufferFolder({ ...options, disk, folder, bootTag });
+  return new OpenBuffer(options, { state, segments, unlock, bootTag });
+}
+
+interface Opened {
+  readonly state: StateFile;
+  readonly segments: Segments;
+  readonly unlock: () => void;
+  readonly bootTag: string;
+}
+
+class OpenBuffer implements FeedBuffer {
+  readonly #options: FeedBufferOptions;
+  readonly #state: StateFile;
+  readonly #segments: Segments;
+  readonly #unlock: () => void;
+  readonly #bootTag: string;
+  readonly #unwritten: Unwritten;
+  readonly #listeners = new Set<(urgent: boolean) => void>();
+  readonly #minute: Timer;
+  /** Time = uptime + this, as soon as anybody told us. */
+  #deltaMs: number | null;
+  /** Whether stamps may wait for the clock: the state has room for one more boot. */
+  readonly #canWait: boolean;
+  #last: Promise<unknown> = Promise.resolve();
+  /** 0 while nobody knows. */
+  readonly #now = () => (this.#deltaMs === null ? 0 : Math.round(this.#options.uptimeMs() + this.#deltaMs));
+  /** Records of this boot were stored, or are about to be, whose stamps wait for its time. */
+  #hasWaiting: boolean;
+  #queuedFlush: Promise<void> | null = null;
+  #timer: Timer | null = null;
+  #retryMs = 0;
+  #isUrgent = false;
+  #wasFull = false;
+  #refused = 0;
+  #closing: Promise<void> | null = null;
+
+  constructor(options: FeedBufferOptions, { state, segments, unlock, bootTag }: Opened) {
+    this.#options = options;
+    this.#state = state;
+    this.#segments = segments;
+    this.#unlock = unlock;
+    this.#bootTag = bootTag;
+    this.#unwritten = new Unwritten(segments.end);
+    this.#deltaMs = this.#boot()?.deltaMs ?? null;
+    this.#hasWaiting = this.#boot() !== null;
+    this.#canWait = this.#hasWaiting || state.now.boots.length < limits.bufferBootsMax;
+    this.#minute = options.clock.every(60_000, () => this.#tidyLater());
+  }
+
+  get feed(): string {
+    return this.#options.feed;
+  }
+  get epoch(): string {
+    return this.#state.now.epoch;
+  }
+  get format(): string {
+    return this.#state.now.format;
+  }
+  get next(): number {
+    return this.#unwritten.next - this.#state.now.shift;
+  }
+  get first(): number {
+    return Math.max(0, this.#state.now.first - this.#state.now.shift);
+  }
+
+  append(record: Uint8Array, { atMs, uptimeMs, clockTrusted, urgent }: AppendOptions): void {
+    if (this.format !== 'stamped') throw new Fault('unsupported', `feed ${this.feed} has format ${this.format}; its bytes go through appendBytes`);
+    const length = stampedHeadBytes + record.length;
+    if (record.length > recordBytesMax) return this.#refuse(length, 'too-large');
+    if (!this.#hasRoom(length)) return;
+    const up = Math.max(0, Math.round(uptimeMs));
+    const waits = !clockTrusted && this.#deltaMs === null && this.#canWait;
+    const stamp = clockTrusted ? Math.round(atMs) : waits ? up : this.#deltaMs === null ? unknownStamp(up) : Math.round(up + this.#deltaMs);
+    if (waits) this.#hasWaiting = true;
+    const { bytes, at } = this.#unwritten.place(waits ? 'uptime' : 'data', waits ? this.#bootTag : noBoot, this.#now, length);
+    putStamped(bytes, at, stamp, record);
+    this.#appended(urgent);
+  }
+
+  appendBytes(bytes: Uint8Array, options: { readonly urgent: boolean } = { urgent: false }): void {
+    if (this.format === 'stamped') throw new Fault('unsupported', `feed ${this.feed} has format stamped; its records go through append`);
+    if (bytes.length === 0 || !this.#hasRoom(bytes.length)) return;
+    for (let done = 0; done < bytes.length; done += framePayloadBytesMax) {
+      const piece = bytes.subarray(done, done + framePayloadBytesMax);
+      const place = this.#unwritten.place('data', noBoot, this.#now, piece.length);
+      place.bytes.set(piece, place.at);
+    }
+    this.#appended(options.urgent);
+  }
+
+  #hasRoom(length: number): boolean {
+    if (this.#closing) throw new Fault('closed', `the buffer of feed ${this.feed} is closed`);
+    if (this.#unwritten.bytes + length <= limits.bufferUnwrittenBytesMax) return true;
+    this.#refuse(length, this.#retryMs > 0 && !this.#wasFull ? 'failed' : 'full');
+    return false;
+  }
+
+  #refuse(length: number, reason: string): void {
+    if (this.#refused === 0) this.#options.log.warn('feed.refused', { feed: this.feed, reason, bytes: length });
+    this.#refused += length;
+    this.#unwritten.gap(length, reason);
+    this.#appended(false);
+  }
+
+  #appended(urgent: boolean): void {
+    if (urgent) this.#isUrgent = true;
+    // While the disk refuses, the next try has its own time.
+    if (this.#retryMs > 0) return;
+    if (urgent || this.#unwritten.bytes >= limits.bufferFlushBytes) {
+      if (this.#queuedFlush === null) this.#flushLater();
+    } else this.#timer ??= this.#options.clock.after(limits.bufferFlushMs, () => this.#flushLater());
+  }
+
+  /** Nobody waits for it: a failure is noted and tried again. */
+  #flushLater(): void {
+    this.#timer?.cancel();
+    this.#timer = null;
+    void this.flush().catch(() => {});
+  }
+
+  flush(): Promise<void> {
+    if (this.#closing) return this.#closing;
+    // Appends that come before its turn are part of it.
+    this.#queuedFlush ??= this.#inTurn(() => {
+      this.#queuedFlush = null;
+      return this.#writeOut();
+    });
+    return this.#queuedFlush;
+  }
+
+  #inTurn<Result>(run: () => Promise<Result>): Promise<Result> {
+    const mine = this.#last.then(run);
+    this.#last = mine.catch(() => {});
+    return mine;
+  }
+
+  async #writeOut(): Promise<void> {
+    this.#timer?.cancel();
+    this.#timer = null;
+    const before = this.#segments.end;
+    const urgent = this.#isUrgent;
+    this.#isUrgent = false;
+    try {
+      for (;;) {
+        const group = this.#unwritten.take(this.#segments.room);
+        if (group.length === 0) break;
+        if (this.#boot() === null && group.some(({ frame }) => frame.kind === 'uptime')) await this.#noteBoot();
+        await this.#makeRoom(group.reduce((sum, { bytes }) => sum + bytes.length, 0));
+        await this.#segments.write(group);
+        this.#unwritten.done();
+      }
+      await this.#wasWritten();
+    } catch (thrown) {
+      this.#unwritten.failed();
+      this.#isUrgent ||= urgent;
+      throw await this.#notWritten(thrown);
+    } finally {
+      if (this.#segments.end > before) for (const listener of this.#listeners) listener(urgent);
+    }
+  }
+
+  async #wasWritten(): Promise<void> {
+    if (this.#retryMs > 0) this.#options.log.info('feed.stores-again', { feed: this.feed });
+    this.#retryMs = 0;
+    const bytes = this.#refused;
+    if (bytes === 0) return;
+    this.#options.log.warn('feed.lost', { feed: this.feed, bytes });
+    await this.#commit((state) => ({ lost: state.lost + bytes }));
+    this.#refused -= bytes;
+  }
+
+  async #notWritten(thrown: unknown): Promise<Fault> {
+    if (this.#retryMs === 0) this.#options.log.warn('feed.not-stored', { feed: this.feed, error: reasonOf(thrown) });
+    this.#wasFull = isFull(thrown) || (isFault(thrown) && isFull(thrown.cause));
+    this.#retryMs = Math.min(limits.bufferRetryMaxMs, Math.max(limits.bufferRetryFirstMs, this.#retryMs * 2));
+    if (!this.#closing) this.#timer ??= this.#options.clock.after(this.#retryMs, () => this.#flushLater());
+    // What everybody has is worth less than what is new.
+    if (this.#wasFull) await this.#tidy(0).catch(() => {});
+    return new Fault('busy', `feed ${this.feed} cannot be stored: ${reasonOf(thrown)}`, { remedy: 'look at free space and health of the disk', cause: thrown });
+  }
+
+  /** Offsets below have been confirmed by all. */
+  #confirmed(): number {
+    const { positions, first } = this.#state.now;
+    const all = Object.values(positions);
+    return all.length === 0 ? first : Math.min(...all);
+  }
+
+  /** Deletes what nobody needs. The pointer moves first, durably: the other way round a crash between leaves one to bytes that are gone. */
+  async #tidy(keptTailBytes: number): Promise<void> {
+    const limit = Math.max(this.#confirmed() - keptTailBytes, this.#state.now.shift);
+    let first = this.#state.now.first;
+    const sealed = this.#segments.list.length - (this.#segments.isOpen ? 1 : 0);
+    for (let at = 0; at < sealed && this.#segments.endOf(at) <= limit; at++) first = Math.max(first, this.#segments.endOf(at));
+    await this.#moveFirst(first);
+    await this.#dropOld();
+  }
+
+  #tidyLater(): void {
+    if (this.#closing) return;
+    void this.#inTurn(() => this.#tidy(this.#options.settings.keptTailBytes)).catch((thrown: unknown) => this.#options.log.warn('feed.not-tidied', { feed: this.feed, error: reasonOf(thrown) }));
+  }
+
+  async #moveFirst(first: number): Promise<void> {
+    if (first > this.#state.now.first) {
+      const missed = Math.max(0, first - Math.max(this.#confirmed(), this.#state.now.first));
+      const isForced = missed > 0 && Object.keys(this.#state.now.positions).length > 0;
+      if (isForced) this.#options.log.warn('feed.wrapped', { feed: this.feed, from: first - missed - this.#state.now.shift, to: first - this.#state.now.shift });
+      await this.#commit((state) => ({ first, boots: withoutOld(state.boots, first), ...(isForced ? { forcedTo: first, lost: state.lost + missed } : {}) }));
+    }
+    await this.#segments.removeBelow(this.#state.now.first);
+  }
+
+  /** Room for so many more bytes: the oldest whole segments go. */
+  async #makeRoom(bytes: number): Promise<void> {
+    while (this.#segments.list.length > 0 && this.#segments.bytes + bytes > this.#options.settings.bytesMax) {
+      if (this.#segments.list.length === 1) await this.#segments.seal();
+      await this.#moveFirst(Math.max(this.#state.now.first, this.#segments.endOf(0)));
+    }
+  }
+
+  async #dropOld(): Promise<void> {
+    const { ageMaxMs } = this.#options.settings;
+    const now = this.#now();
+    if (ageMaxMs === null || now === 0) return;
+    while (this.#segments.list.length > 0) {
+      // Newer ones that know their time speak for an older one that does not.
+      const lastAtMs = this.#segments.list.find((segment) => segment.lastAtMs > 0)?.lastAtMs ?? 0;
+      if (lastAtMs === 0 || lastAtMs > now - ageMaxMs) return;
+      if (this.#segments.list.length === 1) await this.#segments.seal();
+      await this.#moveFirst(Math.max(this.#state.now.first, this.#segments.endOf(0)));
+    }
+  }
+
+
+  #commit(patch: (state: BufferState) => Partial<BufferState>): Promise<void> {
+    return this.#state.commit((state) => ({ end: this.#segments.end, ...patch(state) }));
+  }
+
+  async read(offset: number, max: number): Promise<BufferRead> {
+    if (!Number.isSafeInteger(offset) || offset < 0 || max < 1) throw new Fault('bad-input', `no bytes can be read at ${offset}`);
+    if (this.#closing) throw new Fault('closed', `the buffer of feed ${this.feed} is closed`);
+    await this.#state.settle();
+    const { shift } = this.#state.now;
+    const at = offset + shift;
+    if (at > this.#unwritten.next) throw new Fault('bad-input', `feed ${this.feed} ends at ${this.next}, before ${offset}`);
+    if (at >= this.#segments.end && at < this.#unwritten.next) await this.flush();
+    if (at >= this.#segments.end) return { bytes: Buffer.alloc(0), gap: null };
+    const gone = this.#goneAt(at, shift);
+    if (gone) return gone;
+    const found = await this.#segments.read(at, max);
+    // What it held may have been deleted, and the epoch changed, in between.
+    if (this.#state.now.shift !== shift) throw new Fault('conflict', `feed ${this.feed} began a new epoch`);
+    const goneSince = this.#goneAt(at, shift);
+    if (goneSince) return goneSince;
+    if ('reason' in found) return { bytes: null, gap: { from: found.from - shift, to: found.to - shift, reason: found.reason } };
+    await this.#settleStamps(found.map(({ frame }) => frame));
+    const bytes = Buffer.concat(found.map(({ frame, payload }) => (frame.kind === 'uptime' ? restamp(payload, this.#stampOf(frame.boot, frame.from)) : payload)));
+    const skip = at - found[0]!.frame.from;
+    return { bytes: bytes.subarray(skip, skip + max), gap: null };
+  }
+
+  #goneAt(at: number, shift: number): BufferRead | null {
+    const { first, forcedTo } = this.#state.now;
+    if (at >= first) return null;
+    const isForced = at < forcedTo;
+    return { bytes: null, gap: { from: at - shift, to: (isForced ? Math.min(first, forcedTo) : first) - shift, reason: isForced ? 'wrap' : 'server-lost' } };
+  }
+
+  #boot(): BootClock | null {
+    return this.#state.now.boots.find(({ tag }) => tag === this.#bootTag) ?? null;
+  }
+
+  /** Durable before the first record that waits: so a boot that is not noted has none, and one that is can still be told its time after a restart of ours. */
+  #noteBoot(): Promise<void> {
+    return this.#commit((state) => ({ boots: withBoot(state.boots, this.#bootTag, (known) => ({ ...known, deltaMs: known.deltaMs ?? this.#deltaMs })) }));
+  }
+
+  /** Before bytes with stamps of this boot are given out without its time, it is durable that they were. */
+  async #settleStamps(frames: readonly { readonly kind: string; readonly boot: string; readonly to: number }[]): Promise<void> {
+    const to = frames.reduce((end, frame) => (frame.kind === 'uptime' && frame.boot === this.#bootTag ? Math.max(end, frame.to) : end), 0);
+    const boot = this.#boot();
+    if (to === 0 || (boot !== null && (boot.deltaMs !== null || boot.unknownTo >= to))) return;
+    await this.#commit((state) => ({ boots: withBoot(state.boots, this.#bootTag, (known) => (known.deltaMs === null ? { ...known, unknownTo: Math.max(known.unknownTo, to) } : known)) }));
+  }
+
+  #stampOf(tag: string, from: number): (uptimeMs: number) => number {
+    const boot = this.#state.now.boots.find((known) => known.tag === tag);
+    const deltaMs = boot === undefined || from < boot.unknownTo ? null : boot.deltaMs;
+    return deltaMs === null ? unknownStamp : (uptimeMs) => Math.round(uptimeMs + deltaMs);
+  }
+
+  async setClock(nowMs: number, uptimeMs: number): Promise<void> {
+    const deltaMs = nowMs - uptimeMs;
+    this.#deltaMs = deltaMs;
+    // From here on no record waits. Those that do get the first time that was told; those that are not noted yet get theirs when they are.
+    if (!this.#hasWaiting || (this.#boot()?.deltaMs ?? null) !== null) return;
+    await this.#commit(({ boots }) => ({ boots: boots.map((known) => (known.tag === this.#bootTag && known.deltaMs === null ? { ...known, deltaMs } : known)) }));
+  }
+
+  #known(destination: string): number {
+    const position = this.#state.now.positions[destination];
+    if (position === undefined) throw new Fault('not-found', `feed ${this.feed} has no destination ${destination}`);
+    return position;
+  }
+
+  position(destination: string): number {
+    return this.#known(destination) - this.#state.now.shift;
+  }
+
+  startOf(destination: string): number {
+    this.#known(destination);
+    return Math.max(0, (this.#state.now.starts[destination] ?? 0) - this.#state.now.shift);
+  }
+
+  async setPosition(destination: string, next: number): Promise<void> {
+    this.#known(destination);
+    if (!Number.isSafeInteger(next) || next < 0) throw new Fault('bad-input', `${next} is no position`);
+    const { shift } = this.#state.now;
+    const position = next + shift;
+    if (position > this.#segments.end) throw new Fault('conflict', `${destination} has feed ${this.feed} up to ${next}, and it ends at ${this.#segments.end - shift}`, { remedy: 'begin a new epoch' });
+    let isOther = false;
+    await this.#commit((state) => {
+      isOther = state.shift !== shift;
+      return isOther ? {} : { positions: { ...state.positions, [destination]: position } };
+    });
+    if (isOther) throw new Fault('conflict', `feed ${this.feed} began a new epoch`);
+    if (this.#segments.list.length > 1 || !this.#segments.isOpen) this.#tidyLater();
+  }
+
+  onAppended(listener: (urgent: boolean) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  stats(): BufferStats {
+    const { positions, first, lost } = this.#state.now;
+    const pending = Object.fromEntries(Object.entries(positions).map(([name, position]) => [name, this.#unwritten.next - Math.max(position, first)]));
+    return { bytes: this.#segments.bytes + this.#unwritten.bytes, pending, lost: lost + this.#refused };
+  }
+
+  restart(reason: string): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#writeOut();
+      const epoch = this.#options.random(8).toString('hex');
+      // Again, when a position moved in between: what is delivered must not be carried over.
+      for (;;) {
+        let isDone = false;
+        const before = this.#state.now.positions;
+        const positions: Record<string, number> = {};
+        for (const [name, position] of Object.entries(before)) positions[name] = await this.#recordStart(position);
+        const all = Object.values(positions);
+        await this.#commit((state) => {
+          isDone = state.positions === before;
+          return isDone ? { epoch, shift: all.length === 0 ? state.first : Math.min(...all), positions, starts: positions, lost: 0 } : {};
+        });
+        if (isDone) break;
+      }
+      const { shift } = this.#state.now;
+      await this.#segments.seal();
+      this.#segments.identity = { epoch, shift };
+      this.#options.log.warn('feed.restarted', { feed: this.feed, epoch, reason, carried: this.#segments.end - shift });
+    });
+  }
+
+  async #recordStart(at: number): Promise<number> {
+    if (at >= this.#segments.end || at < this.#state.now.first) return at;
+    const found = await this.#segments.read(at, 1);
+    const first = 'reason' in found ? undefined : found[0];
+    return first === undefined ? at : first.frame.from + recordStart(this.format, first.payload, at - first.frame.from);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#inTurn(async () => {
+      this.#minute.cancel();
+      try {
+        await this.#writeOut();
+        await this.#commit(() => ({}));
+      } finally {
+        this.#timer?.cancel();
+        await this.#segments.close();
+        this.#unlock();
+      }
+    });
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+function withBoot(boots: readonly BootClock[], tag: string, change: (boot: BootClock) => BootClock): readonly BootClock[] {
+  const known = boots.find((boot) => boot.tag === tag) ?? { tag, deltaMs: null, unknownTo: 0, until: null };
+  return [...boots.filter((boot) => boot.tag !== tag), change(known)];
+}
+
+const withoutOld = (boots: readonly BootClock[], first: number): readonly BootClock[] => boots.filter(({ until }) => until === null || until > first);
