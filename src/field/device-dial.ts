@@ -25,6 +25,8 @@ export interface DialServer {
   readonly pins: readonly string[];
   /** PEM: instead of the system's roots, while the list of pins is empty. */
   readonly ca: string | null;
+  /** PEM: shown when the server asks for one. */
+  readonly certificate: { readonly cert: string; readonly key: string } | null;
   readonly proxy: Proxy | null;
   readonly signal: AbortSignal;
 }
@@ -124,6 +126,7 @@ function shakeHands(socket: Duplex, server: DialServer): Promise<Omit<Dialled, '
     // Judged below, by list or by trust store; until then nothing is written but the handshake.
     rejectUnauthorized: false,
     ...(server.ca === null ? {} : { ca: server.ca }),
+    ...(server.certificate ?? {}),
   });
   tls.on('error', () => {});
   return within<Omit<Dialled, 'absolute'>>(tls, server, 'the TLS handshake', ({ done, fail }) => {

@@ -21,6 +21,10 @@ export interface Server {
   readonly pins: readonly string[];
   readonly ca: string | null;
   readonly key: Secret | null;
+  /** The key is never sent, over TLS neither: requests are signed, and so are their answers. */
+  readonly signs: boolean;
+  /** PEM: shown to TLS servers that ask for a certificate. */
+  readonly certificate: { readonly cert: string; readonly key: string } | null;
   readonly proxy: Proxy | null;
   /** Instead of dialling the base's host: a stream in our link, or the link endpoint. Used for one request each. */
   readonly dial?: ((signal: AbortSignal) => Promise<Pick<Dialled, 'stream' | 'over' | 'pin'>>) | undefined;
@@ -137,7 +141,7 @@ export class DeviceHttp {
     const host = url.hostname.replace(/^\[|\]$/g, '');
     const dialNow = async (): Promise<Dialled> => {
       if (server.dial !== undefined) return { ...(await server.dial(signal)), chainGood: false, absolute: null };
-      return await dialServer({ host, port: url.port === '' ? (secure ? 443 : 80) : Number(url.port), secure, pins: server.pins, ca: server.ca, proxy: server.proxy, signal });
+      return await dialServer({ host, port: url.port === '' ? (secure ? 443 : 80) : Number(url.port), secure, pins: server.pins, ca: server.ca, certificate: server.certificate, proxy: server.proxy, signal });
     };
     // The stream is handed over when its far end has been judged, so that no byte of a request is written before.
     agent.createConnection = (_options, done) => {
@@ -164,7 +168,7 @@ export class DeviceHttp {
     const nonce = this.#options.random(18).toString('base64url');
     const expects = ask.body !== null && (ask.expect === true || ask.body.length > limits.pushExpectBytes);
     const secure = server.dial !== undefined || url.protocol === 'https:';
-    const isSigned = server.key !== null && !secure;
+    const isSigned = server.key !== null && (server.signs || !secure);
     const headers: Record<string, string> = {
       Host: url.host,
       'User-Agent': this.#options.product,
@@ -173,7 +177,7 @@ export class DeviceHttp {
       ...(ask.body === null ? {} : { 'Content-Length': String(ask.body.length) }),
       ...(expects ? { Expect: '100-continue' } : {}),
       ...(server.dial === undefined ? {} : { Connection: 'close' }),
-      ...identityOf(server.key, secure, { method: ask.method, target, unix: Math.floor(this.#options.nowMs() / 1000), nonce, bodySha256: ask.body === null ? emptySha256 : sha256Hex(ask.body) }),
+      ...identityOf(server.key, isSigned, { method: ask.method, target, unix: Math.floor(this.#options.nowMs() / 1000), nonce, bodySha256: ask.body === null ? emptySha256 : sha256Hex(ask.body) }),
     };
     const plainProxy = !secure && server.proxy !== null && server.dial === undefined;
     const credentials = plainProxy ? await server.proxy!.credentials() : null;
@@ -254,10 +258,10 @@ export class DeviceHttp {
   }
 }
 
-function identityOf(key: Secret | null, secure: boolean, request: Parameters<typeof signRequest>[1]): Record<string, string> {
+function identityOf(key: Secret | null, isSigned: boolean, request: Parameters<typeof signRequest>[1]): Record<string, string> {
   if (key === null) return {};
-  // Over plain http everybody on the way would read it.
-  return secure ? { 'X-Postern-Key': key.reveal() } : { 'X-Postern-Sign': signRequest(key.reveal(), request) };
+  // Over plain http everybody on the way would read the key.
+  return isSigned ? { 'X-Postern-Sign': signRequest(key.reveal(), request) } : { 'X-Postern-Key': key.reveal() };
 }
 
 function secondsOf(text: string | undefined): number | null {

@@ -103,22 +103,34 @@ export function judgePins(offered: readonly string[], answer: Believing, pins: r
 
 // ---- which base is next ----
 
-/** Where a destination is spoken to now. `redirect.untilMs` is on the clock that only grows. */
+/** Where a destination is spoken to now. `untilMs` is on the clock that only grows. */
 export interface Route {
   /** Which of the programmed bases; they are names of one server. */
   readonly home: number;
-  readonly redirect: { readonly base: string; readonly untilMs: number; readonly hops: number } | null;
+  readonly redirect: Place | null;
+  /** A base that could not be used before its time was over: the programmed server is told, or it would send us there again. */
+  readonly failed: Omit<Place, 'hops'> | null;
 }
 
-export const firstRoute: Route = { home: 0, redirect: null };
+interface Place {
+  readonly base: string;
+  readonly untilMs: number;
+  readonly hops: number;
+}
+
+export const firstRoute: Route = { home: 0, redirect: null, failed: null };
 
 export const redirected = (route: Route, to: Redirect, monoMs: number): Route => ({ ...route, redirect: { base: to.base, untilMs: monoMs + to.ttlMs, hops: to.hops } });
 
-/** Drops a redirect whose time is over. */
-export const routeAt = (route: Route, monoMs: number): Route => (route.redirect !== null && monoMs >= route.redirect.untilMs ? { ...route, redirect: null } : route);
+/** Drops what has lasted its time. */
+export function routeAt(route: Route, monoMs: number): Route {
+  const isOver = (place: { readonly untilMs: number } | null) => place !== null && monoMs >= place.untilMs;
+  if (!isOver(route.redirect) && !isOver(route.failed)) return route;
+  return { ...route, redirect: isOver(route.redirect) ? null : route.redirect, failed: isOver(route.failed) ? null : route.failed };
+}
 
 /** After a failure at a base (connect, TLS, fingerprint, 401, 404): back home; from home, its next name. */
 export function failedAt(route: Route, base: string, homes: readonly string[]): Route {
-  if (route.redirect?.base === base) return { ...route, redirect: null };
+  if (route.redirect?.base === base) return { ...route, redirect: null, failed: { base, untilMs: route.redirect.untilMs } };
   return homes[route.home] === base && homes.length > 1 ? { ...route, home: (route.home + 1) % homes.length } : route;
 }
