@@ -24,7 +24,7 @@ const lockTries = { times: 15, everyMs: 200 };
 const sessionSettings = `
   set client_min_messages = warning; set standard_conforming_strings = on; set bytea_output = hex; set jit = off; set lock_timeout = '5s';
   set statement_timeout = 0; set idle_in_transaction_session_timeout = 0; set default_transaction_isolation = 'read committed';
-  set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3`;
+  set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3; set tcp_user_timeout = 30000`;
 
 /**
  * Statements that need no waiting: they can fail only with the connection, or in a transaction that has failed already, and then so does
