@@ -2,8 +2,7 @@
 // renew themselves. Where the key material is kept is the caller's: it hands in functions.
 import type { X509Certificate } from 'node:crypto';
 import type { SecureContext } from 'node:tls';
-import { reasonOf } from '#base/fault.ts';
-import type { Fault } from '#base/fault.ts';
+import { Fault, reasonOf } from '#base/fault.ts';
 import type { Id } from '#base/ids.ts';
 import { issueAgentCertificate, issueServerLeaf, signRequest } from '#model/certificate.ts';
 import type { IssuedCertificate } from '#model/certificate.ts';
@@ -11,12 +10,13 @@ import { daysLeftOf } from '#model/certificate-alarms.ts';
 import type { KeyKind } from '#model/certificate-key.ts';
 import { fingerprintOf, judgeAgentCertificate, keyFingerprintOf, readCertificate } from '#model/fingerprint.ts';
 import type { AgentProof } from '#model/fingerprint.ts';
+import type { LeafKey } from '#model/pins.ts';
 import type { Certificate, CertificateNames } from '#model/rows.ts';
 import { buildTable, type Table } from '#model/table.ts';
 import { buildContexts, linkContextOf, usualUse, type ContextUse } from './contexts.ts';
 import { buildOwnCertificates, type OwnCertificates } from './own-certificates.ts';
 import { readOrMakeCa } from './private-ca.ts';
-import { buildLeaves, defaultLeaf, leafKeyOf, type Leaves, type LeavesOptions } from './private-leaves.ts';
+import { buildLeaves, defaultLeaf, leafKeyOf, type Leaf, type Leaves, type LeavesOptions } from './private-leaves.ts';
 import { makeTicketKeys, readOrMakeTicketKeys, ticketKeysMs } from './ticket-keys.ts';
 
 export type { ContextUse };
@@ -85,6 +85,10 @@ export interface Certificates {
   /** What was shown and proven in a handshake. Fault `unauthenticated` (returned): not an agent's certificate of ours. */
   verifyAgentCertificate(certificate: X509Certificate): AgentProof | Fault;
   leaves(): LeafFacts[];
+  /** The private CA's leaf that answers to a name where no certificate does; null: there is none (yet). */
+  leafOf(host: string | null, kind: 'usual' | 'rsa'): LeafKey | null;
+  /** Its next key, by its `id`: made ahead (resolves its fingerprint), shown, or taken away. Faults: `not-found`, `conflict` (none was made). */
+  nextLeafKey(id: string, what: 'prepare' | 'switch' | 'drop'): Promise<LeafKey>;
   describe(): CertificateDescription[];
   /** Resolves once handshakes show what the table says. */
   settled(): Promise<void>;
@@ -149,6 +153,19 @@ export async function buildCertificates(options: CertificatesOptions): Promise<C
     issueLeaf: (names, publicKey) => issueServerLeaf({ ca, names, publicKey, now: clock.nowMs(), random }),
     signRequest: (order) => signRequest({ ca, ...order, now: clock.nowMs(), random }),
     verifyAgentCertificate: (certificate) => judgeAgentCertificate(certificate, authority, clock.nowMs()),
+    leafOf(host, kind) {
+      const key = leafKeyOf(options, host);
+      const leaf = (kind === 'rsa' ? rsaLeaves : leaves).all.get(key);
+      return leaf ? leafKeyView(key, leaf, kind) : null;
+    },
+    async nextLeafKey(id, what) {
+      const key = id === leafId ? defaultLeaf : id.startsWith(`${leafId}:`) ? id.slice(leafId.length + 1) : null;
+      if (key === null || !leaves.all.has(key)) throw new Fault('not-found', `the private CA shows nothing called "${id.slice(0, 100)}"`);
+      const leaf = await (what === 'prepare' ? leaves.prepare(key) : what === 'switch' ? leaves.switchKey(key) : leaves.dropNext(key));
+      // What the link endpoint shows is one of them.
+      if (what === 'switch') await refresh();
+      return leafKeyView(key, leaf, 'usual');
+    },
     leaves: () => [...leaves.all].map(([key, leaf]) => ({ name: key || leaf.names.dns[0]!, names: [...leaf.names.dns, ...leaf.names.ip], notAfter: leaf.notAfter })),
     describe: () => [...describeOwn(table, own, clock.nowMs()), ...describeLeaves(leaves, 'ec-p256', clock.nowMs()), ...describeLeaves(rsaLeaves, 'rsa-2048', clock.nowMs())],
     settled: () => own.settled(),
@@ -158,6 +175,14 @@ export async function buildCertificates(options: CertificatesOptions): Promise<C
       own[Symbol.dispose]();
     },
   };
+}
+
+/** Leaves as pins name them: `leaf`, shown without a server name, and `leaf:NAME`. */
+const leafId = 'leaf';
+
+function leafKeyView(key: string, { keyFingerprint, nextFingerprint }: Leaf, kind: 'usual' | 'rsa'): LeafKey {
+  const stem = kind === 'rsa' ? `${leafId}-rsa` : leafId;
+  return { id: key === defaultLeaf ? stem : `${stem}:${key}`, name: key === defaultLeaf ? 'private CA (no server name)' : `private CA (${key})`, fingerprint: keyFingerprint, next: nextFingerprint };
 }
 
 const pinOf = (hex: string) => ({ hex, base64: Buffer.from(hex, 'hex').toString('base64') });
