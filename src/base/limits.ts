@@ -278,6 +278,13 @@ export const limits = {
   uploadsPerDeviceMax: 8,
   uploadMs: 7 * 24 * 3_600_000,
   uploadNoteBytes: 8 * 1024 * 1024,
+  // redirects of devices
+  redirectFailedMs: 10 * 60_000,
+  redirectFailuresMax: 100_000,
+  redirectSealsRememberedMax: 100_000,
+  leaseNotesEveryMs: 5_000,
+  leaseSweepEveryMs: 30_000,
+  tagsPerDeviceMax: 32,
 } as const;
 
 export type Limits = { readonly [Name in keyof typeof limits]: number };

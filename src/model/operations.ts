@@ -2,7 +2,9 @@
 // An operation that changes something takes its audit line with it: both are durable (fsync) when the promise
 // resolves, or neither is. Failure: Fault `conflict` (unique, revision), `not-found`, `busy` (store down or disk full).
 import type { Id } from '#base/ids.ts';
-import type { Agent, AgentCertificate, AgentNote, AuditEntry, AuditLine, Certificate, Customer, Delivery, Device, DeviceKey, DeviceNote, Invite, JoinToken, OldLabel, Person, Revision, Right, SignIn, Site, Token, Visit, WaitingDevice } from './rows.ts';
+import type { AuditVerdict, KeepingOperations } from './keeping.ts';
+import type { Agent, AgentCertificate, AgentNote, AuditEntry, AuditLine, Certificate, Customer, Delivery, Device, DeviceKey, DeviceNote, DeviceTags, Invite, JoinToken, Lease, OldLabel, Person, Revision, Right, SignIn, Site, Suspension, Token, Visit, WaitingDevice } from './rows.ts';
+import type { FileOperations } from './files.ts';
 import type { IntakeOperations } from './intake.ts';
 
 /** Everything that the tables hold, loaded once at start. */
@@ -25,6 +27,9 @@ export interface Everything {
   readonly deviceKeys: DeviceKey[];
   readonly waitingDevices: WaitingDevice[];
   readonly deviceNotes: DeviceNote[];
+  readonly leases: Lease[];
+  readonly deviceTags: DeviceTags[];
+  readonly suspensions: Suspension[];
 }
 
 export interface AuditQuery {
@@ -98,6 +103,16 @@ export interface Operations extends IntakeOperations {
   addDelivery(delivery: Delivery, audit: AuditEntry): Promise<void>;
   changeDelivery(delivery: Delivery, audit: AuditEntry): Promise<void>;
   removeDelivery(deliveryId: Id, audit: AuditEntry): Promise<void>;
+
+  // which server a device belongs to
+  /** Replaces all of them; none removes the row. Fault `not-found` when the device is gone. */
+  setDeviceTags(tags: DeviceTags, audit: AuditEntry): Promise<void>;
+  /** Fault `conflict` when the customer is suspended already. */
+  suspendCustomer(suspension: Suspension, audit: AuditEntry): Promise<void>;
+  /** Fault `not-found` when it is not suspended. */
+  resumeCustomer(customerId: Id, audit: AuditEntry): Promise<void>;
+  /** Nobody did it, so audit has no line of it. */
+  noteLeases(leases: readonly Lease[], ended: readonly Pick<Lease, 'customerId' | 'serial'>[]): Promise<void>;
 
   // visits: the opening is audited before the visit starts, the closing with its figures
   openVisit(visit: Visit, audit: AuditEntry): Promise<void>;

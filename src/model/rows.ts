@@ -448,6 +448,34 @@ export interface FeedAlert {
   readonly why: string | null;
 }
 
+/** Where a device was sent, or that it is to stay here; noted, not kept. */
+export interface Lease {
+  readonly customerId: Id;
+  readonly serial: string;
+  /** As the configuration names it; `here` is this gateway. */
+  readonly server: string;
+  /** The rule that chose it. */
+  readonly rule: string;
+  readonly givenAt: number;
+  readonly until: number;
+}
+
+/** Words that people put on a device, for rules. A device without tags has no row. */
+export interface DeviceTags {
+  readonly deviceId: Id;
+  readonly customerId: Id;
+  /** Sorted. */
+  readonly tags: readonly string[];
+}
+
+/** A customer whose account is suspended. It changes nothing but which redirect rules match. */
+export interface Suspension {
+  readonly customerId: Id;
+  readonly since: number;
+  /** As somebody wrote it; may be ''. */
+  readonly why: string;
+}
+
 export interface Revision {
   readonly number: number;
   readonly at: number;

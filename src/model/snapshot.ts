@@ -4,6 +4,7 @@ import { buildNetworkSet, type NetworkSet } from '#base/networks.ts';
 import { parseDirectory, parseDnsWay } from './acme.ts';
 import type { Config, ConfigListener, ConfigProblem, ConfigRoute, ConfigTarget, Protocol } from './config.ts';
 import type { Target } from './target.ts';
+import { compileRedirects, type Redirects } from './redirect.ts';
 import { compileTlsPolicies, tlsPolicyOf, type TlsPolicies } from './tls-policy.ts';
 
 /** Where a route leads, with the built-in ones: `devices` is looked up in a table by the name's first label. */
@@ -97,6 +98,8 @@ export interface Snapshot {
   readonly doorways: ReadonlyMap<string, Doorway>;
   readonly tlsPolicies: TlsPolicies;
   readonly trustedProxies: TrustedProxies;
+  /** Which server a device's data belongs to. */
+  readonly redirects: Redirects;
 }
 
 /** SNI by which the link endpoint is recognised where ALPN does not get through. */
@@ -279,6 +282,8 @@ export function compile(config: Config, revision: number): { snapshot: Snapshot 
     for (const each of routesOf(route)) add(each, `routes[${i}]`);
   });
   if (config.acme) checkAcme(config.acme, problems);
+  checkFeedRules(config, problems);
+  const redirects = compileRedirects(config, problems);
   const passedThrough = lists.get('tls');
   for (const [host, routes] of passedThrough ?? []) {
     const here = lists.get('http')!.get(host)?.find((other) => other.listeners === null || routes.some((route) => route.listeners === null || [...route.listeners].some((name) => other.listeners!.has(name))));
@@ -295,7 +300,7 @@ export function compile(config: Config, revision: number): { snapshot: Snapshot 
   return {
     snapshot: Object.freeze({
       revision, config, local: domains[0] === 'localhost', domains: new Set(domains), primaryDomain: domains[0]!, deviceDomains, exact: http.exact, wildcards: http.wildcards, any: http.any,
-      byProtocol, doorways, tlsPolicies, trustedProxies,
+      byProtocol, doorways, tlsPolicies, trustedProxies, redirects,
     }),
   };
 }

@@ -1,7 +1,7 @@
 // The gateway's tables together: what the data plane and the API look things up in.
 import type { Id } from '#base/ids.ts';
 import type { Everything } from './operations.ts';
-import type { Agent, AgentCertificate, AgentNote, Certificate, Customer, Delivery, Device, DeviceKey, DeviceNote, Invite, JoinToken, OldLabel, Person, Right, SignIn, Site, Token, WaitingDevice } from './rows.ts';
+import type { Agent, AgentCertificate, AgentNote, Certificate, Customer, Delivery, Device, DeviceKey, DeviceNote, DeviceTags, Invite, JoinToken, Lease, OldLabel, Person, Right, SignIn, Site, Suspension, Token, WaitingDevice } from './rows.ts';
 import { buildTable, indexBy, type TableWriter } from './table.ts';
 
 export interface Tables {
@@ -25,6 +25,12 @@ export interface Tables {
   readonly deviceKeys: TableWriter<DeviceKey>;
   readonly waitingDevices: TableWriter<WaitingDevice>;
   readonly deviceNotes: TableWriter<DeviceNote>;
+  /** By `leaseKey`. */
+  readonly leases: TableWriter<Lease>;
+  /** By the device's id. */
+  readonly deviceTags: TableWriter<DeviceTags>;
+  /** By the customer's id. */
+  readonly suspensions: TableWriter<Suspension>;
   // second ways to look things up
   deviceByLabel(label: string): Device | undefined;
   deviceBySerial(customerId: Id, serial: string): Device | undefined;
@@ -43,6 +49,8 @@ export interface Tables {
   rightsOf(subjectKind: 'person' | 'token', subjectId: Id): readonly Right[];
 }
 
+/** A device that pushes, as leases name it. */
+export const leaseKey = (customerId: Id, serial: string): string => `${customerId} ${serial}`;
 const byId = (row: { readonly id: Id }) => row.id;
 
 export function buildTables(all: Everything): Tables {
@@ -116,6 +124,9 @@ export function buildTables(all: Everything): Tables {
     deviceKeys,
     waitingDevices,
     deviceNotes: buildTable<DeviceNote>({ name: 'deviceNotes', kind: 'noted', keyOf: (row) => row.deviceId, rows: all.deviceNotes }),
+    leases: buildTable<Lease>({ name: 'leases', kind: 'noted', keyOf: (row) => leaseKey(row.customerId, row.serial), rows: all.leases }),
+    deviceTags: buildTable<DeviceTags>({ name: 'deviceTags', kind: 'kept', keyOf: (row) => row.deviceId, rows: all.deviceTags }),
+    suspensions: buildTable<Suspension>({ name: 'suspensions', kind: 'kept', keyOf: (row) => row.customerId, rows: all.suspensions }),
     deviceBySerial: (customerId, serial) => deviceBySerial.get(`${customerId} ${serial}`),
     waitingBySerial: (customerId, serial) => waitingBySerial.get(`${customerId} ${serial}`),
     keysOfDevice: (deviceId) => keysByDevice.get(deviceId) ?? noKeys,

@@ -63,6 +63,9 @@ export const reads = {
       deviceKeys: await all('deviceKey', codecs.deviceKey.load),
       waitingDevices: await all('waitingDevice', codecs.waitingDevice.load),
       deviceNotes: (await db.selectFrom('deviceNote').selectAll().execute()).map(loadDeviceNote),
+      leases: await all('lease', codecs.lease.load),
+      deviceTags: await all('deviceTags', codecs.deviceTags.load),
+      suspensions: await all('suspension', codecs.suspension.load),
     };
   },
 

@@ -1,6 +1,7 @@
 // What the tables hold, in camelCase as queries write it, and how rows of the model become rows of the database and back:
 // flags are 0 or 1, lists and objects are JSON text.
-import type { Agent, AgentCertificate, AgentNote, AuditLine, Certificate, Customer, Delivery, Device, DeviceKey, DeviceNote, Feed, FeedAlert, FeedEpoch, FeedGap, Invite, JoinToken, OldLabel, Person, Revision, Right, SignIn, Site, Token, Visit, WaitingDevice } from '#model/rows.ts';
+import type { DeviceFile, Upload } from '#model/files.ts';
+import type { Agent, AgentCertificate, AgentNote, AuditLine, Certificate, Customer, Delivery, Device, DeviceKey, DeviceNote, DeviceTags, Feed, FeedAlert, FeedEpoch, FeedGap, Invite, JoinToken, Lease, OldLabel, Person, Revision, Right, SignIn, Site, Suspension, Token, Visit, WaitingDevice } from '#model/rows.ts';
 
 type Column<Value> = Value extends boolean ? number : Value extends string | number | null ? Value : string;
 
@@ -36,6 +37,9 @@ export interface Schema {
   feedAlert: Stored<FeedAlert>;
   /** Keys of bodies that came without offsets. */
   intakeKey: { feedId: string; keyDigest: string; bodyDigest: string; epoch: number; off: number; at: number };
+  lease: Stored<Lease>;
+  deviceTags: Stored<DeviceTags>;
+  suspension: Stored<Suspension>;
   revision: Omit<Stored<Revision>, 'config'> & { customerId: string; config: string };
   visit: Omit<Stored<Visit>, 'who'> & { who: string };
   audit: Omit<Stored<AuditLine>, 'actor'> & { actorKind: AuditLine['actor']['kind']; actorId: string | null; actorName: string; actorFrom: string };
@@ -103,6 +107,9 @@ export const codecs = {
   ),
   feedGap: codec<FeedGap>(['epoch', 'fromOff', 'toOff', 'reason', 'at'], {}),
   feedAlert: codec<FeedAlert>(['id', 'customerId', 'epoch', 'off', 'rule', 'record', 'at', 'dueAt', 'tries', 'doneAt', 'why'], {}),
+  lease: codec<Lease>(['customerId', 'serial', 'server', 'rule', 'givenAt', 'until'], {}),
+  deviceTags: codec<DeviceTags>(['deviceId', 'customerId', 'tags'], { tags: 'json' }),
+  suspension: codec<Suspension>(['customerId', 'since', 'why'], {}),
   visit: codec<Visit>(['id', 'customerId', 'deviceId', 'deviceName', 'port', 'kind', 'who', 'openedAt', 'closedAt', 'requests', 'bytesIn', 'bytesOut', 'why'], { who: 'json' }),
 };
 

@@ -17,6 +17,7 @@ import { type Answer, answered, type Call, closeName, failed, keepAnswering, typ
 import { migrate } from './migrate.ts';
 import { peopleWrites } from './people.ts';
 import { recordWrites } from './records.ts';
+import { redirectWrites } from './redirects.ts';
 import { readState, type Unit, type WriterState } from './unit.ts';
 
 export interface WriterData {
@@ -35,7 +36,7 @@ export interface WriterReady {
   readonly describes: string;
 }
 
-const writes = { ...peopleWrites, ...deviceWrites, ...certificateWrites, ...deliveryWrites, ...recordWrites, ...intakeWrites, ...fileWrites };
+const writes = { ...peopleWrites, ...deviceWrites, ...certificateWrites, ...deliveryWrites, ...recordWrites, ...redirectWrites, ...intakeWrites, ...keepingWrites, ...fileWrites };
 export type Writes = typeof writes;
 type AnyWrite = (unit: Unit, ...args: readonly unknown[]) => Promise<unknown>;
 const writeOf = writes as unknown as Readonly<Record<string, AnyWrite | undefined>>;

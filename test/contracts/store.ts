@@ -101,6 +101,7 @@ export function storeContract(name: string, open: () => Promise<Operations>): vo
     deviceContract(contract);
     certificateContract(contract);
     deliveryContract(contract);
+    redirectContract(contract);
     recordContract(contract);
     auditContract(contract);
   });
@@ -411,6 +412,46 @@ function deliveryContract(contract: Contract): void {
     await store.removeDelivery(all[3].id, rows.audit('delivery.removed'));
     await rejectsWith(store.removeDelivery(all[3].id, rows.audit('delivery.removed')), 'not-found');
     assert.deepEqual(await kept(), []);
+  });
+}
+
+function redirectContract(contract: Contract): void {
+  contract('tags of a device are replaced whole, and go with it', async (store, rows) => {
+    const { device } = await joined(store, rows, 'one');
+    const kept = async () => (await store.loadEverything()).deviceTags;
+    const tags = (...all: string[]) => ({ deviceId: device.id, customerId: rows.customerId, tags: all });
+    await store.setDeviceTags(tags('alpha', 'beta'), rows.audit('device.tagged'));
+    assert.deepEqual(await kept(), [tags('alpha', 'beta')]);
+    await store.setDeviceTags(tags('gamma'), rows.audit('device.tagged'));
+    assert.deepEqual(await kept(), [tags('gamma')]);
+    await store.setDeviceTags(tags(), rows.audit('device.tagged'));
+    assert.deepEqual(await kept(), []);
+    await store.setDeviceTags(tags('x'), rows.audit('device.tagged'));
+    await store.removeDevice(device.id, rows.audit('device.removed'));
+    assert.deepEqual(await kept(), []);
+    const lines = (await store.auditHead()).seq;
+    await rejectsWith(store.setDeviceTags(tags('x'), rows.audit('device.tagged')), 'not-found');
+    assert.equal((await store.auditHead()).seq, lines, 'what did not happen is not in the audit');
+  });
+
+  contract('a customer is suspended once, and resumed once', async (store, rows) => {
+    const suspension = { customerId: rows.customerId, since: at, why: 'unpaid' };
+    await rejectsWith(store.resumeCustomer(rows.customerId, rows.audit('customer.resumed')), 'not-found');
+    await store.suspendCustomer(suspension, rows.audit('customer.suspended'));
+    assert.deepEqual((await store.loadEverything()).suspensions, [suspension]);
+    await rejectsWith(store.suspendCustomer({ ...suspension, why: 'again' }, rows.audit('customer.suspended')), 'conflict');
+    await store.resumeCustomer(rows.customerId, rows.audit('customer.resumed'));
+    assert.deepEqual((await store.loadEverything()).suspensions, []);
+  });
+
+  contract('leases are put over what was there, and end', async (store, rows) => {
+    const lease = (serial: string, server: string) => ({ customerId: rows.customerId, serial, server, rule: 'r', givenAt: at, until: at + 60_000 });
+    const kept = async () => (await store.loadEverything()).leases.sort((a, b) => (a.serial < b.serial ? -1 : 1));
+    await store.noteLeases([lease('SN1', 'a'), lease('SN 2', 'a'), lease('SÑ3', 'b')], []);
+    await store.noteLeases([lease('SN1', 'b')], [lease('SN 2', 'a'), { customerId: rows.customerId, serial: 'never' }]);
+    assert.deepEqual(await kept(), [lease('SN1', 'b'), lease('SÑ3', 'b')]);
+    await store.noteLeases([], []);
+    assert.equal((await kept()).length, 2);
   });
 }
 
