@@ -203,7 +203,7 @@ export const limits = {
   // store
   storeQueueMax: 4_096,
   storeBatchMax: 128,
-  storeAnswerTimeoutMs: 120_000,
+  storeAnswerTimeoutMs: 60_000,
   storeMigrationTimeoutMs: 3_600_000,
   storeRetryPauseMaxMs: 5_000,
   revisionsKeptMax: 1_000,
@@ -217,6 +217,26 @@ export const limits = {
   backupFilesBytesMax: 64 * 1024 * 1024,
   backupManifestBytesMax: 64 * 1024,
   backupDigestsBytesMax: 256 * 1024 * 1024,
+
+  // what grows, and the disk
+  auditKeptDays: 730,
+  auditKeptBytes: 1024 * 1024 * 1024,
+  visitsKeptDays: 400,
+  alertsKeptDays: 30,
+  intakeKeysKeptDays: 30,
+  gapsKeptDays: 30,
+  retentionEveryMs: 10 * 60_000,
+  retentionRowsPerStep: 200,
+  retentionStepsMax: 20_000,
+  diskLookEveryMs: 10_000,
+  diskWarnPercent: 90,
+  diskWarnFreeBytes: 512 * 1024 * 1024,
+  diskLowPercent: 97,
+  diskLowFreeBytes: 256 * 1024 * 1024,
+  diskLowAtMostFreeBytes: 8 * 1024 * 1024 * 1024,
+  diskFullFreeBytes: 64 * 1024 * 1024,
+  diskReserveBytes: 16 * 1024 * 1024,
+  diskRefusedMs: 30_000,
 
   // an agent's feeds
   feedsPerAgentMax: 64,
@@ -241,6 +261,12 @@ export const limits = {
   feedTailLookMs: 250,
   feedTailFolderLookMs: 2_000,
   feedTailQuietMs: 60_000,
+  bufferFlushMs: 200,
+  bufferFlushBytes: 256 * 1024,
+  bufferUnwrittenBytesMax: 16 * 1024 * 1024,
+  bufferRetryFirstMs: 1_000,
+  bufferRetryMaxMs: 30_000,
+  bufferBootsMax: 100,
 
   // the device's side of push
   pushDialTimeoutMs: 15_000,
@@ -278,6 +304,7 @@ export const limits = {
   uploadsPerDeviceMax: 8,
   uploadMs: 7 * 24 * 3_600_000,
   uploadNoteBytes: 8 * 1024 * 1024,
+
   // redirects of devices
   redirectFailedMs: 10 * 60_000,
   redirectFailuresMax: 100_000,
