@@ -203,6 +203,12 @@ const meanings: Readonly<Record<string, string>> = {
   feedTailLookMs: 'between looks at files that are read',
   feedTailFolderLookMs: 'between looks for new files',
   feedTailQuietMs: 'after which a file that was rotated away and grows no more is let go',
+  bufferFlushMs: 'after which a record that is not urgent is on the disk',
+  bufferFlushBytes: 'so many bytes go to the disk before that',
+  bufferUnwrittenBytesMax: 'waiting in memory for a disk that takes nothing; more is lost, as a gap',
+  bufferRetryFirstMs: 'first pause before such a disk is tried again; it doubles',
+  bufferRetryMaxMs: 'longest one',
+  bufferBootsMax: 'starts of a device, with records of each before it knew the time, that are told apart',
 };
 
 function amountOf(name: string, value: number): string {
