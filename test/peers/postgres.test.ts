@@ -7,12 +7,15 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { DatabaseSync } from 'node:sqlite';
 import { after, before, suite, test } from 'node:test';
 import type { Clock } from '#base/clock.ts';
 import { Fault, isFault } from '#base/fault.ts';
 import { type Log, silentLog } from '#base/log.ts';
 import type { Operations } from '#model/operations.ts';
+import { migrate } from '#store/migrate.ts';
 import { openStore, type StoreOptions } from '#store/open.ts';
+import { sqliteConnection } from '#store/sqlite.ts';
 import { rejectsWith, rowsFor, storeContract } from '../contracts/store.ts';
 import { makeCertificate } from '../kit/authority.ts';
 import { root as project, until } from '../kit/gateway.ts';
@@ -100,6 +103,32 @@ suite('on one server', { skip: withoutPostgres }, () => {
     assert.deepEqual(await shared.ask(address, tables), earlier);
     await shared.ask(address, 'delete from schema_migration where number = 99');
     await (await openOn(address)).close();
+  });
+
+  test('every migration makes the same of both databases: tables, columns, what may be null, keys, what refers to what', async () => {
+    const address = await shared.makeDatabase();
+    await (await openOn(address)).close();
+    const file = new DatabaseSync(':memory:');
+    await migrate(sqliteConnection(file), 0);
+    const rowsOf = (sql: string) => file.prepare(sql).all().map((row) => Object.values(row).join(' ')).sort();
+    const asked = async (sql: string) => (await shared.ask(address, sql)).map((row) => Object.values(row).join(' ')).sort();
+    const words: Record<string, string> = { integer: 'bigint', blob: 'bytea', real: 'double precision' };
+    assert.deepEqual(
+      await asked("select table_name, column_name, data_type, case is_nullable when 'NO' then 1 else 0 end from information_schema.columns where table_schema = 'public'"),
+      rowsOf('select t.name, c.name as named, lower(c.type) as type, c."notnull" from sqlite_schema t, pragma_table_info(t.name) c where t.type = \'table\'').map((line) => line.replace(/(integer|blob|real) (\d)$/, (_, type: string, rest: string) => `${words[type]!} ${rest}`)).sort(),
+    );
+    const keys = (kind: string) => `select c.relname, (select string_agg(a.attname, ',' order by a.attname) from pg_attribute a where a.attrelid = i.indrelid and a.attnum = any (i.indkey::int2[])) from pg_index i join pg_class c on c.oid = i.indrelid join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'public' and ${kind}`;
+    const sqliteKeys = (kind: string) => `select t.name, (select group_concat(name order by name) from pragma_index_info(i.name)) as columns from sqlite_schema t, pragma_index_list(t.name) i where t.type = 'table' and ${kind}`;
+    assert.deepEqual(await asked(keys('i.indisunique and not i.indisprimary')), rowsOf(sqliteKeys(`i."unique" = 1 and i.origin <> 'pk'`)));
+    assert.deepEqual(await asked(keys('not i.indisunique')), rowsOf(sqliteKeys('i."unique" = 0')));
+    // A primary key that is an integer is no index of its own in SQLite.
+    assert.deepEqual(await asked(keys('i.indisprimary')), rowsOf("select t.name, (select group_concat(name order by name) from pragma_table_info(t.name) where pk > 0) as columns from sqlite_schema t where t.type = 'table'"));
+    assert.deepEqual(
+      await asked("select c.conrelid::regclass::text, (select attname from pg_attribute where attrelid = c.conrelid and attnum = c.conkey[1]), c.confrelid::regclass::text, case c.confdeltype when 'c' then 'CASCADE' when 'n' then 'SET NULL' else 'NO ACTION' end from pg_constraint c where c.contype = 'f'"),
+      rowsOf("select t.name, f.\"from\", f.\"table\" as other, f.on_delete from sqlite_schema t, pragma_foreign_key_list(t.name) f where t.type = 'table'"),
+    );
+    assert.ok(rowsOf(sqliteKeys('1')).length > 20);
+    file.close();
   });
 
   test('texts are compared by their bytes and numbers have 64 bits, whatever the database was made for', async () => {
