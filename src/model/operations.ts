@@ -5,6 +5,7 @@ import type { Id } from '#base/ids.ts';
 import type { AuditVerdict, KeepingOperations } from './keeping.ts';
 import type { Agent, AgentCertificate, AgentNote, AuditEntry, AuditLine, Certificate, Customer, Delivery, Device, DeviceKey, DeviceNote, DeviceTags, Invite, JoinToken, Lease, OldLabel, Person, Revision, Right, SignIn, Site, Suspension, Token, Visit, WaitingDevice } from './rows.ts';
 import type { FileOperations } from './files.ts';
+import type { IdentityOperations } from './identity-operations.ts';
 import type { IntakeOperations } from './intake.ts';
 
 /** Everything that the tables hold, loaded once at start. */
@@ -46,7 +47,7 @@ export interface VisitQuery {
   readonly limit: number;
 }
 
-export interface Operations extends IntakeOperations {
+export interface Operations extends IdentityOperations, IntakeOperations, FileOperations, KeepingOperations {
   /** Makes the default customer and site when the store is new. */
   loadEverything(): Promise<Everything>;
 
@@ -125,8 +126,8 @@ export interface Operations extends IntakeOperations {
   addAudit(entries: readonly AuditEntry[]): Promise<void>;
   listAudit(query: AuditQuery): Promise<AuditLine[]>;
   auditHead(): Promise<{ seq: number; hash: string }>;
-  /** Walks the chain; `brokenAt` is the first line whose hash or link is wrong. */
-  verifyAudit(): Promise<{ lines: number; brokenAt: number | null; why: string | null }>;
+  /** Walks the chain from its first line, or from where retention has cut it off. */
+  verifyAudit(): Promise<AuditVerdict>;
 
   // noted, not kept
   note(notes: { agents: readonly AgentNote[]; signIns: readonly { id: Id; at: number }[]; tokens: readonly { id: Id; at: number }[] }): Promise<void>;

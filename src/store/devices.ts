@@ -13,7 +13,7 @@ async function mustBeFree(unit: Unit, { id, customerId, serial }: Device): Promi
 }
 
 /** A label that is in use again redirects nowhere. */
-async function insertDevice(unit: Unit, device: Device): Promise<void> {
+export async function insertDevice(unit: Unit, device: Device): Promise<void> {
   await mustBeFree(unit, device);
   await unit.db.insertInto('device').values(codecs.device.store(device)).execute();
   await unit.db.deleteFrom('oldLabel').where('label', '=', device.label).execute();

@@ -8,6 +8,7 @@ import { buildIds, type Random } from '#base/ids.ts';
 import { limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
 import { type AuditHead, emptyAuditHead } from '#model/audit.ts';
+import type { AuditVerdict } from '#model/keeping.ts';
 import type { Operations } from '#model/operations.ts';
 import type { Customer, Site } from '#model/rows.ts';
 import { parsePostgres, type StoreLocation } from './location.ts';
@@ -126,6 +127,12 @@ function operationsOn({ writer, reader, store, clock, beforeClose }: Parts): Ope
     addDevice: write('addDevice'),
     changeDevice: write('changeDevice'),
     removeDevice: write('removeDevice'),
+    changeDeviceKeys: write('changeDeviceKeys'),
+    addWaitingDevice: write('addWaitingDevice'),
+    noteWaitingDevice: write('noteWaitingDevice'),
+    approveWaitingDevices: write('approveWaitingDevices'),
+    refuseWaitingDevices: write('refuseWaitingDevices'),
+    addDevices: write('addDevices'),
     addCertificate: write('addCertificate'),
     changeCertificate: write('changeCertificate'),
     removeCertificate: write('removeCertificate'),
@@ -149,6 +156,32 @@ function operationsOn({ writer, reader, store, clock, beforeClose }: Parts): Ope
     listGaps: read('listGaps'),
     dueAlerts: read('dueAlerts'),
     listAlerts: read('listAlerts'),
+    dropAudit: write('dropAudit'),
+    dropVisits: write('dropVisits'),
+    dropChunks: write('dropChunks'),
+    dropGaps: write('dropGaps'),
+    dropAlerts: write('dropAlerts'),
+    dropIntakeKeys: write('dropIntakeKeys'),
+    noteNumbers: write('noteNumbers'),
+    readNumbers: read('readNumbers'),
+    keptFigures: read('keptFigures'),
+    auditBeyond: read('auditBeyond'),
+    planDrop: (query) => read('planDrop')(store.kind, query),
+    storeRoom: () => read('storeRoom')(store.kind),
+    keptEpochs: read('keptEpochs'),
+    addFile: write('addFile'),
+    removeFile: write('removeFile'),
+    dropFiles: write('dropFiles'),
+    addUpload: write('addUpload'),
+    noteUpload: write('noteUpload'),
+    removeUpload: write('removeUpload'),
+    dropUploads: write('dropUploads'),
+    newestFile: read('newestFile'),
+    readFile: read('readFile'),
+    listFiles: read('listFiles'),
+    unnamedDigests: read('unnamedDigests'),
+    readUpload: read('readUpload'),
+    openUploads: read('openUploads'),
     setDeviceTags: write('setDeviceTags'),
     suspendCustomer: write('suspendCustomer'),
     resumeCustomer: write('resumeCustomer'),
@@ -160,7 +193,7 @@ function operationsOn({ writer, reader, store, clock, beforeClose }: Parts): Ope
     addAudit: write('addAudit'),
     listAudit: read('listAudit'),
     auditHead,
-    verifyAudit: () => verifyAudit(read('walkAudit'), auditHead),
+    verifyAudit: () => verifyAudit(read('walkAudit'), auditHead, read('auditAnchor')),
     note: write('note'),
     async check() {
       const timed = writer.call('check', [clock.nowMs()]) as Promise<{ fsyncMs: number; store: string }>;
@@ -184,10 +217,20 @@ async function bytesOf(file: string): Promise<number> {
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
+/** Retention may cut the beginning off while the chain is walked: then it is walked once more, from where it begins now. */
+async function verifyAudit(walk: (from: AuditHead) => Promise<AuditWalk>, headNow: () => Promise<AuditHead>, anchorNow: () => Promise<AuditHead | null>): Promise<AuditVerdict> {
+  for (;;) {
+    const anchor = await anchorNow();
+    const verdict = await verifyFrom(anchor ?? emptyAuditHead, walk, headNow);
+    if (verdict.brokenAt !== null && (await anchorNow())?.seq !== anchor?.seq) continue;
+    return anchor ? { ...verdict, droppedThrough: anchor.seq } : verdict;
+  }
+}
+
 /** A line's own hash cannot tell that lines are missing at the end, or that all were rewritten: the writer's memory can. */
-async function verifyAudit(walk: (from: AuditHead) => Promise<AuditWalk>, headNow: () => Promise<AuditHead>): Promise<{ lines: number; brokenAt: number | null; why: string | null }> {
+async function verifyFrom(start: AuditHead, walk: (from: AuditHead) => Promise<AuditWalk>, headNow: () => Promise<AuditHead>): Promise<AuditVerdict> {
   let lines = 0;
-  let reached = emptyAuditHead;
+  let reached = start;
   let expected: AuditHead | undefined;
   for (;;) {
     const page = await walk(reached);

@@ -8,8 +8,10 @@ import { certificateWrites } from './certificates.ts';
 import { beginWriting, type Connection, type KeptConnection } from './connection.ts';
 import { deliveryWrites } from './deliveries.ts';
 import { deviceWrites } from './devices.ts';
+import { identityWrites } from './identities.ts';
 import { intakeWrites } from './intake.ts';
 import { kyselyOn } from './dialect.ts';
+import { keepingWrites } from './keeping.ts';
 import { fileWrites } from './files.ts';
 import { openConnection } from './keep.ts';
 import type { StoreLocation } from './location.ts';
@@ -36,7 +38,7 @@ export interface WriterReady {
   readonly describes: string;
 }
 
-const writes = { ...peopleWrites, ...deviceWrites, ...certificateWrites, ...deliveryWrites, ...recordWrites, ...redirectWrites, ...intakeWrites, ...keepingWrites, ...fileWrites };
+const writes = { ...peopleWrites, ...deviceWrites, ...identityWrites, ...certificateWrites, ...deliveryWrites, ...recordWrites, ...redirectWrites, ...intakeWrites, ...keepingWrites, ...fileWrites };
 export type Writes = typeof writes;
 type AnyWrite = (unit: Unit, ...args: readonly unknown[]) => Promise<unknown>;
 const writeOf = writes as unknown as Readonly<Record<string, AnyWrite | undefined>>;
