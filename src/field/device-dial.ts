@@ -105,7 +105,7 @@ async function passProxy(socket: Duplex, server: DialServer, authorization: stri
         const status = /^HTTP\/1\.[01] (\d{3})/.exec(head.toString('latin1'))?.[1];
         if (status?.startsWith('2')) return done(undefined);
         const said = printable(head.toString('latin1').split('\r\n', 1)[0]!, 100);
-        return fail(new Fault('forbidden', `the proxy does not let us through to ${target}: ${said}`, { ...(status === '407' ? { remedy: 'Name a file with "user:password" in the destination\'s proxy.credentialsFile.' } : {}) }));
+        return fail(new Fault('forbidden', `the proxy does not let us through to ${target}: ${said}`, status === '407' ? { remedy: 'Name a file with "user:password" in the destination\'s proxy.credentialsFile.' } : {}));
       }
     };
     socket.on('readable', onReadable);
@@ -126,7 +126,7 @@ function shakeHands(socket: Duplex, server: DialServer): Promise<Omit<Dialled, '
     // Judged below, by list or by trust store; until then nothing is written but the handshake.
     rejectUnauthorized: false,
     ...(server.ca === null ? {} : { ca: server.ca }),
-    ...(server.certificate ?? {}),
+    ...server.certificate,
   });
   tls.on('error', () => {});
   return within<Omit<Dialled, 'absolute'>>(tls, server, 'the TLS handshake', ({ done, fail }) => {
