@@ -26,8 +26,8 @@ export interface PostgresServer {
   /** Folder of the Unix socket. */
   readonly socketFolder: string;
   readonly pid: number;
-  /** A new database of the superuser: its address. */
-  makeDatabase(options?: { readonly encoding?: string }): Promise<string>;
+  /** A new database of the superuser: its address. `folder`: where its tables are, instead of among the others. */
+  makeDatabase(options?: { readonly encoding?: string; readonly folder?: string }): Promise<string>;
   address(database: string, change?: { readonly user?: string; readonly password?: string }): string;
   /** Statements in a database, by its address; the rows of the last. */
   ask(address: string, ...statements: readonly string[]): Promise<Record<string, unknown>[]>;
@@ -124,9 +124,15 @@ export async function startPostgres({ fsync = true, settings = {}, certificate }
     get pid() {
       return child?.pid ?? -1;
     },
-    async makeDatabase({ encoding = 'UTF8' } = {}) {
+    async makeDatabase({ encoding = 'UTF8', folder: elsewhere } = {}) {
       const name = `store${++made}`;
-      await ask(address('postgres'), `create database ${name} encoding '${encoding}' template template0${encoding === 'UTF8' ? '' : " locale 'C'"}`);
+      if (elsewhere !== undefined) {
+        const place = join(elsewhere, 'tables');
+        mkdirSync(place, { mode: 0o700 });
+        if (account) chownSync(place, account.uid, account.gid);
+        await ask(address('postgres'), `create tablespace ${name} location '${place}'`);
+      }
+      await ask(address('postgres'), `create database ${name} encoding '${encoding}' template template0${encoding === 'UTF8' ? '' : " locale 'C'"}${elsewhere === undefined ? '' : ` tablespace ${name}`}`);
       return address(name);
     },
     address, ask, stop, start,

@@ -1,6 +1,6 @@
 // PostgreSQL as the store, on a real server: the contract of every store, and what only a server can do: go away in the middle.
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -16,6 +16,7 @@ import type { Operations } from '#model/operations.ts';
 import { migrate } from '#store/migrate.ts';
 import { openStore, type StoreOptions } from '#store/open.ts';
 import { sqliteConnection } from '#store/sqlite.ts';
+import { intakeContract } from '../contracts/intake.ts';
 import { rejectsWith, rowsFor, storeContract } from '../contracts/store.ts';
 import { makeCertificate } from '../kit/authority.ts';
 import { root as project, until } from '../kit/gateway.ts';
@@ -55,6 +56,8 @@ suite('on one server', { skip: withoutPostgres }, () => {
   });
 
   storeContract('PostgreSQL', async () => openOn(await shared.makeDatabase()));
+
+  intakeContract('PostgreSQL', async () => openOn(await shared.makeDatabase()));
 
   test('a store that is opened again has everything, and goes on with the chain', async () => {
     const address = await shared.makeDatabase();
@@ -402,6 +405,49 @@ suite('what was acknowledged is there', { skip: withoutPostgres }, () => {
     const there = new Set(found);
     assert.deepEqual(acknowledged.filter((what) => !there.has(what)), []);
     await store.close();
+  });
+
+  test('a disk of the server that takes no more: busy, nothing acknowledged is lost, reading goes on, and later it works again', { timeout: 60_000 }, async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), 'postern-pg-disk-'));
+    try {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m,mode=755', 'none', folder], { stdio: 'ignore' });
+    } catch {
+      await rm(folder, { recursive: true });
+      return t.skip('only who may mount can make a small disk');
+    }
+    t.after(async () => {
+      execFileSync('umount', [folder]);
+      await rm(folder, { recursive: true });
+    });
+    // Of its own: it ends before its disk goes.
+    const small = await startPostgres({ fsync: false });
+    try {
+      const store = await openOn(await small.makeDatabase({ folder }));
+      const rows = await rowsFor(store);
+      const filler = join(folder, 'filler');
+      await writeFile(filler, Buffer.alloc(6 << 20));
+      // Nothing of it can be made smaller.
+      const big = () => randomBytes(20_000).toString('base64');
+      let refused: unknown;
+      let acknowledged = 0;
+      for (let i = 0; i < 1_000 && !refused; i += 1) {
+        for (const outcome of await Promise.allSettled([0, 1, 2].map((n) => store.addAudit([rows.audit('n', { detail: { big: big(), i, n } })])))) {
+          if (outcome.status === 'fulfilled') acknowledged += 1;
+          else refused = outcome.reason;
+        }
+      }
+      assert.ok(isFault(refused, 'busy'), String(refused));
+      assert.match(refused.message, /disk of the PostgreSQL server is full/);
+      assert.match(refused.remedy ?? '', /free space/);
+      assert.ok(acknowledged > 5);
+      assert.deepEqual(await store.verifyAudit(), { lines: acknowledged, brokenAt: null, why: null });
+      await rm(filler);
+      await store.addAudit([rows.audit('later', { detail: { big: big() } })]);
+      assert.deepEqual(await store.verifyAudit(), { lines: acknowledged + 1, brokenAt: null, why: null });
+      await store.close();
+    } finally {
+      await small[Symbol.asyncDispose]();
+    }
   });
 
   test('a store that is closed while its server is away is closed', { timeout: 60_000 }, async () => {
