@@ -305,6 +305,14 @@ export const limits = {
   uploadMs: 7 * 24 * 3_600_000,
   uploadNoteBytes: 8 * 1024 * 1024,
 
+  // check-ins, and intake with a key
+  checkInBytesMax: 16 * 1024,
+  checkInPairsMax: 100,
+  checkInFeedsMax: 64,
+  checkInFactCharsMax: 300,
+  checkInsAtOnceMax: 500,
+  keyedIntakesAtOnceMax: 128,
+
   // redirects of devices
   redirectFailedMs: 10 * 60_000,
   redirectFailuresMax: 100_000,

@@ -146,7 +146,7 @@ async function onUpload(deps: FileDeps, request: DeviceRequest, incoming: Incomi
       return {
         status: 200,
         values: { offset: upload.received, complete: upload.completedAt !== null },
-        fields: { 'Upload-Offset': String(upload.received), 'Upload-Complete': encodeUploadBoolean(upload.completedAt !== null), ...length, 'Upload-Limit': limitOf(deps, upload), 'Cache-Control': 'no-store' },
+        fields: { 'Upload-Offset': String(upload.received), 'Upload-Complete': encodeUploadBoolean(upload.completedAt !== null), ...length, 'Upload-Limit': limitOf(deps, upload) },
       };
     }
     case 'PATCH':
