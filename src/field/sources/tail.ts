@@ -1,0 +1,190 @@
+// One file that is followed. What it gives is exact: each record goes on together with the place behind it, and bytes count only when the
+// file was still the same one after they were read (it may be truncated, and grow again, between any two steps).
+import { stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { Fault } from '#base/fault.ts';
+import { openFramer } from '../framer.ts';
+import type { FramerPlace } from '../framer.ts';
+import type { Intake, Mark } from '../intake.ts';
+import type { Framing } from '../source-settings.ts';
+import { backBytes, fingerprintOf, hasFingerprint, headBytes, readAt } from './folder.ts';
+import type { Fingerprint } from './folder.ts';
+import type { Tally } from './source.ts';
+
+export interface TailOptions {
+  readonly handle: FileHandle;
+  readonly key: string;
+  readonly path: string;
+  readonly bornMs: number;
+  readonly framing: Framing;
+  readonly intake: Intake;
+  readonly tally: Tally;
+  nowMs(): number;
+}
+
+export interface Tail {
+  readonly key: string;
+  readonly bornMs: number;
+  /** Its name as the pattern finds it; a rotated one keeps the name that it had. */
+  path: string;
+  /** Its name leads to another file now. */
+  isRotated: boolean;
+  /** When it last grew, by the caller's clock. */
+  grewMs: number;
+  /** Bytes that were looked at; the last of them may wait for their record's end. */
+  readBytes(): number;
+  /** Reads what is new, at most one piece. */
+  readOn(): Promise<'some' | 'end' | 'truncated'>;
+  /** Behind the last record. */
+  lastMark(): Mark;
+  /** No bytes wait for their record's end. */
+  isAtRest(): boolean;
+  /** What waits for its end is a record. */
+  cut(): void;
+  /** From the beginning, as another turn. */
+  beginAgain(): void;
+  /** Goes on at its end, as if all before had been taken. */
+  skipToEnd(): Promise<void>;
+  /** All feeds have what there is up to here; with `always` also when nothing is new since the last time. */
+  mark(always?: boolean): void;
+  /** As `mark`, and: it was read to its end. */
+  rest(): void;
+  facts(): Promise<{ readonly bytes: number; readonly changedMs: number }>;
+  /** Whether its path still leads to it. */
+  isAtItsName(): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+const pieceBytes = 64 * 1024;
+/** As long as `at` may stand behind what was read last, by a record that is cut one byte back. */
+const windowBytes = backBytes * 2;
+
+/** The fingerprint that a mark carries. */
+export function fingerprintIn({ at, more }: Mark): Fingerprint {
+  return { at, head: String(more['head']), back: String(more['back']) };
+}
+
+/** `from`: a mark whose fingerprint the file has; null: from its beginning. `turn`: the first one, without a mark. */
+export async function openTail(options: TailOptions, from: Mark | null, turn = 1): Promise<Tail> {
+  const { handle, key, framing, intake, tally } = options;
+  let turnNow = from?.turn ?? turn;
+  let read = from?.at ?? 0;
+  let head: Buffer = Buffer.alloc(0);
+  /** The last bytes before `read`, and while a piece is taken also that piece. */
+  let window: Buffer = Buffer.alloc(0);
+  let windowEnd = 0;
+  let seenMs = -1;
+  const load = async () => {
+    head = await readAt(handle, 0, Math.min(read, headBytes));
+    window = await readAt(handle, Math.max(0, read - windowBytes), Math.min(read, windowBytes));
+    windowEnd = read;
+  };
+  await load();
+  let isReady = true;
+  let marked = from === null ? '' : `${turnNow}:${read}`;
+
+  const printAt = (at: number): Fingerprint => {
+    const end = window.length - (windowEnd - at);
+    return fingerprintOf(at, head.subarray(0, Math.min(at, headBytes)), window.subarray(Math.max(0, end - backBytes), end));
+  };
+  if (from !== null) {
+    const found = printAt(read);
+    // Between the look that found it and this one somebody truncated it. The next look will see.
+    if (found.head !== from.more['head'] || found.back !== from.more['back']) throw new Fault('conflict', `${options.path} changed while it was opened`);
+  }
+  const markAt = ({ at, state }: FramerPlace): Mark => {
+    const { head: first, back } = printAt(at);
+    return { key, turn: turnNow, at, more: { path: tail.path, born: options.bornMs, ms: options.nowMs(), state, head: first, back } };
+  };
+  const give = (record: Buffer, behind: FramerPlace) => {
+    last = markAt(behind);
+    tally.tookRecord();
+    if (!intake.record(record, last)) isReady = false;
+  };
+  let framer = openFramer(framing, give, { at: read, state: (from?.more['state'] ?? '') as FramerPlace['state'] });
+  const take = (bytes: Buffer) => {
+    tally.bytes += bytes.length;
+    if (head.length < headBytes) head = Buffer.concat([head, bytes.subarray(0, headBytes - head.length)]);
+    window = Buffer.concat([window, bytes]);
+    read += bytes.length;
+    windowEnd = read;
+    if (framing.kind === 'none') {
+      last = markAt({ at: read, state: '' });
+      if (!intake.bytes(bytes, last)) isReady = false;
+    } else framer.push(bytes);
+    window = Buffer.from(window.subarray(-windowBytes));
+  };
+  const pause = async () => {
+    if (isReady) return;
+    await intake.ready();
+    isReady = true;
+  };
+
+  const tail: Tail = {
+    key,
+    bornMs: options.bornMs,
+    path: options.path,
+    isRotated: false,
+    grewMs: 0,
+    readBytes: () => read,
+    async readOn() {
+      const before = await handle.stat();
+      if (before.size === read && before.mtimeMs === seenMs) return 'end';
+      const bytes = await readAt(handle, read, pieceBytes);
+      // Asked after reading: if it is the same file now, it was the same when the bytes were read.
+      const { size } = await handle.stat();
+      if (size < read || !(await hasFingerprint(handle, printAt(read)))) return 'truncated';
+      if (bytes.length === 0) {
+        seenMs = before.mtimeMs;
+        return 'end';
+      }
+      take(bytes);
+      await pause();
+      return 'some';
+    },
+    cut: () => framer.cut(),
+    beginAgain() {
+      tally.dropped += framer.broken();
+      turnNow += 1;
+      read = 0;
+      head = Buffer.alloc(0);
+      window = Buffer.alloc(0);
+      windowEnd = 0;
+      framer = openFramer(framing, give);
+      last = markAt({ at: 0, state: '' });
+      tail.mark(true);
+    },
+    mark(always = false) {
+      const place = `${last.turn}:${last.at}`;
+      if (marked === place && !always) return;
+      marked = place;
+      intake.markAll(last);
+    },
+    async skipToEnd() {
+      read = (await handle.stat()).size;
+      await load();
+      framer = openFramer(framing, give, { at: read, state: '' });
+      last = markAt({ at: read, state: '' });
+    },
+    rest() {
+      last = { ...last, more: { ...last.more, rest: 1 } };
+      intake.markAll(last);
+    },
+    async facts() {
+      const { size, mtimeMs } = await handle.stat();
+      return { bytes: size, changedMs: Math.trunc(mtimeMs) };
+    },
+    async isAtItsName() {
+      const [mine, named] = await Promise.all([handle.stat({ bigint: true }), stat(tail.path, { bigint: true }).catch(() => null)]);
+      return named !== null && named.ino === mine.ino && named.dev === mine.dev;
+    },
+    lastMark: () => last,
+    isAtRest: () => framer.openBytes() === 0,
+    async close() {
+      tally.dropped += framer.broken();
+      await handle.close();
+    },
+  };
+  let last: Mark = from ?? markAt({ at: 0, state: '' });
+  return tail;
+}
