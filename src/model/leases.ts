@@ -39,6 +39,8 @@ export interface Leases {
   preview(subject: Subject, request: RequestFacts): Preview;
   /** The device says that it could not deliver at this base. */
   failedAt(subject: Subject, base: string): void;
+  /** Whether a device can be sent to this base: it is one of a server that is not drained at once, and it did not fail there. */
+  isUsable(subject: Subject, base: string): boolean;
   /** Fingerprints that it has to know before it is sent anywhere. */
   pinsFor(subject: Subject): string[];
   useOf(server: string): ServerUse;
@@ -81,6 +83,7 @@ export function buildLeases(options: LeasesOptions): Leases {
     if (turnsOf !== redirects()) [turns, turnsOf] = [new Map(), redirects()];
     return { nowMs, lease: tables.leases.get(key), leasesAt: counts.of, turnsOf: (rule) => turns.get(rule), hasFailed: (server) => failures.has(key, server, nowMs) };
   };
+  const serverAt = (subject: Subject, base: string) => Array.from(redirects().servers.values()).find((each) => baseFor(each, subject.customer.key) === base);
   return {
     decide(subject, request) {
       if (redirects().rules.length === 0 || subject.serial === null) return decideRedirect({ ...redirects(), rules: [] }, factsOf(subject, request), stateOf(subject));
@@ -106,8 +109,12 @@ export function buildLeases(options: LeasesOptions): Leases {
         failed: failures.of(leaseKey(subject.customer.id, subject.serial ?? ''), state.nowMs),
       };
     },
+    isUsable(subject, base) {
+      const server = serverAt(subject, base);
+      return server !== undefined && server.drain !== 'now' && !failures.has(leaseKey(subject.customer.id, subject.serial ?? ''), server.name, clock.nowMs());
+    },
     failedAt(subject, base) {
-      const server = Array.from(redirects().servers.values()).find((each) => baseFor(each, subject.customer.key) === base);
+      const server = serverAt(subject, base);
       if (server === undefined || subject.serial === null) return;
       const nowMs = clock.nowMs();
       const key = leaseKey(subject.customer.id, subject.serial);
