@@ -54,8 +54,10 @@ import { agentAddresses, describeAddresses, deviceUrlOf, type Ports } from './ad
 import { keepCertificateCare } from './certificate-care.ts';
 import { buildConsoleListener, openServiceServer } from './console-service.ts';
 import { runDoctor } from './doctor.ts';
+import { openFleet } from './fleet.ts';
 import { openDoor } from './front-door.ts';
 import { buildFirstCertificates } from './first-certificates.ts';
+import { buildKeeping, type KeepingOptions } from './keeping.ts';
 import { describeListeners, keepListeners } from './listeners.ts';
 import { buildMetrics } from './metrics.ts';
 import { keepOperator } from './operator.ts';
@@ -81,6 +83,8 @@ export interface GatewayOptions {
   /** Changes the stored configuration before it is used: options of the command line. */
   readonly adjust?: (config: Config) => Config;
   readonly limits?: Partial<Limits>;
+  /** Instead of the data folder's disk: for tests. */
+  readonly disk?: KeepingOptions['disk'];
   /** Instead of the hub, for benchmarks of the data plane alone. */
   readonly dialDevice?: (device: Device, port: DevicePort, by: DialBy) => Promise<Duplex>;
 }
@@ -132,6 +136,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const customerId = tables.customers.values().next().value!.id;
     const inTurn = buildInTurn(1_000);
     const journal = buildJournal(() => clock.nowMs(), limits.journalLinesMax);
+    const keeping = await buildKeeping({
+      folder, store: options.store, operations, inTurn, clock, log, journal, limits, customerId, disk: options.disk,
+      version: options.version,
+      customerKey: (id) => tables.customers.get(id)?.key ?? '',
+      config: () => snapshot?.config ?? {},
+    });
+    undo.push(() => keeping.close());
     const sweep = buildSweep(clock);
     undo.push(() => sweep.stop());
     const counts = newTrafficCounts();
@@ -192,7 +203,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const pool = buildUpstreamPool(clock, sweep);
     undo.push(() => pool.close());
     const whyNot = (visitor: Visitor, deviceId: string): string | null => refusalToOpen(tables, visitor, tables.devices.get(deviceId), clock.nowMs(), limits)?.message ?? null;
-    const visits = buildVisits({ clock, log, limits, newId, operations, whyNot, onClosed: (visit) => pool.drop((key) => key.startsWith(`visit ${visit.id} `)) });
+    const visits = buildVisits({ clock, log, limits, newId, operations: keeping.guarded, whyNot, onClosed: (visit) => pool.drop((key) => key.startsWith(`visit ${visit.id} `)) });
     undo.push(() => visits.close('the gateway went down'));
     const firstCertificates = buildFirstCertificates({ tables, operations, inTurn, clock, log });
     const reach = buildReach({
@@ -234,11 +245,22 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     undo.push(() => consoleService.close());
     const joinService = openServiceServer((request, response) => joinListener(request, response));
     undo.push(() => joinService.close());
+    const fleet = await openFleet({
+      tables, operations, clock, log, journal, limits, random, newId,
+      files: folder,
+      snapshot: () => snapshot,
+      mayStore: () => keeping.mayStore(),
+      acts: {},
+      before: async () => null,
+      baseOf: (_request, sealedTo) => sealedTo,
+    });
+    undo.push(() => fleet.close());
     const front = buildHttpFront({
       snapshot: () => snapshot, limits, journal, room,
       devices: () => devices,
       dialService: (name) => (name === 'join' ? joinService : consoleService).dial(),
       takeovers: { link: hub.takeover, stream: callers.takeover },
+      answerDevice: fleet.answerDevice,
       dialNamedDevice: reach.dialNamed,
       identityOf: (name) => certificates.identityOf(name),
       devicesVersion: () => tables.devices.version,
@@ -346,7 +368,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       for (const agentId of [...removed, ...put.filter((agent) => agent.state !== 'active').map((agent) => agent.id)]) live.closeLink(agentId, 'the agent was locked, revoked or removed');
       for (const agentId of removed) hub.forget(agentId);
     });
-    const remarks = () => [...startRemarks(snapshot, ports()), ...alarmsOf(tables.certificates.values(), clock.nowMs()).slice(0, remarkedMax).map((each) => each.text), ...control.missing().map((each) => `${each}; it is tried again every few seconds`)];
+    const remarks = () => [...startRemarks(snapshot, ports()), ...keeping.remarks(), ...alarmsOf(tables.certificates.values(), clock.nowMs()).slice(0, remarkedMax).map((each) => each.text), ...control.missing().map((each) => `${each}; it is tried again every few seconds`)];
     // Who asks how things stand while the store is away is told that, and the rest.
     const lookAtStore = () => operations.check().then(({ fileBytes }) => ({ fileBytes, said: [] }), (thrown: unknown) => ({ fileBytes: 0, said: [`${reasonOf(thrown)}: changes wait`] }));
     const status = async (store = lookAtStore()) => ({
@@ -359,7 +381,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     });
     const admin = buildAdmin({
       certificates: { changes: certificateChanges, caPem: certificates.ca.pem, describe: () => certificates.describe(), signRequest: (order) => certificates.signRequest(order), issueLeaf: (names, spki) => certificates.issueLeaf(names, spki), roots: publicRoots },
-      acme, deliveries,
+      acme, deliveries, keeping: keeping.deps,
       tables, operations, control, live, journal, clock, random, log, newId, limits, inTurn, status,
       version: options.version,
       setupDigest: () => (tables.people.size === 0 && setup.code !== null ? digestOf(setup.code.reveal()) : null),
@@ -394,6 +416,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
           deliveries: () => Array.from(tables.deliveries.values(), (row) => ({ row, certificate: tables.certificates.get(row.certificateId), agent: tables.agents.get(row.agentId)?.name ?? '', online: hub.linkOf(row.agentId) !== undefined })),
           checkStore: () => operations.check(),
           freeBytes: () => folder.freeBytes(),
+          disk: () => keeping.disk(),
+          restored: () => keeping.restored(),
           routes: () =>
             snapshot.config.routes
               .flatMap(({ name, target }) => (target.kind === 'device' ? [{ route: name, device: target.device }] : []))
@@ -427,6 +451,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         journalDropped: () => journal.dropped,
         devices: () => ({ all: tables.devices.size, online: Array.from(tables.devices.values()).filter((device) => hub.linkOf(device.agentId)).length }),
         revision: () => control.config().revision,
+        disk: () => keeping.disk(),
+        dropped: () => keeping.dropped(),
       },
       options.version,
     );

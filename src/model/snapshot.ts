@@ -1,4 +1,5 @@
 // A configuration compiled for deciding: frozen, no live handle in it, built whole or not at all.
+import { checkFeedRules } from './feed-rules.ts';
 import { reasonOf } from '#base/fault.ts';
 import { buildNetworkSet, type NetworkSet } from '#base/networks.ts';
 import { parseDirectory, parseDnsWay } from './acme.ts';
@@ -273,6 +274,7 @@ export function compile(config: Config, revision: number): { snapshot: Snapshot 
     add({ ...builtIn, name: `streams of ${domain}`, host: domain, path: '/stream', target: { kind: 'service', name: 'stream' } }, 'domains');
   }
   for (const domain of domains) add({ ...builtIn, name: `certificate authority of ${domain}`, host: domain, path: '/ca', target: { kind: 'service', name: 'console' }, plainToo: true }, 'domains');
+  for (const domain of domains) add({ ...builtIn, name: `device protocol of ${domain}`, host: domain, path: '/v1', target: { kind: 'service', name: 'device' }, plainToo: true }, 'domains');
   for (const domain of deviceDomains) add({ ...builtIn, name: `devices of ${domain}`, host: `*.${domain}`, target: { kind: 'devices' }, largeHeads: true }, 'domains');
   config.routes.forEach((route, i) => {
     const before = names.get(route.name);

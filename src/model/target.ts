@@ -1,7 +1,7 @@
 // Where bytes go.
 import type { Id } from '#base/ids.ts';
 
-export type ServiceName = 'console' | 'join' | 'link' | 'stream';
+export type ServiceName = 'console' | 'join' | 'link' | 'stream' | 'device';
 
 /** How the certificate of a TLS upstream is judged. */
 export type Verify =

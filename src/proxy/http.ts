@@ -30,6 +30,8 @@ export interface HttpOptions {
   dialService(name: ServiceName): Duplex;
   /** Services that take the connection whole, by service name and exact path. */
   readonly takeovers: Readonly<Partial<Record<ServiceName, Takeover>>>;
+  /** The device protocol. */
+  answerDevice(exchange: Exchange): void;
   /** A stream to the port of a device that a route names; Fault `not-found`, `offline` … */
   dialNamedDevice(device: string, port: number, by: DialBy): Promise<Duplex>;
   /** A certificate of ours by its name, to be shown to servers. */
@@ -175,6 +177,8 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
     const path = exchange.head.target.split('?', 1)[0]!;
     const takeover = options.takeovers.link;
     if (path === '/link' && takeover) return takeOver(exchange, takeover);
+    // With the agent's certificate, which no other address asks for.
+    if (path.startsWith('/v1/')) return options.answerDevice(exchange);
     if (path === '/link/join' || path === '/link/renew') return forward(room, exchange, joinPlan);
     return refuse(exchange, { status: 404, code: 'not-found', title: 'Not found', why: 'this is the endpoint for links of agents', rule: 'link endpoint' });
   };
@@ -222,6 +226,10 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
           case 'service': {
             const takeover = options.takeovers[target.name];
             if (takeover) return takeOver(exchange, takeover);
+            if (target.name === 'device') {
+              room.counts.requests += 1;
+              return options.answerDevice(exchange);
+            }
             return forward(room, exchange, consolePlan);
           }
           case 'devices':

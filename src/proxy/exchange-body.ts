@@ -1,0 +1,139 @@
+// A request's body for a service of ours that is called and not dialled: whole and decoded, or piece by piece.
+import { createHash } from 'node:crypto';
+import { promisify } from 'node:util';
+import { gunzip, inflate, inflateRaw } from 'node:zlib';
+import { Fault } from '#base/fault.ts';
+import type { Limits } from '#base/limits.ts';
+import { fieldOf, is, type HeadEdit } from '#wire/http1-fields.ts';
+import { isBad, parseResponseHead } from '#wire/http1.ts';
+import type { Exchange } from './exchange.ts';
+
+export interface ExchangeBody {
+  /** Once. Faults: `too-large`, `bad-input` (not what Content-Encoding says), `closed` (the client went in the middle). */
+  whole(max: number): Promise<{ readonly bytes: Buffer; readonly rawSha256: string; readonly rawBytes: number }>;
+  /** Once, instead. */
+  pieces(): AsyncGenerator<Buffer, void, undefined>;
+  /** A 1xx answer; its fields as given. */
+  interim(status: number, fields: Readonly<Record<string, string>>): void;
+}
+
+const back: HeadEdit<null> = { drop: is.hop, ask: 0, value: undefined };
+/** So many bytes of a body that is taken piece by piece wait for their taker; then the client waits. */
+const piecesHeldBytes = 256 * 1024;
+
+export function bodyOf(exchange: Exchange, limits: Limits): ExchangeBody {
+  const interim = (status: number, fields: Readonly<Record<string, string>>) => {
+    if (exchange.isGone || exchange.answered) return;
+    const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`).join('');
+    const head = parseResponseHead(`HTTP/1.1 ${status} ${status === 100 ? 'Continue' : 'Upload Resumption Supported'}\r\n${lines}\r\n`, 'POST');
+    if (isBad(head)) throw new Error(`not a head: ${head.bad}`);
+    exchange.interim(head, back, null);
+  };
+  const gone = () => new Fault('closed', 'the client went away in the middle of its request');
+
+  /** Hands over pieces until the end; rejects when the client goes. `onPiece` must not keep what it is lent. */
+  const read = (onPiece: (piece: Buffer) => void, stopped: { now: boolean }): Promise<void> =>
+    new Promise((resolve, reject) => {
+      if (exchange.isGone) return reject(gone());
+      // Nobody asked for it until now, so nobody has told the client to go on (RFC 9110 §10.1.1).
+      if (exchange.head.expectsContinue && !exchange.requestDone) interim(100, {});
+      exchange.sink = {
+        onRequestPiece: (piece) => {
+          if (stopped.now) return;
+          onPiece(piece);
+        },
+        onRequestEnd: () => resolve(),
+        onAnswerDrain: () => {},
+        onAborted: () => reject(gone()),
+        onLate: () => reject(new Fault('timeout', 'the body did not arrive in time')),
+      };
+      if (exchange.requestDone) resolve();
+      exchange.resumeRequest();
+    });
+
+  return {
+    interim,
+    async whole(max) {
+      const encoding = (fieldOf(exchange.head.fields, 'content-encoding') ?? 'identity').trim().toLowerCase();
+      if (!['identity', 'gzip', 'x-gzip', 'deflate', ''].includes(encoding)) throw new Fault('bad-input', `the encoding "${encoding.slice(0, 40)}" is not understood: gzip, deflate or none`);
+      const plain = encoding === 'identity' || encoding === '';
+      const most = plain ? Math.min(max, limits.pushBodyBytesMax) : limits.pushBodyBytesMax;
+      const said = Number(fieldOf(exchange.head.fields, 'content-length') ?? 0);
+      if (said > most) throw new Fault('too-large', `the body has ${said} bytes, and ${most} are the most`);
+      const pieces: Buffer[] = [];
+      let rawBytes = 0;
+      const stopped = { now: false };
+      let over: (() => void) | null = null;
+      const tooLarge = new Promise<never>((_, reject) => {
+        over = () => reject(new Fault('too-large', `the body has more than ${most} bytes`));
+      });
+      tooLarge.catch(() => {});
+      const reading = read((piece) => {
+        rawBytes += piece.length;
+        if (rawBytes > most) {
+          stopped.now = true;
+          over?.();
+        } else pieces.push(Buffer.from(piece));
+      }, stopped);
+      await Promise.race([reading, tooLarge]);
+      const raw = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, rawBytes);
+      const rawSha256 = createHash('sha256').update(raw).digest('hex');
+      return { bytes: plain ? raw : await decode(raw, encoding, max), rawSha256, rawBytes };
+    },
+    async *pieces() {
+      const queue: Buffer[] = [];
+      let held = 0;
+      let state: 'open' | 'ended' | 'failed' = 'open';
+      let failure: unknown;
+      let wake: (() => void) | null = null;
+      const stopped = { now: false };
+      void read((piece) => {
+        queue.push(Buffer.from(piece));
+        held += piece.length;
+        if (held > piecesHeldBytes) exchange.pauseRequest();
+        wake?.();
+      }, stopped).then(
+        () => (state = 'ended'),
+        (thrown: unknown) => {
+          failure = thrown;
+          state = 'failed';
+        },
+      ).finally(() => wake?.());
+      try {
+        for (;;) {
+          const next = queue.shift();
+          if (next) {
+            const wasOver = held > piecesHeldBytes;
+            held -= next.length;
+            if (wasOver && held <= piecesHeldBytes) exchange.resumeRequest();
+            yield next;
+            continue;
+          }
+          // Assigned in callbacks, which the compiler does not see.
+          const now = state as 'open' | 'ended' | 'failed';
+          if (now === 'failed') throw failure;
+          if (now === 'ended') return;
+          await new Promise<void>((resolve) => (wake = resolve));
+          wake = null;
+        }
+      } finally {
+        stopped.now = true;
+      }
+    },
+  };
+}
+
+const [gunzipped, inflated, inflatedRaw] = [promisify(gunzip), promisify(inflate), promisify(inflateRaw)];
+
+/** `deflate` means zlib (RFC 9110 §8.4.1.2), and several clients send it raw. */
+async function decode(raw: Buffer, encoding: string, max: number): Promise<Buffer> {
+  const options = { maxOutputLength: max };
+  try {
+    if (encoding !== 'deflate') return await gunzipped(raw, options);
+    const isZlib = raw.length >= 2 && (raw[0]! & 0x0f) === 8 && raw.readUInt16BE(0) % 31 === 0;
+    return await (isZlib ? inflated(raw, options) : inflatedRaw(raw, options));
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw new Fault('too-large', `the body has more than ${max} bytes when it is unpacked`);
+    throw new Fault('bad-input', `the body is not what its encoding says: ${(thrown as Error).message}`);
+  }
+}
