@@ -3,6 +3,7 @@
 import { Fault } from '#base/fault.ts';
 import type { Random } from '#base/ids.ts';
 import type { Limits } from '#base/limits.ts';
+import { printable } from '#base/log.ts';
 import type { Config } from '#model/config.ts';
 import type { IntakeOperations } from '#model/intake.ts';
 import type { Journal } from '#model/live.ts';
@@ -16,7 +17,8 @@ import { callerId, type Act, type Caller, type DeviceAnswer, type DeviceRequest 
 /** Where a device is to bring its data, if not here. */
 export interface Elsewhere {
   readonly base: string;
-  readonly ttlSeconds: number;
+  /** Seconds. */
+  readonly ttl: number;
 }
 
 export interface CheckInDeps {
@@ -29,7 +31,7 @@ export interface CheckInDeps {
   readonly settings: () => Pick<Config, 'checkIn' | 'feeds'>;
   /** The whole list that the device should have, `sha256//…` each; empty: nothing is said of it. */
   readonly pinsFor: (request: DeviceRequest, caller: Caller) => readonly string[];
-  readonly elsewhereFor: (request: DeviceRequest, caller: Caller) => Elsewhere | null;
+  readonly elsewhereFor: (request: DeviceRequest, caller: Caller) => Promise<Elsewhere | null>;
 }
 
 /** As config.ts has them, for a configuration without the section. */
@@ -88,7 +90,8 @@ async function checkIn(deps: CheckInDeps, request: DeviceRequest, caller: Caller
   const before = deps.notes.get(callerId(caller));
   const feeds = saidFeeds(said, deps.limits.checkInFeedsMax);
   const zone = [said.get('tz'), before?.zone, settings.zone].map((name) => (name ? zoneRules(name, deps.nowMs()) : null)).find((rules) => rules !== null) ?? null;
-  const elsewhere = caller.kind === 'device' ? deps.elsewhereFor(request, caller) : null;
+  // First: what it brought here is sealed by it, and that is where it stands then.
+  const elsewhere = caller.kind === 'device' ? await deps.elsewhereFor(request, caller) : null;
   const rows = feeds.length === 0 ? [] : await deps.operations.epochsOfDevice(callerId(caller));
   const known = new Map(rows.map((row) => [`${row.feed} ${row.epoch}`, row]));
   noteEvents(deps, request, caller, feeds, known, before?.facts ?? {}, elsewhere);
@@ -105,10 +108,15 @@ async function checkIn(deps: CheckInDeps, request: DeviceRequest, caller: Caller
     values['zone'] = zone.posix;
     if (zone.next.length > 0) values['zone-next'] = zone.next.map(({ at, offset }) => `${at}:${offset}`).join(',');
   }
-  for (const { name, epoch } of feeds) values[`next.${name}`] = known.get(`${name} ${epoch}`)?.next ?? 0;
+  for (const { name, epoch, next } of feeds) {
+    const row = known.get(`${name} ${epoch}`);
+    // What is at another server is for that one to say: a smaller number from here would have it brought twice.
+    const isElsewhere = row ? row.sealedAt !== null && next > row.next : elsewhere !== null;
+    if (!isElsewhere) values[`next.${name}`] = row?.next ?? 0;
+  }
   const pins = deps.pinsFor(request, caller);
   if (pins.length > 0) values['pins'] = pins.join(',');
-  if (elsewhere !== null) Object.assign(values, { base: elsewhere.base, ttl: elsewhere.ttlSeconds });
+  if (elsewhere !== null) Object.assign(values, { base: elsewhere.base, ttl: elsewhere.ttl });
   return { status: 200, values };
 }
 
@@ -167,16 +175,16 @@ function note(deps: CheckInDeps, request: DeviceRequest, caller: Caller, said: R
 
 /** What somebody should know of: the gateway has less than it acknowledged, or the device lost data before it could deliver it. */
 function noteEvents(deps: CheckInDeps, request: DeviceRequest, caller: Caller, feeds: readonly SaidFeed[], known: ReadonlyMap<string, FeedEpoch>, before: Readonly<Record<string, string>>, elsewhere: Elsewhere | null): void {
-  const names = { customer: request.customer.key, serial: request.serial, device: caller.kind === 'device' ? caller.device.name : '' };
+  const names = { customer: request.customer.key, serial: printable(request.serial, 128), from: request.from, device: caller.kind === 'device' ? caller.device.name : '' };
   for (const { name, epoch, next, lost } of feeds) {
     const row = known.get(`${name} ${epoch}`);
     // An epoch that is not known may be at the server where the device is sent; a sealed one went on there.
     const isOurs = row ? row.sealedAt === null : elsewhere === null;
-    if (isOurs && next > Math.max(row?.next ?? 0, row?.claimed ?? 0)) deps.journal.note('feed.behind', { ...names, feed: name, epoch, next: row?.next ?? 0, claimed: next });
+    if (isOurs && next > Math.max(row?.next ?? 0, row?.claimed ?? 0)) deps.journal.note('feed.behind', { ...names, feed: name, epoch, next: row?.next ?? 0, claimed: next, why: 'the device says that more was confirmed: was the store restored from an older backup?' });
     const earlier = before[`feed.${name}`];
     const last = earlier === undefined ? null : parseSaidFeed(name, earlier);
     const lostBefore = last?.epoch === epoch ? last.lost : 0;
-    if (lost > lostBefore) deps.journal.note('feed.lost', { ...names, feed: name, epoch, bytes: lost - lostBefore, inAll: lost });
+    if (lost > lostBefore) deps.journal.note('check-in.lost', { ...names, feed: name, epoch, bytes: lost - lostBefore, inAll: lost, why: 'the device lost these bytes before it could deliver them' });
   }
 }
 
