@@ -24,6 +24,7 @@ import { keepEvents } from './events.ts';
 import { buildFrontDoorActs } from './front-door.ts';
 import { buildGatewayActs, buildPlaceActs } from './gateway.ts';
 import { buildRequestListener, type Beside } from './listener.ts';
+import { buildKeepingActs, makeBackup } from './keeping.ts';
 import { buildInviteActs, buildPeopleActs } from './people.ts';
 import { buildRoom, type Room } from './room.ts';
 import { buildRecordActs, buildVisitActs } from './seen.ts';
@@ -38,7 +39,7 @@ const apiHeaders = {
   'x-content-type-options': 'nosniff',
 } as const;
 
-type PlainRoute = Exclude<RouteName, 'getEvents' | 'getOpenApi'>;
+type PlainRoute = Exclude<RouteName, 'getEvents' | 'getOpenApi' | 'makeBackup'>;
 
 function buildActs(room: Room): Acts<PlainRoute> {
   return {
@@ -60,6 +61,7 @@ function buildActs(room: Room): Acts<PlainRoute> {
     ...buildAcmeActs(room),
     ...buildDeliveryActs(room),
     ...buildGatewayActs(room),
+    ...buildKeepingActs(room),
   };
 }
 
@@ -188,6 +190,7 @@ export function buildAdmin(deps: AdminDeps): Admin {
 
   const act = async (name: RouteName, asked: Asked): Promise<Response> => {
     if (name === 'getEvents') return events.open(asked as unknown as Asked<'getEvents'>);
+    if (name === 'makeBackup') return makeBackup(room, asked as unknown as Asked<'makeBackup'>);
     if (name === 'getOpenApi') return new Response((openApi ??= JSON.stringify(buildOpenApi(room.version, signInCookie))), { headers: { 'content-type': 'application/json' } });
     const run = acts[name] as (asked: Asked) => unknown;
     const answer = await run(asked);

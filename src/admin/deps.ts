@@ -13,6 +13,7 @@ import type { IssuedCertificate } from '#model/certificate.ts';
 import type { CertificateChanges } from '#model/certificate-changes.ts';
 import type { Control } from '#model/control.ts';
 import type { Deliveries } from '#model/deliveries.ts';
+import type { BackupState, KeepingState } from '#model/keeping.ts';
 import type { Journal, Live } from '#model/live.ts';
 import type { Operations } from '#model/operations.ts';
 import type { RankedRoute, RoutesQuery } from '#model/precedence.ts';
@@ -103,6 +104,19 @@ export interface AcmeDeps {
   watch(onChange: () => void): () => void;
 }
 
+/** What is kept, for how long, and backups. */
+export interface KeepingDeps {
+  state(): Promise<KeepingState>;
+  /** Drops what is past its retention, now. */
+  run(): Promise<void>;
+  acknowledgeRestore(actor: Actor, customerId: Id): Promise<void>;
+  readonly backup: {
+    state(): BackupState;
+    /** Faults: `conflict` (one is being made), `busy` (no room). */
+    make(actor: Actor, customerId: Id, signal: AbortSignal): Promise<{ readonly name: string; readonly stream: ReadableStream<Uint8Array> }>;
+  };
+}
+
 export interface AdminDeps {
   readonly tables: Tables;
   readonly operations: Operations;
@@ -112,6 +126,7 @@ export interface AdminDeps {
   readonly deliveries: Deliveries;
   /** null: it cannot be used here. */
   readonly acme: AcmeDeps | null;
+  readonly keeping: KeepingDeps | null;
   readonly live: Live;
   readonly journal: Journal;
   readonly clock: Clock;

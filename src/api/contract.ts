@@ -2,6 +2,8 @@
 import { z } from 'zod';
 import { certificateRoutes } from './certificate-shapes.ts';
 import { deliveryRoutes } from './delivery-shapes.ts';
+import { identityRoutes } from './identity-shapes.ts';
+import { keepingRoutes } from './keeping-shapes.ts';
 import { paths, type ParamsOf, type RouteName } from './paths.ts';
 import {
   action, agentView, auditLineView, configDiffView, configStateView, confirmWithinMs, connView, customerView, deviceView, explainView, findingView, fingerprint, grants, hostText, id, inviteView, joinTokenView, journalLineView, label, legacyClientView, listenerView, login, meView, name, page,
@@ -78,8 +80,8 @@ const shapes = {
   },
   getDevice: { summary: 'One device, by id, label or customer/name', answer: deviceView },
   addDevice: {
-    summary: 'Add a device behind an agent that has joined already',
-    body: body({ agentId: id, name, label: label.optional(), serial: serial.nullable().default(null), host: hostText.default('127.0.0.1'), ports: portsInput, hostHeader: z.enum(['own', 'public']).default('own') }),
+    summary: 'Add a device behind an agent that has joined already; or without one, a device that only pushes and checks in: it needs a serial',
+    body: body({ agentId: id.nullable().default(null), siteId: id.optional().meta({ description: 'of a device without an agent; default: the first' }), name, label: label.optional(), serial: serial.nullable().default(null), host: hostText.default('127.0.0.1'), ports: portsInput.optional().meta({ description: 'behind an agent' }), hostHeader: z.enum(['own', 'public']).default('own') }),
     answer: deviceView,
   },
   changeDevice: {
@@ -122,12 +124,14 @@ const shapes = {
   closeConn: { summary: 'End a connection now', answer: nothing },
   listLegacyClients: { summary: 'Who still needs the lane for old TLS, last seen first', query: query(list), answer: page(legacyClientView) },
   listAudit: { summary: 'The audit, the newest first', query: query({ ...list, what: z.string().max(100).optional(), actorId: id.optional(), subjectId: z.string().max(200).optional() }), answer: page(auditLineView) },
-  verifyAudit: { summary: 'Walk the chain of the audit', answer: z.object({ lines: z.int(), brokenAt: z.int().nullable(), why: z.string().nullable(), headHash: z.string() }) },
+  verifyAudit: { summary: 'Walk the chain of the audit', answer: z.object({ lines: z.int(), brokenAt: z.int().nullable(), why: z.string().nullable(), headHash: z.string(), droppedThrough: z.int().optional().meta({ description: 'lines up to this one were dropped by retention; the first that is left continues it' }) }) },
   listJournal: { summary: 'The journal, the newest first', query: query({ ...list, event: z.string().max(100).optional() }), answer: page(journalLineView).extend({ dropped: z.int() }) },
   getEvents: { summary: 'Server-sent events: what changed', answer: z.string() },
 
   ...certificateRoutes,
   ...deliveryRoutes,
+  ...identityRoutes,
+  ...keepingRoutes,
 
   getConfig: { summary: 'The configuration; ETag is the revision', answer: z.object({ revision: z.int(), config: z.unknown() }) },
   putConfig: {

@@ -5,8 +5,9 @@ import { builtAtMs } from '#base/about.ts';
 import type { Clock } from '#base/clock.ts';
 import { sleep } from '#base/clock.ts';
 import { Fault, isFault, reasonOf } from '#base/fault.ts';
-import { judgeCertificates, judgeClock, judgeDeliveries, judgeDisk, judgeLinks, judgeNames, judgePorts, judgeRoutes, judgeStore } from '#model/doctor.ts';
+import { judgeCertificates, judgeClock, judgeDeliveries, judgeDisk, judgeLinks, judgeNames, judgePorts, judgeRestored, judgeRoutes, judgeStore } from '#model/doctor.ts';
 import type { CertificateSeen, DeliverySeen, DeviceSeen, Finding, Judgement, ListenerSeen, RouteSeen, StoreSeen } from '#model/doctor.ts';
+import type { DiskState, RestoredNote } from '#model/keeping.ts';
 import type { Certificate } from '#model/rows.ts';
 
 export interface DoctorDeps {
@@ -23,6 +24,9 @@ export interface DoctorDeps {
   deliveries?(): readonly DeliverySeen[];
   checkStore(): Promise<StoreSeen>;
   freeBytes(): Promise<number>;
+  /** As it is watched. Default: not. */
+  disk?(): DiskState;
+  restored?(): RestoredNote | null;
   devices(): readonly DeviceSeen[];
   /** Those that lead to a device. */
   routes(): readonly RouteSeen[];
@@ -41,6 +45,7 @@ const probeLabel = 'doctor-asks-for-any-device';
 export async function runDoctor(deps: DoctorDeps): Promise<Finding[]> {
   const { clock } = deps;
   const resolve = deps.resolve ?? resolveHere;
+  const restored = deps.restored?.() ?? null;
   const checks: readonly (readonly [id: string, title: string, look: () => Promise<Judgement> | Judgement])[] = [
     [
       'names',
@@ -75,7 +80,8 @@ export async function runDoctor(deps: DoctorDeps): Promise<Finding[]> {
       },
     ],
     ['store', 'Store', async () => judgeStore(await deps.checkStore())],
-    ['disk', 'Disk', async () => judgeDisk(await deps.freeBytes())],
+    ['disk', 'Disk', async () => judgeDisk(await deps.freeBytes(), deps.disk?.() ?? null)],
+    ...(restored ? [['restored', 'Backup', () => judgeRestored(restored)] as const] : []),
     ['links', 'Links', () => judgeLinks(deps.devices())],
     ['routes', 'Routes to devices', async () => judgeRoutes(deps.routes(), await deps.configuredAt())],
   ];

@@ -2,6 +2,7 @@
 // prom-client's metrics register themselves by being made; nothing else holds them.
 /* eslint-disable no-new */
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import type { DiskState } from '#model/keeping.ts';
 import { DURATION_BOUNDS_MS, type TrafficCounts } from '#proxy/meter.ts';
 
 export interface MetricsSource {
@@ -17,6 +18,9 @@ export interface MetricsSource {
   journalDropped(): number;
   devices(): { readonly all: number; readonly online: number };
   revision(): number;
+  disk(): DiskState;
+  /** By retention. */
+  dropped(): Readonly<Record<string, number>>;
 }
 
 export interface Metrics {
@@ -40,6 +44,9 @@ export function buildMetrics(source: MetricsSource, version: string): Metrics {
   gauge('upstreams_idle', 'Upstream connections waiting for their next exchange', source.upstreamsIdle);
   gauge('tunnel_held_bytes', 'Bytes held in streams', source.budgetHeld);
   gauge('config_revision', 'Revision of the configuration in force', source.revision);
+  gauge('disk_free_bytes', 'Left for the data folder', () => source.disk().freeBytes ?? Number.NaN);
+  gauge('disk_level', '0 ok, 1 warn, 2 low, 3 full: new visits and pushes are refused', () => ['ok', 'warn', 'low', 'full'].indexOf(source.disk().level));
+  new Counter({ name: 'postern_retention_dropped_total', help: 'Dropped by retention, by kind; of records the bytes', labelNames: ['kind'], registers: [registry], collect() { this.reset(); for (const [kind, dropped] of Object.entries(source.dropped())) this.inc({ kind }, dropped); } });
   counter('conns_accepted_total', 'Client connections accepted', () => counts.connsAccepted);
   counter('conns_refused_total', 'Client connections refused at their first bytes, at TLS, or by what a later packet asked for', () => counts.connsRefused);
   counter('tls_handshakes_total', 'TLS handshakes finished', () => counts.handshakesDone);

@@ -4,6 +4,8 @@ export interface BoundedRing<Item> {
   push(item: Item): void;
   /** Oldest first. */
   items(): Item[];
+  /** Drops the oldest until so many are left; counts them. */
+  keepNewest(items: number): void;
   readonly length: number;
   readonly dropped: number;
 }
@@ -25,6 +27,14 @@ export function boundedRing<Item>(itemsMax: number): BoundedRing<Item> {
       length += 1;
     },
     items: () => Array.from({ length }, (_, i) => slots[(start + i) % itemsMax]!),
+    keepNewest(items) {
+      while (length > items) {
+        slots[start] = undefined;
+        start = (start + 1) % itemsMax;
+        length -= 1;
+        dropped += 1;
+      }
+    },
     get length() {
       return length;
     },

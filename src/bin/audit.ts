@@ -21,7 +21,7 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   if (act === 'verify') {
     const result = await client.call('verifyAudit', { signal: io.signal });
     if (values.json) printJson(io, result);
-    else if (result.brokenAt === null) printLine(io, `${result.lines} lines, the chain is whole. Head ${result.headHash}`);
+    else if (result.brokenAt === null) printLine(io, `${result.lines} lines, the chain is whole${result.droppedThrough === undefined ? '' : ` from line ${result.droppedThrough + 1} on; those before are past their retention`}. Head ${result.headHash}`);
     else printLine(io, `BROKEN at line ${result.brokenAt}: ${result.why ?? 'the hash is wrong'}. ${result.lines} lines in all.`);
     return result.brokenAt === null ? exitCodes.ok : exitCodes.failed;
   }

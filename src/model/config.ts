@@ -239,7 +239,7 @@ const sink = z.discriminatedUnion('kind', [
   z.strictObject({ ...sinkCommon, kind: z.literal('kafka'), brokers: z.array(z.string().max(260)).min(1).max(16), topic: z.string().regex(/^[a-zA-Z0-9._-]{1,249}$/, 'is not a topic\'s name'), tls: z.boolean().default(false), user: z.string().max(200).optional(), secret: name.optional(), ca: pem.optional() }),
 ]);
 
-/** How long what grows is kept; the age, and a bound whatever the age. */
+/** How long what grows is kept; the age, and a bound whatever the age. Records: of each feed for which `feeds` says nothing else. */
 const retention = z.strictObject({
   auditDays: days.optional(), auditBytes: bytes.optional(),
   visitsDays: days.optional(), visitsMax: z.int().min(1).optional(),
@@ -247,6 +247,8 @@ const retention = z.strictObject({
   recordsDays: days.optional(), recordsBytes: bytes.optional(),
   filesDays: days.optional(), filesBytes: bytes.optional(),
   recordingsDays: days.optional(), recordingsBytes: bytes.optional(),
+  /** What the store may take in all; without it, all of the data folder's disk. PostgreSQL's disk cannot be seen from here. */
+  storeBytes: z.int().min(64 * 1024 * 1024).max(Number.MAX_SAFE_INTEGER).optional(),
 });
 
 export const configSchema = z.strictObject({

@@ -2,6 +2,7 @@
 import { isLoopback } from '#base/cidr.ts';
 import { alarmsOf } from './certificate-alarms.ts';
 import { shownState } from './deliveries.ts';
+import type { DiskState, RestoredNote } from './keeping.ts';
 import type { Certificate, Delivery } from './rows.ts';
 
 export type FindingStatus = 'ok' | 'warning' | 'failure' | 'skipped';
@@ -168,13 +169,27 @@ export function judgeStore({ store, fsyncMs, fileBytes, integrity }: StoreSeen):
 const diskFailureBytes = 100e6;
 const diskWarningBytes = 1e9;
 
-export function judgeDisk(freeBytes: number): Judgement {
+export function judgeDisk(freeBytes: number, watched: DiskState | null = null): Judgement {
   const free = freeBytes >= 1e9 ? `${(freeBytes / 1e9).toFixed(1)} GB` : `${Math.floor(freeBytes / 1e6)} MB`;
   const evidence = [`${free} free for the data folder`];
   const remedy = 'Make room: when audit cannot be written, new visits and changes are refused.';
+  if (watched && watched.level !== 'ok') {
+    const what = { warn: 'it fills up', low: 'nearly full: the journal was cut, and what is past its retention goes at once', full: 'full: new visits and pushes are refused' }[watched.level];
+    return { status: watched.level === 'warn' ? 'warning' : 'failure', evidence: [...evidence, `since ${new Date(watched.since).toISOString()}: ${watched.why ?? ''}`], verdict: what, remedy: 'Make room, or keep less: postern keeping says what takes it.' };
+  }
   if (freeBytes < diskFailureBytes) return { status: 'failure', evidence, verdict: `only ${free} left`, remedy };
   if (freeBytes < diskWarningBytes) return { status: 'warning', evidence, verdict: `${free} left`, remedy };
   return { status: 'ok', evidence, verdict: `${free} left` };
+}
+
+/** Devices notice by themselves: what they delivered after the backup they deliver again, where they still have it. */
+export function judgeRestored({ backupAt, restoredAt, version }: RestoredNote): Judgement {
+  return {
+    status: 'warning',
+    evidence: [`backup of ${new Date(backupAt).toISOString()}, made by version ${version}`, `restored ${new Date(restoredAt).toISOString()}`],
+    verdict: 'the data folder was restored from a backup: what happened since the backup is not known here',
+    remedy: 'Lock, remove and invite again what was locked, removed and invited since; look at the gaps of feeds. Then: postern keeping ok',
+  };
 }
 
 export interface DeviceSeen {

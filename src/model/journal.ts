@@ -2,7 +2,7 @@
 import { boundedRing } from '#base/bounded-queue.ts';
 import type { Journal, JournalLine } from './live.ts';
 
-export function buildJournal(nowMs: () => number, linesMax: number): Journal & { watch(onLine: () => void): () => void } {
+export function buildJournal(nowMs: () => number, linesMax: number): Journal & { watch(onLine: () => void): () => void; readonly length: number; readonly oldestAt: number | null; trim(linesMax: number, before: number): number } {
   const ring = boundedRing<JournalLine>(linesMax);
   const watchers = new Set<() => void>();
   let seq = 0;
@@ -23,6 +23,19 @@ export function buildJournal(nowMs: () => number, linesMax: number): Journal & {
     },
     get dropped() {
       return ring.dropped;
+    },
+    get length() {
+      return ring.length;
+    },
+    get oldestAt() {
+      return ring.items()[0]?.at ?? null;
+    },
+    /** Keeps so many lines at most, and none from before that time; how many went. */
+    trim(keepMax, before) {
+      const lengthBefore = ring.length;
+      const recent = before > 0 ? ring.items().filter((line) => line.at >= before).length : lengthBefore;
+      ring.keepNewest(Math.min(keepMax, recent));
+      return lengthBefore - ring.length;
     },
     watch(onLine) {
       watchers.add(onLine);

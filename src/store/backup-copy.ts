@@ -3,9 +3,10 @@ import { chmod, stat } from 'node:fs/promises';
 import { backup, DatabaseSync } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
 import { type Failure, packFailure } from './failure.ts';
+import type { StoreLocation } from './location.ts';
 
 export interface CopyOrder {
-  readonly file: string;
+  readonly from: StoreLocation;
   readonly to: string;
 }
 
@@ -21,7 +22,7 @@ const pagesPerStep = 1_024;
 
 const report = (message: CopyReport) => parentPort!.postMessage(message);
 
-async function copySqlite({ file, to }: CopyOrder): Promise<void> {
+async function copySqlite(file: string, to: string): Promise<void> {
   const source = new DatabaseSync(file, { readOnly: true, timeout: 5_000 });
   try {
     // While this transaction stands, each step sees the same moment; without it, a step after somebody's write begins the copy anew.
@@ -43,7 +44,7 @@ async function settle(to: string): Promise<CopyReport> {
   try {
     copy.exec('pragma journal_mode = delete');
     const { schema } = copy.prepare('select max(number) as schema from schema_migration').get() as { schema: number };
-    const audit = copy.prepare('select seq, hash from audit_head').get() as { seq: number; hash: string } | undefined;
+    const audit = copy.prepare('select seq, hash from audit_head where id = 1').get() as { seq: number; hash: string } | undefined;
     return { kind: 'copied', bytes: (await stat(to)).size, schema, audit: { seq: audit?.seq ?? 0, hash: audit?.hash ?? '0'.repeat(64) } };
   } finally {
     copy.close();
@@ -52,7 +53,8 @@ async function settle(to: string): Promise<CopyReport> {
 
 try {
   const order = workerData as CopyOrder;
-  await copySqlite(order);
+  if (order.from.kind === 'sqlite') await copySqlite(order.from.file, order.to);
+  else throw new Error('not yet');
   report(await settle(order.to));
 } catch (thrown) {
   report({ kind: 'failed', failure: packFailure(thrown) });

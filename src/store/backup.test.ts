@@ -31,7 +31,7 @@ const openIn = (dataDir: string) => openStore({ dataDir, clock, random: randomBy
 
 async function makeBackup(dataDir: string, file: string, more: Partial<BackupOptions> = {}): Promise<Awaited<ReturnType<typeof openBackup>>['manifest']> {
   const made = await openBackup({
-    dataDir, version: '0.0.0-test', storeKind: 'sqlite', copyFrom: { file: join(dataDir, 'postern.db') }, at: nowMs, log: silentLog,
+    dataDir, version: '0.0.0-test', location: { kind: 'sqlite', file: join(dataDir, 'postern.db') }, at: nowMs, log: silentLog,
     still: (run) => run(), onProgress() {}, signal: new AbortController().signal, ...more,
   });
   await pipeline(made.stream, createWriteStream(file));
@@ -141,7 +141,7 @@ suite('a backup', () => {
     const { dataDir } = await made();
     const ending = new AbortController();
     const opened = await openBackup({
-      dataDir, version: 'x', storeKind: 'sqlite', copyFrom: { file: join(dataDir, 'postern.db') }, at: nowMs, log: silentLog, still: (run) => run(), onProgress() {}, signal: ending.signal,
+      dataDir, version: 'x', location: { kind: 'sqlite', file: join(dataDir, 'postern.db') }, at: nowMs, log: silentLog, still: (run) => run(), onProgress() {}, signal: ending.signal,
     });
     ending.abort();
     assert.equal(await opened.ended, false);

@@ -14,6 +14,7 @@ import { backupFormat, type BackupManifest } from '#model/keeping.ts';
 import { encodeTarHeader, tarEnd, tarPaddingOf, type TarEntry } from '#wire/tar.ts';
 import type { CopyOrder, CopyReport } from './backup-copy.ts';
 import { unpackFailure } from './failure.ts';
+import type { StoreLocation } from './location.ts';
 
 /** Of the data folder: what is only good while the gateway runs, or stands in the backup in another form. */
 const leftOut: ReadonlySet<string> = new Set(['lock', 'lock.pid', 'operator.json', 'restored.json', 'postern.db', 'postern.db-wal', 'postern.db-shm']);
@@ -33,8 +34,7 @@ export interface BackupOptions {
   /** The data folder, held by this process. */
   readonly dataDir: string;
   readonly version: string;
-  readonly storeKind: BackupManifest['store'];
-  readonly copyFrom: Omit<CopyOrder, 'to'>;
+  readonly location: StoreLocation;
   readonly at: number;
   readonly log: Log;
   /** Holds changes of files and the rows that name them back while it runs: for the moment that the backup is of. */
@@ -67,7 +67,7 @@ export async function openBackup(options: BackupOptions): Promise<Backup> {
   try {
     await cleanUp();
     await mkdir(temporary, { mode: 0o700 });
-    const copying = startCopy({ ...options.copyFrom, to: copy }, options);
+    const copying = startCopy({ from: options.location, to: copy }, options);
     const small = await options.still(async () => {
       await copying.snapshot;
       return readSmallFiles(options.dataDir);
@@ -76,7 +76,7 @@ export async function openBackup(options: BackupOptions): Promise<Backup> {
       throw thrown;
     });
     const { schema, audit, bytes } = await copying.copied;
-    const manifest: BackupManifest = { format: backupFormat, program: 'postern', version: options.version, at: options.at, schema, store: options.storeKind, storeBytes: bytes, audit };
+    const manifest: BackupManifest = { format: backupFormat, program: 'postern', version: options.version, at: options.at, schema, store: options.location.kind, storeBytes: bytes, audit };
     const ended = Promise.withResolvers<boolean>();
     const gzip = createGzip({ level: 3 });
     pipeline(Readable.from(pack(options, manifest, copy, small), { objectMode: false, highWaterMark: readBytes }), gzip, (fault) => {

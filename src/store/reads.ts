@@ -5,7 +5,9 @@ import type { AuditLine, Revision, Visit } from '#model/rows.ts';
 import type { Kysely } from 'kysely';
 import { sql } from 'kysely';
 import type { StoreKind } from './connection.ts';
+import { fileReads } from './files.ts';
 import { intakeReads } from './intake-reads.ts';
+import { keepingReads } from './keeping-reads.ts';
 import { visitsDroppedCounter } from './records.ts';
 import { codecs, loadAuditLine, loadDeviceNote, type Schema } from './schema.ts';
 
@@ -40,6 +42,8 @@ async function inspectPostgres(db: Kysely<Schema>): Promise<{ integrity: string;
 
 export const reads = {
   ...intakeReads,
+  ...keepingReads,
+  ...fileReads,
 
   async loadEverything(db: Kysely<Schema>): Promise<Everything> {
     const all = <Row>(table: keyof typeof codecs & keyof Schema, load: (stored: never) => Row): Promise<Row[]> =>

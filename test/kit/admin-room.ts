@@ -301,7 +301,7 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
   });
   const deps: AdminDeps = {
     certificates: { changes, caPem: shown.ca.pem, describe: () => shown.describe(), signRequest: (order) => shown.signRequest(order), issueLeaf: (names, spki) => shown.issueLeaf(names, spki), roots: () => [] },
-    acme: null,
+    acme: null, keeping: null,
     deliveries,
     tables, operations, control, live, journal, clock, random: randomBytes, log: silentLog, newId, limits, version: '0.0.0-test', inTurn,
     setupDigest: () => digestOf(setupCode),
