@@ -1,17 +1,27 @@
 // Composition of the gateway's side of data: requests of devices reach the acts of the room `fleet`, what happens there reaches
 // journal, tables and metrics.
+import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import type { Clock } from '#base/clock.ts';
 import { reasonOf, type Fault } from '#base/fault.ts';
 import type { Id, Random } from '#base/ids.ts';
 import type { Limits } from '#base/limits.ts';
 import { printable, type Log } from '#base/log.ts';
 import { buildAuthenticate } from '#fleet/authenticate.ts';
+import { buildAction, buildCheckIn } from '#fleet/check-in.ts';
+import { keepDeviceNotes, type DeviceNotes } from '#fleet/device-notes.ts';
+import { buildFile } from '#fleet/file.ts';
+import { openFiles, type Files } from '#fleet/files.ts';
 import { buildIntake } from '#fleet/intake.ts';
+import { buildKeyedIntake } from '#fleet/keyed-intake.ts';
 import { buildPush, type Pushed } from '#fleet/push.ts';
-import type { Before, RawRequest } from '#fleet/requests.ts';
-import { buildServeDevices, type ActEntry } from '#fleet/serve.ts';
+import { buildRedirects } from '#fleet/redirects.ts';
+import type { RawRequest } from '#fleet/requests.ts';
+import { buildServeDevices } from '#fleet/serve.ts';
+import { keepUploads } from '#fleet/uploads.ts';
 import { sealingKeyBytes, sealingKeyFile } from '#model/device-keys.ts';
 import { feedSettingsOf, strangersOf } from '#model/feed-rules.ts';
+import { buildLeases, type Leases } from '#model/leases.ts';
 import type { Journal } from '#model/live.ts';
 import type { Operations } from '#model/operations.ts';
 import type { Snapshot } from '#model/snapshot.ts';
@@ -20,7 +30,9 @@ import { buildThrottle } from '#model/throttle.ts';
 import { buildWaitingDevices } from '#model/waiting-devices.ts';
 import type { Exchange } from '#proxy/exchange.ts';
 import { bodyOf } from '#proxy/exchange-body.ts';
+import type { DataFolder } from '#store/data-folder.ts';
 import { fieldOf } from '#wire/http1-fields.ts';
+import { openFleetLink } from './fleet-link.ts';
 
 export interface FleetOptions {
   readonly tables: Tables;
@@ -32,19 +44,21 @@ export interface FleetOptions {
   readonly random: Random;
   readonly newId: () => Id;
   readonly snapshot: () => Snapshot;
-  readonly files: { readOrMake(name: string, make: () => Buffer): Promise<Buffer> };
+  readonly newRequestId: () => string;
+  readonly folder: Pick<DataFolder, 'path' | 'readOrMake'>;
   readonly mayStore: () => Fault | null;
-  /** Further acts, by their part of the path. */
-  readonly acts: Readonly<Record<string, ActEntry | undefined>>;
-  readonly before: Before;
-  readonly baseOf: (request: { readonly customer: { readonly key: string } }, sealedTo: string | null) => string | null;
+  /** This gateway's own, for the name that was asked: what a device should have on its list. */
+  readonly ownPins: (host: string) => readonly string[];
   readonly onPushed?: (pushed: Pushed) => void;
 }
 
 export interface Fleet {
   answerDevice(exchange: Exchange): void;
-  /** One request over a link of this agent. */
-  serve(raw: RawRequest): ReturnType<ReturnType<typeof buildServeDevices>>;
+  /** A stream in which an agent speaks the device protocol. */
+  serveLink(stream: Duplex, agentId: Id, from: string): void;
+  readonly leases: Leases;
+  readonly files: Files;
+  readonly notes: DeviceNotes;
   readonly counts: FleetCounts;
   readonly waiting: () => { readonly batches: number; readonly bytes: number };
   close(): Promise<void>;
@@ -63,10 +77,18 @@ export interface FleetCounts {
 export async function openFleet(options: FleetOptions): Promise<Fleet> {
   const { tables, operations, clock, log, journal, limits, random, newId } = options;
   const nowMs = () => clock.nowMs();
-  const sealingKey = await options.files.readOrMake(sealingKeyFile, () => random(sealingKeyBytes));
+  const sealingKey = await options.folder.readOrMake(sealingKeyFile, () => random(sealingKeyBytes));
   const counts: FleetCounts = { batches: 0, records: 0, bytes: 0, repeats: 0, gaps: 0, conflicts: 0, refused: 0 };
   const intake = buildIntake({ operations, limits, mayStore: options.mayStore });
   const config = () => options.snapshot().config;
+  const { mayStore } = options;
+  const settingsOf = (customer: string, serial: string, feed: string) => feedSettingsOf(config(), customer, serial, feed);
+  const notes = keepDeviceNotes({ deviceNotes: tables.deviceNotes, operations, clock, log });
+  const leases = buildLeases({ tables, operations, clock, log, journal, limits, redirects: () => options.snapshot().redirects });
+  const underWay = new Map<Id, number>();
+  const redirects = buildRedirects({ leases, operations, limits, nowMs, deviceBySerial: tables.deviceBySerial, pushesUnderWay: (id) => underWay.get(id) ?? 0 });
+  const files = await openFiles({ dir: join(options.folder.path, 'files'), operations, clock, random, newId, log, journal, limits, mayStore });
+  const uploads = keepUploads(files);
 
   const onPushed = (pushed: Pushed) => {
     const { request, caller, feed, epoch, bytes, outcome } = pushed;
@@ -91,6 +113,7 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
         journal.note('feed.conflict', { ...about, next: outcome.next, why: 'other bytes are stored at this offset' });
       }
     }
+    if (caller.kind === 'device') notes.note(caller.device.id, caller.device.customerId, { lastSeenAt: nowMs(), ...(outcome.kind === 'stored' ? { lastPushAt: nowMs() } : {}), from: request.from });
     if (caller.kind === 'waiting' && outcome.kind === 'stored') {
       const row = tables.waitingDevices.get(caller.waiting.id);
       // The store has counted it exactly; this is what is shown until the next start.
@@ -113,13 +136,34 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
         operations.changeDeviceKeys(change, null).catch((thrown: unknown) => log.warn('device-key.not-noted', { why: reasonOf(thrown) }));
       },
     }),
-    before: options.before,
+    before: redirects.before,
     acts: {
-      push: {
+      push: { readsBody: true, act: buildPush({ intake, operations, limits, nowMs, newId, settingsOf, onPushed, baseOf: redirects.baseOf, underWay }) },
+      'check-in': {
         readsBody: true,
-        act: buildPush({ intake, operations, limits, nowMs, newId, settingsOf: (customer, serial, feed) => feedSettingsOf(config(), customer, serial, feed), onPushed, baseOf: options.baseOf }),
+        act: buildCheckIn({
+          operations, notes, nowMs, random, journal, limits,
+          settings: config,
+          pinsFor: (request, caller) => [...options.ownPins(request.header('host') ?? ''), ...(caller.kind === 'device' ? redirects.pinsFor(caller.device, request.customer) : [])],
+          elsewhereFor: redirects.checkIn,
+        }),
       },
-      ...options.acts,
+      in: {
+        readsBody: true,
+        act: buildKeyedIntake({
+          operations, limits, nowMs, newId, random, settingsOf, mayStore,
+          onTakenIn: ({ request, device, bytes, outcome }) => {
+            if (outcome.kind !== 'stored' && outcome.kind !== 'repeat') return;
+            if (outcome.kind === 'stored') {
+              counts.batches += 1;
+              counts.bytes += bytes;
+            } else counts.repeats += 1;
+            notes.note(device.id, device.customerId, { lastSeenAt: nowMs(), lastPushAt: nowMs(), from: request.from });
+          },
+        }),
+      },
+      file: { readsBody: false, act: buildFile({ files, uploads }) },
+      action: { readsBody: true, act: buildAction() },
     },
     onAnswered: (request, _caller, status, code, why) => {
       if (status < 400 || code === 'gap' || code === 'sealed' || code === 'busy') return;
@@ -128,16 +172,24 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
     onBroken: (thrown) => log.error('device.broken', { why: reasonOf(thrown), stack: thrown instanceof Error ? thrown.stack : undefined }),
   });
 
+  const link = openFleetLink({ serve, limits, log, newRequestId: options.newRequestId });
   return {
-    counts,
+    counts, leases, files, notes,
     waiting: () => ({ batches: intake.waiting, bytes: intake.waitingBytes }),
-    serve,
+    serveLink: link.serve,
     answerDevice(exchange) {
       const raw = rawOf(exchange, limits);
       // serve answers whatever happens.
       void serve(raw).then(({ status, fields, body }) => exchange.respond(status, fields.map(([name, value]) => `${name}: ${value}\r\n`).join(''), body));
     },
-    close: () => intake.close(),
+    async close() {
+      await link.close();
+      await intake.close();
+      await uploads.close();
+      await files.close();
+      await leases.close();
+      await notes.close();
+    },
   };
 }
 

@@ -188,6 +188,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         deliveries?.look();
       },
       noteOf: (agentId) => tables.agentNotes.get(agentId),
+      servePush: (stream, agentId, from) => fleet.serveLink(stream, agentId, from),
       addresses: () => agentAddresses(snapshot, ports()),
     });
     undo.push(() => hub.close());
@@ -247,12 +248,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     undo.push(() => joinService.close());
     const fleet = await openFleet({
       tables, operations, clock, log, journal, limits, random, newId,
-      files: folder,
+      folder, newRequestId,
       snapshot: () => snapshot,
       mayStore: () => keeping.mayStore(),
-      acts: {},
-      before: async () => null,
-      baseOf: (_request, sealedTo) => sealedTo,
+      ownPins: () => [],
     });
     undo.push(() => fleet.close());
     const front = buildHttpFront({

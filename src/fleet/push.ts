@@ -37,12 +37,12 @@ export interface PushOptions {
   readonly onPushed: (pushed: Pushed) => void;
   /** Where a device goes on whose epoch was sealed; null: nowhere that we know. */
   readonly baseOf: (request: DeviceRequest, sealedTo: string | null) => string | null;
+  /** Batches under way of each device, kept here: one that sends many at once gains nothing and takes the others' turn, and none is sent elsewhere meanwhile. */
+  readonly underWay: Map<Id, number>;
 }
 
 export function buildPush(options: PushOptions): Act {
-  const { limits, operations } = options;
-  /** Batches under way of each device: one that sends many at once gains nothing and takes the others' turn. */
-  const underWay = new Map<Id, number>();
+  const { limits, operations, underWay } = options;
 
   const find = (caller: Caller, feed: string, epoch: string): Promise<FeedEpoch | null> => operations.findEpoch(callerId(caller), feed, epoch);
 

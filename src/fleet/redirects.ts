@@ -8,19 +8,14 @@ import type { Leases, RequestFacts, Subject } from '#model/leases.ts';
 import { hopsMax, type RedirectDecision } from '#model/redirect.ts';
 import type { Customer, Device } from '#model/rows.ts';
 import { deviceRoot, parseStart } from '#wire/device.ts';
+import type { Elsewhere } from './check-in.ts';
 import type { Before, Caller, DeviceAnswer, DeviceRequest } from './requests.ts';
-
-export interface CheckInRedirect {
-  readonly base: string;
-  /** Seconds. */
-  readonly ttl: number;
-}
 
 export interface DeviceRedirects {
   /** 307 or 308 for a push or a file, null: it stays. Faults: `busy` (the store could not seal). */
   readonly before: Before;
   /** For the answer of a check-in, which is never a redirect itself: the device needs time and settings from here. null: it stays. */
-  checkIn(request: DeviceRequest, caller: Caller): Promise<CheckInRedirect | null>;
+  checkIn(request: DeviceRequest, caller: Caller): Promise<Elsewhere | null>;
   /** Where a device goes on that comes to a sealed epoch; null: nowhere that it could reach. */
   baseOf(request: DeviceRequest, sealedTo: string | null): string | null;
   /** To be announced in check-ins, beside this gateway's own. */
@@ -98,7 +93,7 @@ export function buildRedirects(options: RedirectsOptions): DeviceRedirects {
         if (isFault(thrown)) return null;
         throw thrown;
       }
-      return { base: decision.base, ttl: ttlOf(decision, options.nowMs()) };
+      return { base: decision.base, ttlSeconds: ttlOf(decision, options.nowMs()) };
     },
     baseOf(request, sealedTo) {
       const device = options.deviceBySerial(request.customer.id, request.serial);

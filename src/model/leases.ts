@@ -65,7 +65,7 @@ export function buildLeases(options: LeasesOptions): Leases {
   const counts = countLeases(tables.leases);
   const writer = writeLeases(options);
   let turns = new Map<string, Turns>();
-  let turnsOf = redirects();
+  let turnsOf: Redirects | null = null;
 
   const factsOf = ({ id, customer, serial, name }: Subject, request: RequestFacts): RedirectFacts => ({
     ...request,
