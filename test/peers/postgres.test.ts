@@ -1,12 +1,12 @@
 // PostgreSQL as the store, on a real server: the contract of every store, and what is different on a server.
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, suite, test } from 'node:test';
 import { type Fault, isFault } from '#base/fault.ts';
 import { type Log, silentLog } from '#base/log.ts';
 import { migrate } from '#store/migrate.ts';
 import { sqliteConnection } from '#store/sqlite.ts';
+import { intakeContract } from '../contracts/intake.ts';
 import { rejectsWith, rowsFor, storeContract } from '../contracts/store.ts';
 import { until } from '../kit/gateway.ts';
 import { postgresPassword, type PostgresServer, withoutPostgres } from '../kit/postgres.ts';
