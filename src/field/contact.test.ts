@@ -41,7 +41,7 @@ test('a check-in says what the device is; the answer sets time, zone, period, ur
   const set: number[] = [];
   const destination = await room.destination({ bases: [server.base], identity: 'sign' }, { keyText: 'the key' });
   {
-    await using running = start(room, destination, { buffers: [buffer], setSystemClock: (ms) => Promise.resolve(void set.push(ms)) });
+    await using running = start(room, destination, { buffers: [buffer], setSystemClock: (ms) => Promise.resolve(set.push(ms) > 0) });
     await until('the answer', () => destination.state.asked.pollSeconds !== null && set.length > 0);
     const said = parseCheckIn(server.checkIns[0]!, 100);
     assert.equal(said.get('why'), 'start');
@@ -64,7 +64,7 @@ test('the system clock is left alone where no policy names the command', async (
   await using server = await startPushServer({ key: 'the key' });
   await using room = openFieldRoom({ nowMs: () => 0 });
   const destination = await room.destination({ bases: [server.base], identity: 'sign' }, { keyText: 'the key' });
-  await using _ = start(room, destination);
+  await using _ = start(room, destination, { setSystemClock: () => Promise.resolve(false) });
   await until('the time', () => room.fieldClock.trusted());
   assert.equal(room.log.lines.some(({ event }) => event.startsWith('clock.set') || event === 'clock.not-set'), false);
 });

@@ -40,8 +40,8 @@ export interface ContactOptions {
   uptimeMs(): number;
   readonly random: Random;
   readonly log: Log;
-  /** Sets the system clock, where the owner's policy names a command for it; rejects when that fails. Only one destination's contact has it. */
-  readonly setSystemClock?: ((nowMs: number) => Promise<void>) | undefined;
+  /** Sets the system clock; false: the owner's policy names no command for it. Rejects when that fails. */
+  readonly setSystemClock?: ((nowMs: number) => Promise<boolean>) | undefined;
 }
 
 export interface Contact {
@@ -119,8 +119,7 @@ export function buildContact(options: ContactOptions): Contact {
     const ahead = fieldClock.systemAheadMs();
     if (options.setSystemClock === undefined || ahead === null || Math.abs(ahead) <= Math.max(clockOffMs, fieldClock.errorMs() ?? 0)) return;
     try {
-      await options.setSystemClock(fieldClock.nowMs());
-      log.info('clock.set', { aheadSeconds: Math.round(ahead / 1000) });
+      if (await options.setSystemClock(fieldClock.nowMs())) log.info('clock.set', { aheadSeconds: Math.round(ahead / 1000) });
     } catch (thrown) {
       log.warn('clock.not-set', { why: printable(reasonOf(thrown)) });
     }

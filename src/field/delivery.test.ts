@@ -341,3 +341,22 @@ test('over plain http a device with a key believes signed answers alone: nothing
   assert.deepEqual(buffer.restarts, []);
   assert.equal(trap.counts.connections, 0);
 });
+
+test('a new epoch that one destination needs is no reason to bring another what it has', async () => {
+  await using one = await startPushServer();
+  await using two = await startPushServer();
+  await using room = openFieldRoom();
+  const buffer = memoryBuffer('cdr', ['one', 'two']);
+  buffer.append('a\nb\n');
+  const [first, second] = [await room.destination({ name: 'one', bases: [one.base] }), await room.destination({ name: 'two', bases: [two.base] })];
+  room.deliver(first, [buffer]);
+  await until('the first', () => buffer.position('one') === 4);
+  two.spoil.push({ status: 409, lines: { error: 'conflict', next: 9, new: 1 } });
+  room.deliver(second, [buffer]);
+  await until('the second in its new epoch', () => two.epochOf('cdr')?.bytes.toString() === 'a\nb\n');
+  buffer.append('c\n');
+  await until('both', () => buffer.position('one') === buffer.next && buffer.position('two') === buffer.next);
+  assert.equal(one.epochOf('cdr')!.bytes.subarray(4).toString(), 'c\n');
+  assert.deepEqual(one.epochOf('cdr')!.gaps, [{ from: 0, to: 4, reason: 'moved' }]);
+  assert.equal(two.epochOf('cdr')!.bytes.toString(), 'a\nb\nc\n');
+});

@@ -29,6 +29,8 @@ export interface DeliveredBuffer {
   position(destination: string): number;
   /** Durable when it resolves; may go back. */
   setPosition(destination: string, next: number): Promise<void>;
+  /** Below it the destination has the bytes already, under an earlier epoch: they are declared as a gap of reason `moved`. */
+  startOf(destination: string): number;
   onAppended(listener: (urgent: boolean) => void): () => void;
   /** A new epoch, into which every destination's undelivered bytes are carried over. */
   restart(reason: string): Promise<void>;
@@ -332,8 +334,9 @@ async function gap(turn: Turn): Promise<void> {
     log.warn('delivery.moved', { destination: destination.name, feed: work.buffer.feed, from: next, to: from, at: holder.base ?? destination.homes[0] });
     return;
   }
-  work.moved = null;
-  await rewind(turn, next);
+  const start = work.buffer.startOf(destination.name);
+  work.moved = next < start ? { from: next, to: start, reason: 'moved' } : null;
+  if (Math.max(next, start) < work.buffer.position(destination.name)) await rewind(turn, Math.max(next, start));
 }
 
 async function rewind({ work, answered, options }: Turn, next: number): Promise<void> {

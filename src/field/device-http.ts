@@ -94,6 +94,16 @@ export class DeviceHttp {
     return await mine;
   }
 
+  /** Something else that goes out, in its turn and with no connection of ours standing. */
+  async alone<Value>(run: () => Promise<Value>): Promise<Value> {
+    const mine = this.#last.then(() => {
+      this.#drop();
+      return run();
+    });
+    this.#last = mine.catch(() => {});
+    return await mine;
+  }
+
   /** Ends the standing connection when nothing is under way. */
   #drop(): void {
     this.#idle?.cancel();
@@ -169,15 +179,17 @@ export class DeviceHttp {
     const expects = ask.body !== null && (ask.expect === true || ask.body.length > limits.pushExpectBytes);
     const secure = server.dial !== undefined || url.protocol === 'https:';
     const isSigned = server.key !== null && (server.signs || !secure);
+    const bodySha256 = ask.body === null ? emptySha256 : sha256Hex(ask.body);
     const headers: Record<string, string> = {
       Host: url.host,
       'User-Agent': this.#options.product,
       Accept: 'text/plain',
       ...ask.fields,
-      ...(ask.body === null ? {} : { 'Content-Length': String(ask.body.length) }),
+      // A signature is believed before the body has come, if the head says what it will be (RFC 9530).
+      ...(ask.body === null ? {} : { 'Content-Length': String(ask.body.length), 'Content-Digest': `sha-256=:${Buffer.from(bodySha256, 'hex').toString('base64')}:` }),
       ...(expects ? { Expect: '100-continue' } : {}),
       ...(server.dial === undefined ? {} : { Connection: 'close' }),
-      ...identityOf(server.key, isSigned, { method: ask.method, target, unix: Math.floor(this.#options.nowMs() / 1000), nonce, bodySha256: ask.body === null ? emptySha256 : sha256Hex(ask.body) }),
+      ...identityOf(server.key, isSigned, { method: ask.method, target, unix: Math.floor(this.#options.nowMs() / 1000), nonce, bodySha256 }),
     };
     const plainProxy = !secure && server.proxy !== null && server.dial === undefined;
     const credentials = plainProxy ? await server.proxy!.credentials() : null;

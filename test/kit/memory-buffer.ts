@@ -18,6 +18,7 @@ export function memoryBuffer(feed: string, destinations: readonly string[], form
   let first = 0;
   let gone = 'wrap';
   let positions = new Map<string, number>();
+  let starts = new Map<string, number>();
   const listeners = new Set<(urgent: boolean) => void>();
   const restarts: string[] = [];
   const next = () => first + bytes.length;
@@ -54,6 +55,7 @@ export function memoryBuffer(feed: string, destinations: readonly string[], form
       positions.set(destination, at);
       return Promise.resolve();
     },
+    startOf: (destination) => starts.get(destination) ?? 0,
     onAppended(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -63,6 +65,7 @@ export function memoryBuffer(feed: string, destinations: readonly string[], form
       restarts.push(reason);
       const base = Math.min(...destinations.map((each) => Math.max(first, Math.min(positions.get(each) ?? 0, next()))));
       positions = new Map(destinations.map((each) => [each, Math.max(0, (positions.get(each) ?? 0) - base)]));
+      starts = new Map(positions);
       bytes = bytes.subarray(base - first);
       first = 0;
       epoch = randomBytes(8).toString('hex');
