@@ -1,4 +1,4 @@
-// What an agent may open towards the gateway: the service `control` and nothing else (docs/wire/tunnel.md §6).
+// What an agent may open towards the gateway: the services `control` and `push`, and nothing else (docs/wire/tunnel.md §6).
 import type { Duplex } from 'node:stream';
 import type { Clock } from '#base/clock.ts';
 import { isFault, reasonOf } from '#base/fault.ts';
@@ -14,6 +14,10 @@ export interface GatewayControlOptions {
   readonly limits: Limits;
   /** The link's open control streams; kept up to date here. */
   readonly controls: Set<Duplex>;
+  /** The link's open streams of the device protocol; kept up to date here. */
+  readonly pushes: Set<Duplex>;
+  /** Absent: not offered. */
+  readonly servePush?: (stream: Duplex) => void;
   /** Where agents dial from now on. */
   addresses(): readonly string[];
   /** The agent's local policy as it announced it, made printable. */
@@ -22,6 +26,7 @@ export interface GatewayControlOptions {
 }
 
 const controlsMax = 4;
+const pushesMax = 8;
 const policyLinesMax = 1_000;
 
 export function sendMessage(stream: Duplex, message: Message, limits: Limits): void {
@@ -42,6 +47,13 @@ export async function serveGatewayControl(stream: Duplex, options: GatewayContro
       options.onRefused(text);
     };
     if (kind !== 'service') return refuse(AnswerCode.unsupported, 'a gateway opens no addresses for agents');
+    if (target === 'push' && options.servePush) {
+      if (options.pushes.size >= pushesMax) return refuse(AnswerCode.busy, 'push is open often enough already');
+      offered.accept();
+      options.pushes.add(stream);
+      stream.once('close', () => options.pushes.delete(stream));
+      return options.servePush(stream);
+    }
     if (target !== 'control') return refuse(AnswerCode.unsupported, `the service "${target.slice(0, 40)}" is not offered`);
     if (controls.size >= controlsMax) return refuse(AnswerCode.busy, 'control is open already');
     offered.accept();

@@ -42,6 +42,8 @@ export interface HubOptions {
   noteOf(agentId: Id): AgentNote | undefined;
   /** Where agents dial from now on; told to each after its hello. */
   addresses?(): readonly string[];
+  /** A stream on which this agent speaks the device protocol (service `push`): whose it is from now on. */
+  servePush?(stream: Duplex, agentId: Id, from: string): void;
 }
 
 export type Located = { readonly at: 'here' } | { readonly at: 'nowhere'; readonly since: number | null; readonly why: string | null };
@@ -94,6 +96,7 @@ interface Link {
   readonly budget: Budget;
   /** Streams that the agent opened for itself and that a drain does not wait for. */
   readonly controls: Set<Duplex>;
+  readonly pushes: Set<Duplex>;
   policy: string | null;
   /** Open or being opened. */
   flows: number;
@@ -210,6 +213,8 @@ export function buildHub(options: HubOptions): Hub {
           limits,
           controls: link.controls,
           addresses: () => options.addresses?.() ?? [],
+          ...(options.servePush ? { servePush: (open: Duplex) => options.servePush!(open, agentId, taken.from) } : {}),
+          pushes: link.pushes,
           onPolicy: (lines) => {
             link.policy = JSON.stringify(lines);
             seen(link, null);
@@ -220,7 +225,7 @@ export function buildHub(options: HubOptions): Hub {
       onGoAway: () => unlist(link),
     });
     const flowDrops = buildDropNote(clock, limits.flowDropNoteMs, (datagrams) => journal.note('flow.dropped', { link: id, agent: agentId, datagrams }));
-    const link: Link = { id, agentId, slot: greeting.slot, from: taken.from, version: greeting.version, can: greeting.can, since: clock.nowMs(), session, budget: share, controls: new Set(), policy: null, flows: 0, flowDrops, isForgotten: false };
+    const link: Link = { id, agentId, slot: greeting.slot, from: taken.from, version: greeting.version, can: greeting.can, since: clock.nowMs(), session, budget: share, controls: new Set(), pushes: new Set(), policy: null, flows: 0, flowDrops, isForgotten: false };
     return link;
   };
 
