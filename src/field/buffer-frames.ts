@@ -141,12 +141,8 @@ export function restamp(payload: Buffer, stampOf: (uptimeMs: number) => number):
   return bytes;
 }
 
-/** Where in a frame the record begins that `at` lies in, so that a new epoch begins with a whole one; `at` where that cannot be told. */
+/** Where in a frame of records with prefixes the one begins that `at` lies in; `at` where that cannot be told. */
 export function recordStart(format: string, payload: Buffer, at: number): number {
-  if (format === 'lines') {
-    const end = at === 0 ? -1 : payload.lastIndexOf(10, at - 1);
-    return end < 0 ? at : end + 1;
-  }
   const prefix = format === 'u16' ? 2 : format === 'u32' || format === 'stamped' ? 4 : 0;
   if (prefix === 0) return at;
   let begin = 0;

@@ -77,7 +77,7 @@ export function parseSegmentName(name: string): SegmentName | null {
 /** A shortage in this process, not the disk's: to be tried again, not to be taken for damage. */
 const isPassing = (thrown: unknown): boolean => ['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR'].includes(codeOf(thrown));
 
-/** The file's bytes; what the disk does not give is filled with 0xff, which no frame is. null: it cannot be opened. */
+/** The file's bytes; what the disk does not give is filled with 0xff, which no frame is. null: it cannot even be opened. */
 async function readFileThrough(disk: Disk, path: string): Promise<Buffer | null> {
   let file: DiskFile;
   try {
@@ -87,7 +87,8 @@ async function readFileThrough(disk: Disk, path: string): Promise<Buffer | null>
     return null;
   }
   try {
-    const size = await file.size();
+    const size = await file.size().catch(() => null);
+    if (size === null) return null;
     const blocks: Buffer[] = [];
     for (let at = 0; at < size; at += readBlockBytes) {
       const want = Math.min(readBlockBytes, size - at);

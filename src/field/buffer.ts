@@ -288,9 +288,8 @@ class OpenBuffer implements FeedBuffer {
 
   /** Offsets below have been confirmed by all. */
   #confirmed(): number {
-    const { positions, first } = this.#state.now;
-    const all = Object.values(positions);
-    return all.length === 0 ? first : Math.min(...all);
+    const all = Object.values(heldBy(this.#state.now));
+    return all.length === 0 ? this.#state.now.first : Math.min(...all);
   }
 
   /** Deletes what nobody needs. The pointer moves first, durably: the other way round a crash between leaves one to bytes that are gone. */
@@ -441,8 +440,8 @@ class OpenBuffer implements FeedBuffer {
   }
 
   stats(): BufferStats {
-    const { positions, first, lost } = this.#state.now;
-    const pending = Object.fromEntries(Object.entries(positions).map(([name, position]) => [name, this.#unwritten.next - Math.max(position, first)]));
+    const { first, lost } = this.#state.now;
+    const pending = Object.fromEntries(Object.entries(heldBy(this.#state.now)).map(([name, position]) => [name, this.#unwritten.next - Math.max(position, first)]));
     return { bytes: this.#segments.bytes + this.#unwritten.bytes, pending, lost: lost + this.#refused };
   }
 
@@ -455,7 +454,7 @@ class OpenBuffer implements FeedBuffer {
         let isDone = false;
         const before = this.#state.now.positions;
         const positions: Record<string, number> = {};
-        for (const [name, position] of Object.entries(before)) positions[name] = await this.#recordStart(position);
+        for (const [name, position] of Object.entries(heldBy(this.#state.now))) positions[name] = await this.#recordStart(position);
         const all = Object.values(positions);
         await this.#commit((state) => {
           isDone = state.positions === before;
@@ -470,11 +469,24 @@ class OpenBuffer implements FeedBuffer {
     });
   }
 
+  /** Where the record begins that `at` lies in; `at` where the format or the bytes do not show it. */
   async #recordStart(at: number): Promise<number> {
-    if (at >= this.#segments.end || at < this.#state.now.first) return at;
-    const found = await this.#segments.read(at, 1);
-    const first = 'reason' in found ? undefined : found[0];
-    return first === undefined ? at : first.frame.from + recordStart(this.format, first.payload, at - first.frame.from);
+    const { first, shift } = this.#state.now;
+    if (at >= this.#segments.end) return at;
+    const least = Math.max(first, shift, at - recordBytesMax);
+    let end = at;
+    while (end > least) {
+      const offset = this.format === 'lines' ? end - 1 : at;
+      const found = await this.#segments.read(offset, 1);
+      const frame = 'reason' in found ? undefined : found[0];
+      if (frame === undefined) return end;
+      const { from } = frame.frame;
+      if (this.format !== 'lines') return from + recordStart(this.format, frame.payload, at - from);
+      const lineEnd = frame.payload.lastIndexOf(10, offset - from);
+      if (lineEnd >= 0) return from + lineEnd + 1;
+      end = from;
+    }
+    return end > shift && end > first ? at : end;
   }
 
   close(): Promise<void> {
@@ -496,6 +508,9 @@ class OpenBuffer implements FeedBuffer {
     return this.close();
   }
 }
+
+/** What each destination has or is never to be given, whatever position a new epoch's gateway names. */
+const heldBy = ({ positions, starts }: BufferState): Record<string, number> => Object.fromEntries(Object.entries(positions).map(([name, position]) => [name, Math.max(position, starts[name] ?? 0)]));
 
 function withBoot(boots: readonly BootClock[], tag: string, change: (boot: BootClock) => BootClock): readonly BootClock[] {
   const known = boots.find((boot) => boot.tag === tag) ?? { tag, deltaMs: null, unknownTo: 0, until: null };
