@@ -16,8 +16,10 @@ import { buildBudget } from '#tunnel/budget.ts';
 import { dialGateway } from '#tunnel/gateway-dial.ts';
 import { joinGateway, renewCertificate } from '#tunnel/joining.ts';
 import { keepLinked } from '#tunnel/link.ts';
+import type { StandingLink } from '#tunnel/link.ts';
 import { newFlowTally } from '#tunnel/stream-flow.ts';
 import { parseJoinToken } from '#wire/join-token.ts';
+import { keepAgentFeeds } from './agent-feeds.ts';
 import { openTurns, policyName, readAgentState, readPolicyFile, removeTurn, writeAgentState, writeFirstPolicy } from './agent-state.ts';
 import type { AgentState } from './agent-state.ts';
 
@@ -31,6 +33,8 @@ export interface AgentOptions {
   readonly addresses?: readonly string[];
   /** Default: `policy` in the state folder when it exists. */
   readonly policyFile?: string;
+  /** Default: `feeds.json` in the state folder when it exists. */
+  readonly feedsFile?: string;
   /** Called each time a link stands. */
   readonly onLinked?: (linkId: string) => void;
 }
@@ -151,6 +155,21 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     renew(addresses()).catch((thrown: unknown) => log.warn('certificate.not-renewed', { why: reasonOf(thrown), code: isFault(thrown) ? thrown.code : undefined }));
   };
   const renewal = clock.every(renewalLookMs, lookAtCertificate);
+  let standing: StandingLink | null = null;
+  // Where the link ends by a Fault, the feeds end with it.
+  const ended = new AbortController();
+  const feeds = keepAgentFeeds({
+    stateDir, clock, log, random,
+    signal: AbortSignal.any([signal, ended.signal]),
+    feedsFile: options.feedsFile,
+    policy: policy.current,
+    certificate: () => ({ cert: state.certificate, key: state.key }),
+    sharesConnection: false,
+    dialLink: async () => {
+      if (standing === null) throw new Fault('offline', 'the link to the gateway does not stand');
+      return { stream: await standing.openService('push'), over: 'link', pin: null };
+    },
+  });
   // The clocks' timers keep no process alive, and between two dials there is nothing else.
   const alive = setInterval(() => {}, 2 ** 30);
   try {
@@ -174,10 +193,19 @@ export async function runAgent(options: AgentOptions): Promise<void> {
           if (next.join(' ') !== state.addresses.join(' ')) void keep({ addresses: next }).catch((thrown: unknown) => log.warn('addresses.not-kept', { why: reasonOf(thrown) }));
         },
         onLinked: (linkId) => options.onLinked?.(linkId),
+        onStanding: (link) => {
+          standing = link;
+          void link.closed.then(() => {
+            if (standing === link) standing = null;
+          });
+        },
       },
       signal,
     );
   } finally {
+    ended.abort();
+    // What was read is durable before we are gone.
+    await feeds;
     clearInterval(alive);
     renewal.cancel();
     policy.stop();

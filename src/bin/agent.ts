@@ -9,14 +9,19 @@ import { realClock, realRandom } from '#app/real.ts';
 import { exitCodes, usageFault } from './io.ts';
 import type { CommandIo } from './io.ts';
 
-export const usage = `Usage: postern agent [--state DIR] [--policy FILE] [--address https://GATEWAY:PORT] [--verbose]
+export const usage = `Usage: postern agent [--state DIR] [--policy FILE] [--feeds FILE] [--address https://GATEWAY:PORT] [--verbose]
+       postern agent --push-only [--state DIR] [--policy FILE] [--feeds FILE] [--key-file FILE] [--verbose]
 
-Keeps this machine's link to its gateway. Join first: postern join TOKEN.
+Keeps this machine's link to its gateway, and brings what its feeds file names home. Join first: postern join TOKEN.
+With --push-only there is no link: feeds and check-ins over one outbound connection at a time, with the device's key or the agent's certificate.
 
-  --state DIR    where the identity is kept (default: ${defaultStateDir()})
-  --policy FILE  what the gateway may reach (default: the file "policy" in the state folder)
-  --address URL  dials there instead of the addresses in the state folder
-  --verbose      a line for every stream, too
+  --state DIR      where the identity is kept (default: ${defaultStateDir()})
+  --policy FILE    what the gateway may reach (default: the file "policy" in the state folder)
+  --feeds FILE     where its data comes from and goes to (default: the file "feeds.json" in the state folder, if there is one)
+  --push-only      no link: push and check-in alone
+  --key-file FILE  the device's key, for destinations that name none
+  --address URL    dials there instead of the addresses in the state folder
+  --verbose        a line for every stream, too
 `;
 
 /** For root the system's place, else the person's own (XDG base directories). */
@@ -36,12 +41,17 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
     process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
     process.channel.unref();
   }
+  const common = { stateDir: values.state ?? defaultStateDir(), clock: realClock, random: realRandom, log: agentLog(io, values.verbose ?? false), signal: io.signal };
+  if (values['push-only']) {
+    if (values.address !== undefined) throw usageFault('--address is for the link; with --push-only the feeds file says where data goes');
+    const { runPushOnly } = await import('#app/agent-feeds.ts');
+    await runPushOnly({ ...common, feedsFile: values.feeds, keyFile: values['key-file'], policyFile: values.policy });
+    return exitCodes.ok;
+  }
+  if (values['key-file'] !== undefined) throw usageFault('--key-file goes with --push-only; beside a link a destination of the feeds file names its key');
   await runAgent({
-    stateDir: values.state ?? defaultStateDir(),
-    clock: realClock,
-    random: realRandom,
-    log: agentLog(io, values.verbose ?? false),
-    signal: io.signal,
+    ...common,
+    ...(values.feeds === undefined ? {} : { feedsFile: values.feeds }),
     ...(values.policy === undefined ? {} : { policyFile: values.policy }),
     ...(values.address === undefined ? {} : { addresses: [values.address] }),
     // For whoever started us with a channel to hear when the link stands.
@@ -52,7 +62,11 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
 
 function parseOptions(args: string[]) {
   try {
-    return parseArgs({ args, allowPositionals: true, options: { state: { type: 'string' }, policy: { type: 'string' }, address: { type: 'string' }, verbose: { type: 'boolean' } } });
+    return parseArgs({
+      args,
+      allowPositionals: true,
+      options: { state: { type: 'string' }, policy: { type: 'string' }, feeds: { type: 'string' }, 'push-only': { type: 'boolean' }, 'key-file': { type: 'string' }, address: { type: 'string' }, verbose: { type: 'boolean' } },
+    });
   } catch (thrown) {
     throw usageFault((thrown as Error).message);
   }

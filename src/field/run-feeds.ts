@@ -11,7 +11,7 @@ import { DeviceHttp } from './device-http.ts';
 import type { Server } from './device-http.ts';
 import { buildFieldClock } from './clock.ts';
 import { openFeeds } from './feeds.ts';
-import type { Destination, FeedsSettings } from './settings.ts';
+import type { FeedsSettings } from './settings.ts';
 
 export interface RunFeedsOptions {
   readonly settings: FeedsSettings;
@@ -38,9 +38,6 @@ export interface RunFeedsOptions {
   onOpen?(alone: DeviceHttp['alone']): void;
 }
 
-/** Whoever gets no feed is still checked in with, so that a device shows itself before it has data. */
-const feedsOf = <Feed extends { readonly destinations: readonly string[] }>(feeds: readonly Feed[], destination: Destination) => feeds.filter(({ destinations }) => destinations.includes(destination.name));
-
 /** Until the signal aborts. Faults: those of `openFeeds` and of the files that destinations name. */
 export async function runFeeds(options: RunFeedsOptions, signal: AbortSignal): Promise<void> {
   const { settings, clock, random, log, uptimeMs } = options;
@@ -66,21 +63,21 @@ export async function runFeeds(options: RunFeedsOptions, signal: AbortSignal): P
         settings: destination, secrets: secrets[i]!, folder: `${options.stateDir}/feeds`, http: openHttp(), clock, fieldClock, random, log,
         certificate: () => options.certificate(), dial: options.dialLink,
       });
-      const buffers = feedsOf(feeds.feeds, destination).map(({ buffer }) => buffer);
+      // Whoever gets no feed is checked in with all the same, so that a device shows itself before it has data.
+      const buffers = feeds.feeds.filter(({ destinations }) => destinations.includes(destination.name)).map(({ buffer }) => buffer);
       const contact = buildContact({ destination: open, buffers, facts: options.facts, clock, fieldClock, uptimeMs, random, log, setSystemClock: options.setSystemClock });
       contacts.push(contact);
       running.push(contact.run(ended.signal), keepDelivering({ destination: open, buffers, clock, random, log, holdMs: () => contact.holdMs(), onWork: () => contact.soon() }, ended.signal));
     }
     log.info('feeds.running', { feeds: settings.feeds.map(({ name }) => name).join(','), destinations: settings.destinations.map(({ name }) => name).join(',') });
     options.onOpen?.((run) => openHttp().alone(run));
-    // One that ends before it is told to has failed, and the rest end with it.
-    await Promise.race([...running, new Promise<void>((resolve) => (ended.signal.aborted ? resolve() : ended.signal.addEventListener('abort', () => resolve())))]);
+    // They end when they are told to; one that fails before takes the rest with it.
+    await Promise.all(running);
   } finally {
     stop();
     signal.removeEventListener('abort', stop);
     // Pushes under way end first; what their answers moved is durable when the buffers close.
-    const ends = await Promise.allSettled(running);
+    await Promise.allSettled(running);
     await Promise.all(clients.map((client) => client[Symbol.asyncDispose]()));
-    for (const end of ends) if (end.status === 'rejected') throw end.reason;
   }
 }

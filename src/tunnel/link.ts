@@ -1,5 +1,6 @@
 // The agent's end of a link: one loop of explicit states that keeps it standing until its signal aborts
 // (docs/wire/tunnel.md §2: turns, reconnecting, refusals).
+import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { sleep } from '#base/clock.ts';
 import type { Clock } from '#base/clock.ts';
@@ -54,6 +55,14 @@ export interface LinkOptions {
   /** From now on dial there; `working` is the address of the link that said so. */
   onAddresses(addresses: readonly string[], working: string): void;
   onLinked?(linkId: string, address: string): void;
+  /** The link stands; `openService` opens a stream to a service of the gateway until `closed` resolves. */
+  onStanding?(link: StandingLink): void;
+}
+
+export interface StandingLink {
+  /** Faults: `unsupported` (the gateway has no such service), `timeout`, `closed` and those that it answers. */
+  openService(name: string): Promise<Duplex>;
+  readonly closed: Promise<unknown>;
 }
 
 interface Linked {
@@ -232,6 +241,10 @@ function stand(state: State & { at: 'greeting' }, upgraded: Upgraded & { ok: tru
   if (Math.abs(aheadMs) > clockOffMs) log.warn('clock.off', { aheadSeconds: Math.round(aheadMs / 1000), remedy: 'Set the clock of this machine, or of the gateway.' });
   log.info('link.opened', { link: printable(id), address: state.address, turn: state.turn });
   options.onLinked?.(id, state.address);
+  options.onStanding?.({
+    openService: async (name) => (await openStream(session, { kind: 'service', target: name }, { clock, timeoutMs: handshakeTimeoutMs })) as Duplex,
+    closed: session.closed,
+  });
   void openControl(link, options, (moveTo) => drain.resolve({ moveTo }));
   return link;
 }
