@@ -68,7 +68,7 @@ export async function openPostgres(location: PostgresLocation, mode: 'write' | '
     client.connection.stream.destroy();
     throw refusedFault(thrown, location);
   }
-  const session: Omit<Session, 'describes'> = sessionOn(state, lost.promise);
+  const session: Omit<Session, 'describes'> = sessionOn(state, mode, lost.promise);
   try {
     const describes = await prove(session, location, mode);
     if (mode === 'write') await takeLock(session, location);
@@ -99,7 +99,7 @@ async function tlsOptions(location: PostgresLocation): Promise<false | { rejectU
   }
 }
 
-function sessionOn(state: State, lost: Promise<Fault>): Omit<Session, 'describes'> {
+function sessionOn(state: State, mode: 'write' | 'read', lost: Promise<Fault>): Omit<Session, 'describes'> {
   const { client, location } = state;
   let names = new Map<string, string>();
   let nextName = 1;
@@ -133,7 +133,7 @@ function sessionOn(state: State, lost: Promise<Fault>): Omit<Session, 'describes
   const commit = async () => {
     const answer = await client.query(statement({ text: 'commit' })).catch((thrown: unknown) => {
       const found = failed(thrown);
-      throw state.isLost ? unknownOutcome(location, thrown) : found;
+      throw state.isLost && mode === 'write' ? unknownOutcome(location, thrown) : found;
     }).finally(() => (state.isTransaction = false));
     // The server's answer to a commit of what has failed.
     if (answer.command !== 'COMMIT') throw new Error(`the transaction ended with ${answer.command}`);

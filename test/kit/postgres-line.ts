@@ -4,8 +4,8 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
 export interface DatabaseLine {
   readonly port: number;
-  /** At the next commit: `before` it reaches the server, or `behind` it, when only the answer is lost. Once. */
-  cutAtCommit(where: 'before' | 'behind'): void;
+  /** At the next commit: `before` it reaches the server, or `behind` it, when only the answer is lost. Once. null: not any more. */
+  cutAtCommit(where: 'before' | 'behind' | null): void;
   /** The store's ends are cut, the server's stay open and silent. */
   cutTowardsUs(): void;
   [Symbol.asyncDispose](): Promise<void>;

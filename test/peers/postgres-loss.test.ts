@@ -9,10 +9,12 @@ import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { isFault } from '#base/fault.ts';
 import { silentLog } from '#base/log.ts';
+import { pusherOn, wholeOf } from '../contracts/intake.ts';
 import { rejectsWith, rowsFor } from '../contracts/store.ts';
 import { makeCertificate } from '../kit/authority.ts';
 import { until } from '../kit/gateway.ts';
 import { type PostgresServer, startPostgres, withoutPostgres } from '../kit/postgres.ts';
+import { startDatabaseLine } from '../kit/postgres-line.ts';
 import { backAgain, keepPostgresStores } from '../kit/postgres-store.ts';
 
 const stores = await keepPostgresStores();
@@ -98,6 +100,48 @@ suite('what was acknowledged is there', { skip: withoutPostgres }, () => {
     assert.equal(new Set(found).size, found.length, 'none twice');
     const there = new Set(found);
     assert.deepEqual(acknowledged.filter((what) => !there.has(what)), []);
+    await store.close();
+  });
+
+  test('feeds over a line that is cut before and behind commits: every byte is there, once', { timeout: 120_000 }, async () => {
+    const address = await server.makeDatabase();
+    await using line = await startDatabaseLine(server.port);
+    const store = await openOn(address.replace(`:${server.port}/`, `:${line.port}/`));
+    const counts = { repeats: 0, unknown: 0, cuts: 0 };
+    let acknowledged = 0;
+    const device = async (name: string) => {
+      const pusher = await pusherOn(store, name);
+      let sent = '';
+      for (let i = 0; i < 40; i += 1) {
+        const batch = `${name} ${i}\nhalf a li`.repeat(1 + (i % 3));
+        for (;;) {
+          try {
+            const outcome = await pusher.send(sent.length, batch);
+            assert.ok(outcome.kind === 'stored', JSON.stringify(outcome));
+            assert.equal(outcome.next, sent.length + batch.length);
+            if (outcome.repeat) counts.repeats += 1;
+            break;
+          } catch (thrown) {
+            assert.ok(isFault(thrown, 'busy'), String(thrown));
+            if (thrown.detail['mayHaveHappened'] === true) counts.unknown += 1;
+            await new Promise((resolve) => setTimeout(resolve, 20));
+          }
+        }
+        sent += batch;
+        acknowledged += 1;
+        if (acknowledged % 12 === 0) line.cutAtCommit(++counts.cuts % 2 === 0 ? 'before' : 'behind');
+      }
+      return { deviceId: pusher.deviceId, sent };
+    };
+    const devices = await Promise.all(['a', 'b', 'c'].map(device));
+    line.cutAtCommit(null);
+    await backAgain(store);
+    for (const { deviceId, sent } of devices) {
+      const [feed] = await store.listFeeds({ deviceId, limit: 1 });
+      assert.equal(await wholeOf(store, feed!.epochs[0]!.number), sent);
+      assert.equal(feed!.epochs[0]!.gaps, 0);
+    }
+    assert.ok(counts.cuts >= 8 && counts.unknown >= 8 && counts.repeats >= 1, JSON.stringify(counts));
     await store.close();
   });
 
