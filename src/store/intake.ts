@@ -227,6 +227,9 @@ async function take(unit: Unit, memory: Memory, pending: Pending, push: Push): P
     open.row.sealedTo = null;
     loseUpTo(memory, pending, open, push.start.at, 'moved', at);
     settle(open, pending);
+  } else if (push.start !== null && push.start.at > open.row.next) {
+    // It went elsewhere without our sending it, because its lease here had ended: what lies between is there, and must not come twice.
+    loseUpTo(memory, pending, open, push.start.at, 'moved', at);
   }
   const { row } = open;
   row.lastAt = Math.max(row.lastAt, at);
