@@ -40,6 +40,8 @@ export interface Client {
    * `protocol` (no JSON came), `closed` (aborted), `forbidden` (the certificate is not the pinned one).
    */
   call<Name extends RouteName>(name: Name, options?: CallOptions<Name>): Promise<Answer<Name>>;
+  /** The answer as it comes, for what is no JSON. Faults as those of `call`; one that breaks off is `closed`. */
+  download<Name extends RouteName>(name: Name, signal: AbortSignal): Promise<AsyncIterable<Buffer>>;
   /** Server-sent events until the signal aborts or the gateway ends them. */
   events(onEvent: (name: string, data: unknown) => void, signal: AbortSignal): Promise<void>;
   close(): void;
@@ -166,6 +168,14 @@ async function readEvents(incoming: IncomingMessage, onEvent: (name: string, dat
   }
 }
 
+async function* piecesOf(incoming: IncomingMessage, host: string): AsyncGenerator<Buffer> {
+  try {
+    for await (const piece of incoming as AsyncIterable<Buffer>) yield piece;
+  } catch (thrown) {
+    throw toFault(thrown, 'closed', `${host} broke off in the middle of its answer`);
+  }
+}
+
 export function openClient(options: ClientOptions): Client {
   const way = parseAddress(options);
   const timeoutMs = options.timeoutMs ?? 30_000;
@@ -206,6 +216,11 @@ export function openClient(options: ClientOptions): Client {
       if (status < 200 || status > 299) throw faultOfAnswer(status, text);
       // The gateway answers by the same contract; the CLI does not load zod to check it once more.
       return parseAnswer(incoming, text) as never;
+    },
+    async download(name, signal) {
+      const incoming = await ask(paths[name].method, pathTo(name), { accept: '*/*' }, undefined, signal, timeoutMs);
+      if (incoming.statusCode !== 200) throw faultOfAnswer(incoming.statusCode ?? 0, await readText(incoming));
+      return piecesOf(incoming, way.url.host);
     },
     async events(onEvent, signal) {
       const incoming = await ask('GET', pathTo('getEvents'), { accept: 'text/event-stream' }, undefined, signal, 0);

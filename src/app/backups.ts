@@ -1,7 +1,6 @@
 // Backups of the running gateway: one at a time, in the audit before its first byte, sent while it is made.
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import type { Clock } from '#base/clock.ts';
 import { Fault, reasonOf } from '#base/fault.ts';
@@ -60,15 +59,15 @@ export function keepBackups(options: BackupsOptions): Backups {
   async function* pieces(at: number, signal: AbortSignal, settled: () => void): AsyncGenerator<Buffer> {
     let sent = 0;
     let whole = false;
-    let stream: Readable | undefined;
+    const opening = open(at, signal);
     try {
-      const opening = open(at, signal);
       const opened = opening.then(() => true, () => true);
-      do yield emptyGzip;
-      while (!(await Promise.race([opened, beat(clock, signal)])));
+      do {
+        sent += emptyGzip.length;
+        yield emptyGzip;
+      } while (!(await Promise.race([opened, beat(clock, signal)])));
       const backup = await opening;
-      stream = backup.stream;
-      for await (const piece of stream as AsyncIterable<Buffer>) {
+      for await (const piece of backup.stream as AsyncIterable<Buffer>) {
         sent += piece.length;
         yield piece;
       }
@@ -77,7 +76,10 @@ export function keepBackups(options: BackupsOptions): Backups {
       failed = { at, why: reasonOf(thrown) };
       throw thrown;
     } finally {
-      stream?.destroy();
+      const begun = await opening.catch(() => null);
+      begun?.stream.destroy();
+      // Only when nothing of it is left in the folder.
+      await begun?.ended;
       if (whole) {
         last = { at, bytes: sent };
         failed = null;

@@ -15,6 +15,8 @@ const groups: readonly (readonly [string, Readonly<Record<string, Entry>>])[] = 
     {
       serve: { summary: 'run a gateway', load: () => import('./serve.ts') },
       agent: { summary: 'run the agent of a device or site', load: () => import('./agent.ts') },
+      backup: { summary: 'everything of a running gateway into one file', load: () => import('./backup.ts') },
+      restore: { summary: 'a data folder out of a backup (offline)', load: () => import('./restore.ts') },
       join: { summary: 'join this machine to a gateway with a one-time token', load: () => import('./join.ts') },
     },
   ],
@@ -44,6 +46,7 @@ const groups: readonly (readonly [string, Readonly<Record<string, Entry>>])[] = 
       conns: { summary: 'connections of clients', load: () => import('./conns.ts') },
       close: { summary: 'end a connection', load: () => import('./close.ts') },
       'legacy-clients': { summary: 'who still needs old TLS', load: () => import('./legacy-clients.ts') },
+      keeping: { summary: 'what is kept, how much of it and for how long; the disk', load: () => import('./keeping.ts') },
       audit: { summary: 'what people did; verify the chain', load: () => import('./audit.ts') },
       journal: { summary: 'what traffic did', load: () => import('./journal.ts') },
     },

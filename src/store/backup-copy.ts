@@ -2,12 +2,14 @@
 import { chmod, stat } from 'node:fs/promises';
 import { backup, DatabaseSync } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
+import { drainPostgres } from './copy-tables.ts';
 import { type Failure, packFailure } from './failure.ts';
 import type { StoreLocation } from './location.ts';
 
 export interface CopyOrder {
   readonly from: StoreLocation;
   readonly to: string;
+  readonly nowMs: number;
 }
 
 export type CopyReport =
@@ -54,7 +56,13 @@ async function settle(to: string): Promise<CopyReport> {
 try {
   const order = workerData as CopyOrder;
   if (order.from.kind === 'sqlite') await copySqlite(order.from.file, order.to);
-  else throw new Error('not yet');
+  else {
+    await drainPostgres(order.from, order.to, {
+      nowMs: order.nowMs,
+      onSnapshot: () => report({ kind: 'snapshot' }),
+      onProgress: (done, total) => report({ kind: 'progress', done, total }),
+    });
+  }
   report(await settle(order.to));
 } catch (thrown) {
   report({ kind: 'failed', failure: packFailure(thrown) });

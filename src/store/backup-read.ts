@@ -127,6 +127,9 @@ export async function openBackupFile(path: string, passphrase: string | null): P
   return unpacked(file, passphrase);
 }
 
+/** The same of one that comes in. */
+export const openBackupStream = (pieces: Readable): AsyncIterable<Buffer> => unpacked(pieces, null);
+
 async function* unpacked(file: Readable, passphrase: string | null): AsyncGenerator<Buffer> {
   const gunzip = createGunzip();
   const feeding = feed(file, gunzip, passphrase).catch((thrown: unknown) => void gunzip.destroy(thrown as Error));

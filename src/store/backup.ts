@@ -67,7 +67,7 @@ export async function openBackup(options: BackupOptions): Promise<Backup> {
   try {
     await cleanUp();
     await mkdir(temporary, { mode: 0o700 });
-    const copying = startCopy({ from: options.location, to: copy }, options);
+    const copying = startCopy({ from: options.location, to: copy, nowMs: options.at }, options);
     const small = await options.still(async () => {
       await copying.snapshot;
       return readSmallFiles(options.dataDir);
