@@ -125,3 +125,16 @@ test('what is remembered for a name is a snapshot\'s own and depends on where it
   for (let i = 0; i < 12_000; i++) assert.equal(says(decideExchange(later, tls, `n${i}.example.org`, '/')), '421');
   assert.equal(says(decideExchange(later, tls, 'a.example.test', '/')), 'new');
 });
+
+test('devices that know an address and no name reach the device protocol, and nothing else', () => {
+  const snapshot = snapshotOf([]);
+  const path = '/v1/default/push/SN1/cdr/0123456789abcdef?o=0';
+  for (const facts of [tls, plain]) {
+    for (const host of ['', '192.0.2.1', '192.0.2.1:8080', '[2001:db8::1]:80']) {
+      assert.equal(says(decideExchange(snapshot, facts, host, path, 'POST')), 'device protocol of gw.example.test', host);
+      for (const other of ['/v1x', '/api/v1/me', '/']) assert.equal(says(decideExchange(snapshot, facts, host, other)), '421', host);
+    }
+    assert.equal(says(decideExchange(snapshot, facts, 'evil.example.test', path, 'POST')), '421');
+    assert.equal(says(decideExchange(snapshot, facts, 'gw.example.test', path, 'POST')), 'device protocol of gw.example.test');
+  }
+});

@@ -42,6 +42,8 @@ export type Verdict =
 const refuse = (status: 400 | 403 | 404 | 421, why: string, rule: string): Verdict => ({ step: 'refuse', status, why, rule });
 const NO_ROUTE = refuse(404, 'no route leads anywhere for this path', 'default deny');
 const LOOPBACK_NAMES = new Set(['localhost', '127.0.0.1', '[::1]']);
+/** An address literal, or what stands for no Host. */
+const NAMELESS = /^(?:-|\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\])$/;
 // A dot segment, also percent-encoded: a server behind us may resolve it and land elsewhere than we judged.
 // Windows devices take "\\" for "/"; servlet containers cut ";…" off a segment before they resolve it.
 const DOT_SEGMENT = /^[^?]*?(?:[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?:[/\\?;]|%2f|%5c|$)/i;
@@ -150,7 +152,9 @@ export function decideExchange(snapshot: Snapshot, facts: ConnFacts, authority: 
   const lookup = lookUp(snapshot, authority === '' ? '-' : authority, facts.loopback);
   if (lookup === undefined) return refuse(400, 'Host is not a host name', 'host syntax');
   const { host, entries } = lookup;
-  if (entries.length === 0) return refuse(421, `"${host}" is not a name of this gateway`, 'unknown host');
+  // Small devices are programmed with an address, and those of HTTP/1.0 send no Host at all.
+  const device = entries.length === 0 && NAMELESS.test(host) && pathMatches(snapshot.deviceRoute.path, target) ? snapshot.deviceRoute : null;
+  if (entries.length === 0 && device === null) return refuse(421, `"${host}" is not a name of this gateway`, 'unknown host');
   // A name that asks other things of clients than the one in TLS did is a way around it (domain fronting, coalesced connections).
   if (facts.policy !== null && isMisdirected(snapshot.tlsPolicies, facts.listener, host, facts.policy, facts.serverName)) {
     return refuse(421, `"${host}" has another TLS policy than the name this connection was made for`, 'TLS policy');
@@ -158,6 +162,7 @@ export function decideExchange(snapshot: Snapshot, facts: ConnFacts, authority: 
   if (facts.policy !== null && facts.policy.certificateRequired && facts.certificate?.verified !== true) {
     return refuse(403, 'a client certificate is needed, and none was shown that the CA of this name signed', `TLS policy ${facts.policy.name}`);
   }
+  if (device !== null) return { step: 'route', route: device, host, cls: null };
   // Without TLS of ours nobody shows a certificate: a gateway that serves on plain loopback and a proxy that says "https" are no way around it.
   // Where a route names a plain listener, that is what somebody wanted.
   const wanting = facts.policy === null && !snapshot.tlsPolicies.isEmpty ? tlsPolicyOf(snapshot.tlsPolicies, facts.listener, host) : null;

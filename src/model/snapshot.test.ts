@@ -20,7 +20,7 @@ test('a fresh gateway has the routes it needs and no other', () => {
   assert.equal(snapshot.any, null);
   assert.deepEqual([...snapshot.exact.keys()], ['gw.example.test']);
   assert.deepEqual([...snapshot.wildcards.keys()], ['gw.example.test']);
-  assert.deepEqual(snapshot.exact.get('gw.example.test')!.routes.map((each) => each.path), ['/stream', '/ca', '/']);
+  assert.deepEqual(snapshot.exact.get('gw.example.test')!.routes.map((each) => each.path), ['/stream', '/ca', '/v1', '/']);
   assert.ok(Object.isFrozen(snapshot));
 });
 

@@ -94,6 +94,8 @@ export interface Snapshot {
   /** By the suffix without `*.`. */
   readonly wildcards: ReadonlyMap<string, HostRoutes>;
   readonly any: HostRoutes | null;
+  /** The device protocol for whoever names an address, or nothing, as Host. */
+  readonly deviceRoute: Route;
   /** Every protocol but http, which stands in `exact`, `wildcards` and `any` itself. */
   readonly byProtocol: ReadonlyMap<Protocol, HostTable>;
   readonly doorways: ReadonlyMap<string, Doorway>;
@@ -274,7 +276,8 @@ export function compile(config: Config, revision: number): { snapshot: Snapshot 
     add({ ...builtIn, name: `streams of ${domain}`, host: domain, path: '/stream', target: { kind: 'service', name: 'stream' } }, 'domains');
   }
   for (const domain of domains) add({ ...builtIn, name: `certificate authority of ${domain}`, host: domain, path: '/ca', target: { kind: 'service', name: 'console' }, plainToo: true }, 'domains');
-  for (const domain of domains) add({ ...builtIn, name: `device protocol of ${domain}`, host: domain, path: '/v1', target: { kind: 'service', name: 'device' }, plainToo: true }, 'domains');
+  const devices = (domain: string): Route => ({ ...builtIn, name: `device protocol of ${domain}`, host: domain, path: '/v1', target: { kind: 'service', name: 'device' }, plainToo: true });
+  for (const domain of domains) add(devices(domain), 'domains');
   for (const domain of deviceDomains) add({ ...builtIn, name: `devices of ${domain}`, host: `*.${domain}`, target: { kind: 'devices' }, largeHeads: true }, 'domains');
   config.routes.forEach((route, i) => {
     const before = names.get(route.name);
@@ -301,7 +304,7 @@ export function compile(config: Config, revision: number): { snapshot: Snapshot 
   };
   return {
     snapshot: Object.freeze({
-      revision, config, local: domains[0] === 'localhost', domains: new Set(domains), primaryDomain: domains[0]!, deviceDomains, exact: http.exact, wildcards: http.wildcards, any: http.any,
+      revision, config, local: domains[0] === 'localhost', domains: new Set(domains), primaryDomain: domains[0]!, deviceDomains, exact: http.exact, wildcards: http.wildcards, any: http.any, deviceRoute: devices(domains[0]!),
       byProtocol, doorways, tlsPolicies, trustedProxies, redirects,
     }),
   };
