@@ -26,6 +26,8 @@ export interface Gap {
   readonly from: number;
   readonly to: number;
   readonly reason: string;
+  /** The disk did not give the bytes; later it may. */
+  readonly isUnread?: boolean;
 }
 
 export interface ReadFrame {
@@ -77,8 +79,8 @@ export function parseSegmentName(name: string): SegmentName | null {
 /** A shortage in this process, not the disk's: to be tried again, not to be taken for damage. */
 const isPassing = (thrown: unknown): boolean => ['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR'].includes(codeOf(thrown));
 
-/** The file's bytes; what the disk does not give is filled with 0xff, which no frame is. null: it cannot even be opened. */
-async function readFileThrough(disk: Disk, path: string): Promise<Buffer | null> {
+/** The file's bytes; what the disk does not give (not `isWhole`) is filled with 0xff, which no frame is. null: it cannot even be opened. */
+async function readFileThrough(disk: Disk, path: string): Promise<{ readonly bytes: Buffer; readonly isWhole: boolean } | null> {
   let file: DiskFile;
   try {
     file = await disk.open(path, 'read');
@@ -90,14 +92,16 @@ async function readFileThrough(disk: Disk, path: string): Promise<Buffer | null>
     const size = await file.size().catch(() => null);
     if (size === null) return null;
     const blocks: Buffer[] = [];
+    let isWhole = true;
     for (let at = 0; at < size; at += readBlockBytes) {
       const want = Math.min(readBlockBytes, size - at);
       const block = await readTwice(file, at, want);
+      if (block === null) isWhole = false;
       // Never so short that it could be taken for a torn head.
       blocks.push(block ?? Buffer.alloc(Math.max(want, frameHeadBytes), 0xff));
       if (block !== null && block.length < want) break;
     }
-    return Buffer.concat(blocks);
+    return { bytes: Buffer.concat(blocks), isWhole };
   } finally {
     await file.close().catch(() => {});
   }
@@ -185,15 +189,15 @@ export class Segments {
   async #takeOver(old: Segment): Promise<void> {
     const { disk, folder, log } = this.#options;
     const path = join(folder, old.name);
-    const file = await readFileThrough(disk, path);
-    if (file === null) {
+    const found = await readFileThrough(disk, path);
+    if (found === null) {
       log.warn('feed.damaged', { folder, segment: old.name });
       this.list.push(old);
       this.end = old.start + unreadableBytes;
       return;
     }
-    const salt = saltOf(old.name);
-    const scan = scanFrames(file, salt, old.start, Number.MAX_SAFE_INTEGER);
+    const file = found.bytes;
+    const scan = scanFrames(file, saltOf(old.name), old.start, Number.MAX_SAFE_INTEGER);
     if (scan.frames.length === 0 && scan.end === old.start) {
       await this.#removeFiles([old.name]);
       return;
@@ -345,24 +349,25 @@ export class Segments {
     const segment = this.list[at];
     if (segment === undefined) return { from: offset, to: Math.min(this.list[0]?.start ?? this.end, this.end), reason: 'damaged' };
     const to = this.endOf(at);
-    const index = await this.#indexOf(segment, to);
+    const { index, isWhole } = await this.#indexOf(segment, to);
+    const hole = { from: offset, reason: 'damaged', ...(isWhole ? {} : { isUnread: true }) };
     const begin = firstBehind(index, offset);
     const frame = index[begin];
     // A frame that the segment's own file ends before was abandoned in the moment between.
-    if (frame === undefined || frame.from >= to) return { from: offset, to, reason: 'damaged' };
-    if (frame.from > offset) return { from: offset, to: Math.min(to, frame.from), reason: 'damaged' };
+    if (frame === undefined || frame.from >= to) return { ...hole, to };
+    if (frame.from > offset) return { ...hole, to: Math.min(to, frame.from) };
     let last = begin;
     if (frame.kind !== 'gap') while (index[last + 1]?.from === index[last]!.to && index[last + 1]!.kind !== 'gap' && index[last + 1]!.to <= to && index[last + 1]!.to - offset <= max) last += 1;
     const frames = index.slice(begin, last + 1);
-    const found = await this.#payloads(segment, frames);
+    const { found, isUnread } = await this.#payloads(segment, frames);
     if (frame.kind === 'gap') return { from: offset, to: frame.to, reason: found[0]?.payload.toString('latin1') ?? 'damaged' };
     if (found.length > 0) return found;
     this.#options.log.warn('feed.damaged', { folder: this.#options.folder, segment: segment.name, from: frame.from, to: frame.to });
-    return { from: offset, to: frame.to, reason: 'damaged' };
+    return { from: offset, to: frame.to, reason: 'damaged', ...(isUnread ? { isUnread } : {}) };
   }
 
   /** What is whole of them, up to the first that is not. */
-  async #payloads(segment: Segment, frames: readonly PlacedFrame[]): Promise<ReadFrame[]> {
+  async #payloads(segment: Segment, frames: readonly PlacedFrame[]): Promise<{ readonly found: ReadFrame[]; readonly isUnread: boolean }> {
     const { disk, folder } = this.#options;
     const position = frames[0]!.position;
     const last = frames.at(-1)!;
@@ -370,9 +375,10 @@ export class Segments {
       if (isPassing(thrown)) throw new Fault('busy', `${segment.name} cannot be opened now: ${reasonOf(thrown)}`, { cause: thrown });
       return null;
     });
-    if (file === null) return [];
+    if (file === null) return { found: [], isUnread: true };
     try {
-      const bytes = (await readTwice(file, position, last.position + frameHeadBytes + last.length - position)) ?? (await readTwice(file, position, frameHeadBytes + frames[0]!.length)) ?? Buffer.alloc(0);
+      const bytes = (await readTwice(file, position, last.position + frameHeadBytes + last.length - position)) ?? (await readTwice(file, position, frameHeadBytes + frames[0]!.length));
+      if (bytes === null) return { found: [], isUnread: true };
       const salt = saltOf(segment.name);
       const found: ReadFrame[] = [];
       for (const frame of frames) {
@@ -382,22 +388,23 @@ export class Segments {
         if (payload === null) break;
         found.push({ frame: head, payload });
       }
-      return found;
+      return { found, isUnread: false };
     } finally {
       await file.close().catch(() => {});
     }
   }
 
-  async #indexOf(segment: Segment, to: number): Promise<PlacedFrame[]> {
-    if (segment.index !== null) return segment.index;
+  async #indexOf(segment: Segment, to: number): Promise<{ readonly index: PlacedFrame[]; readonly isWhole: boolean }> {
+    if (segment.index !== null) return { index: segment.index, isWhole: true };
     const { disk, folder, log } = this.#options;
-    const scan = scanFrames((await readFileThrough(disk, join(folder, segment.name))) ?? Buffer.alloc(0), saltOf(segment.name), segment.start, to);
+    const { bytes, isWhole } = (await readFileThrough(disk, join(folder, segment.name))) ?? { bytes: Buffer.alloc(0), isWhole: false };
+    const scan = scanFrames(bytes, saltOf(segment.name), segment.start, to);
     const indexed = this.list.filter((other) => other.index !== null);
     if (indexed.length >= indexesMax) for (const other of indexed.slice(0, -1)) other.index = null;
-    segment.index = scan.frames;
+    if (isWhole) segment.index = scan.frames;
     const covered = scan.frames.reduce((sum, frame) => sum + frame.to - frame.from, 0);
     if (covered < to - segment.start) log.warn('feed.damaged', { folder, segment: segment.name, bytes: to - segment.start - covered });
-    return scan.frames;
+    return { index: scan.frames, isWhole };
   }
 
   async #sizeOf(name: string): Promise<number> {

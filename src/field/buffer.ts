@@ -66,7 +66,10 @@ export interface FeedBuffer {
   read(offset: number, max: number): Promise<BufferRead>;
   /** Fault `not-found` for one that was not named when the buffer was opened. */
   position(destination: string): number;
-  /** Durable when it resolves; may go back. Fault `conflict` beyond the end: this buffer lost what the gateway has; `busy` when it cannot be stored. */
+  /**
+   * Durable when it resolves; may go back. Never beyond what read() gave out: a gateway that has more is given the next bytes, too, to
+   * compare, because a disk that lost its end uses their offsets again. Fault `busy` when it cannot be stored.
+   */
   setPosition(destination: string, next: number): Promise<void>;
   /** Below it the destination is not to be given bytes, whatever it asks for: it has them under an earlier epoch, or came later. To be declared as a gap of reason `moved`. */
   startOf(destination: string): number;
@@ -108,6 +111,8 @@ export async function openFeedBuffer(options: FeedBufferOptions): Promise<FeedBu
   return new OpenBuffer(options, { state, segments, unlock, bootTag });
 }
 
+const restartsUnreadMax = 5;
+
 interface Opened {
   readonly state: StateFile;
   readonly segments: Segments;
@@ -139,6 +144,9 @@ class OpenBuffer implements FeedBuffer {
   #isUrgent = false;
   #wasFull = false;
   #refused = 0;
+  #restartsUnread = 0;
+  /** Bytes and gaps below were given out, or may have been by an earlier process. */
+  #handedTo: number;
   #closing: Promise<void> | null = null;
 
   constructor(options: FeedBufferOptions, { state, segments, unlock, bootTag }: Opened) {
@@ -148,6 +156,7 @@ class OpenBuffer implements FeedBuffer {
     this.#unlock = unlock;
     this.#bootTag = bootTag;
     this.#unwritten = new Unwritten(segments.end);
+    this.#handedTo = segments.end;
     this.#deltaMs = this.#boot()?.deltaMs ?? null;
     this.#hasWaiting = this.#boot() !== null;
     this.#canWait = this.#hasWaiting || state.now.boots.length < limits.bufferBootsMax;
@@ -352,8 +361,12 @@ class OpenBuffer implements FeedBuffer {
     if (at > this.#unwritten.next) throw new Fault('bad-input', `feed ${this.feed} ends at ${this.next}, before ${offset}`);
     if (at >= this.#segments.end && at < this.#unwritten.next) await this.flush();
     if (at >= this.#segments.end) return { bytes: Buffer.alloc(0), gap: null };
-    const gone = this.#goneAt(at, shift);
-    if (gone) return gone;
+    const result = this.#goneAt(at, shift) ?? (await this.#readAt(at, max, shift));
+    this.#handedTo = Math.max(this.#handedTo, result.gap === null ? at + result.bytes.length : result.gap.to + shift);
+    return result;
+  }
+
+  async #readAt(at: number, max: number, shift: number): Promise<BufferRead> {
     const found = await this.#segments.read(at, max);
     // What it held may have been deleted, and the epoch changed, in between.
     if (this.#state.now.shift !== shift) throw new Fault('conflict', `feed ${this.feed} began a new epoch`);
@@ -423,8 +436,7 @@ class OpenBuffer implements FeedBuffer {
     this.#known(destination);
     if (!Number.isSafeInteger(next) || next < 0) throw new Fault('bad-input', `${next} is no position`);
     const { shift } = this.#state.now;
-    const position = next + shift;
-    if (position > this.#segments.end) throw new Fault('conflict', `${destination} has feed ${this.feed} up to ${next}, and it ends at ${this.#segments.end - shift}`, { remedy: 'begin a new epoch' });
+    const position = Math.min(next + shift, this.#handedTo);
     let isOther = false;
     await this.#commit((state) => {
       isOther = state.shift !== shift;
@@ -478,6 +490,8 @@ class OpenBuffer implements FeedBuffer {
     while (end > least) {
       const offset = this.format === 'lines' ? end - 1 : at;
       const found = await this.#segments.read(offset, 1);
+      // A disk that reads badly for a moment must not split a record; one that does for good must not keep the old epoch.
+      if ('reason' in found && found.isUnread && ++this.#restartsUnread < restartsUnreadMax) throw new Fault('busy', `feed ${this.feed} cannot be read at ${offset - shift}`, { remedy: 'look at the health of the disk' });
       const frame = 'reason' in found ? undefined : found[0];
       if (frame === undefined) return end;
       const { from } = frame.frame;
