@@ -19,6 +19,8 @@ import { buildCertificateActs } from './certificates.ts';
 import type { AdminDeps, Asker } from './deps.ts';
 import { buildConfigActs } from './config.ts';
 import { buildDeliveryActs } from './deliveries.ts';
+import { buildDeviceKeyActs, buildWaitingActs } from './device-identity.ts';
+import { buildDeviceMoveActs } from './device-moves.ts';
 import { buildDeviceActs } from './devices.ts';
 import { keepEvents } from './events.ts';
 import { buildFrontDoorActs } from './front-door.ts';
@@ -26,6 +28,8 @@ import { buildGatewayActs, buildPlaceActs } from './gateway.ts';
 import { buildRequestListener, type Beside } from './listener.ts';
 import { buildKeepingActs, makeBackup } from './keeping.ts';
 import { buildInviteActs, buildPeopleActs } from './people.ts';
+import { buildPinActs } from './pins.ts';
+import { buildRedirectActs } from './redirects.ts';
 import { buildRoom, type Room } from './room.ts';
 import { buildRecordActs, buildVisitActs } from './seen.ts';
 import { buildSignInActs } from './sign-in.ts';
@@ -50,6 +54,10 @@ function buildActs(room: Room): Acts<PlainRoute> {
     ...buildInviteActs(room),
     ...buildPlaceActs(room),
     ...buildDeviceActs(room),
+    ...buildDeviceKeyActs(room),
+    ...buildWaitingActs(room),
+    ...buildDeviceMoveActs(room),
+    ...buildPinActs(room),
     ...buildAgentActs(room),
     ...buildJoinActs(room),
     ...buildVisitActs(room),
@@ -62,6 +70,7 @@ function buildActs(room: Room): Acts<PlainRoute> {
     ...buildDeliveryActs(room),
     ...buildGatewayActs(room),
     ...buildKeepingActs(room),
+    ...buildRedirectActs(room),
   };
 }
 

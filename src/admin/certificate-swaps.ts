@@ -1,11 +1,12 @@
 // What puts a certificate in place or another in its stead: uploads, answers to requests, the private CA, and back again. Each can be tried first: a dry
 // run says what the new one is worth, what changes, and who trusts what it was.
 import type { SwapView, VerdictView } from '#api/certificate-shapes.ts';
-import { Fault } from '#base/fault.ts';
+import { Fault, isFault } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
-import { refuseNames, type CertificateMaterial } from '#model/certificate-changes.ts';
+import { emptyCertificate, refuseNames, type CertificateMaterial } from '#model/certificate-changes.ts';
+import { factsOf, readChain } from '#model/certificate-facts.ts';
 import { swapImpact, type SwapImpact } from '#model/certificate-impact.ts';
-import { makeKey } from '#model/certificate-key.ts';
+import { makeKey, readPrivateKey } from '#model/certificate-key.ts';
 import { readUpload } from '#model/certificate-upload.ts';
 import { judgeUpload, questionOf, type JudgedUpload } from '#model/certificate-verdict.ts';
 import { readCertificate } from '#model/fingerprint.ts';
@@ -65,10 +66,20 @@ function mustBeAcknowledged({ trusts }: SwapImpact, before: Certificate, { ackno
   throw new Fault('conflict', `${count === 1 ? 'something relies' : `${count} things rely`} on the certificate in use: ${first.text}`, { remedy: 'look at the dry run, then repeat it with "acknowledged"' });
 }
 
-function viewSwap(room: Room, asked: Anyone, given: { readonly dryRun: boolean; readonly verdicts?: readonly VerdictView[]; readonly impact: SwapImpact; readonly row: Certificate | null }): SwapView {
-  const { dryRun, verdicts = [], impact, row } = given;
+/** How many devices would be shut out. `after` null: nothing changes. */
+function losingOf({ pins }: Room, before: Certificate | null, after: Certificate | null): number {
+  return after === null ? 0 : pins.lostByRow(before, after).length;
+}
+
+/** A row as this leaf would make it. */
+function withLeaf(before: Certificate, chainPem: string): Certificate {
+  return { ...before, ...factsOf(readChain(chainPem)[0]!), state: 'ready' };
+}
+
+function viewSwap(room: Room, asked: Anyone, given: { readonly dryRun: boolean; readonly losing: number; readonly verdicts?: readonly VerdictView[]; readonly impact: SwapImpact; readonly row: Certificate | null }): SwapView {
+  const { dryRun, verdicts = [], impact, row, losing } = given;
   return {
-    dryRun, verdicts: verdicts.map((each) => ({ ...each })), changes: impact.changes.map((each) => ({ ...each })), trusts: impact.trusts.map((each) => ({ ...each, because: [...each.because] })), trustsMore: impact.omitted,
+    dryRun, verdicts: verdicts.map((each) => ({ ...each })), changes: impact.changes.map((each) => ({ ...each })), trusts: impact.trusts.map((each) => ({ ...each, because: [...each.because] })), trustsMore: impact.omitted, losing,
     certificate: row && listCertificates(room, asked).find(row.id).view(),
   };
 }
@@ -86,8 +97,9 @@ export function buildSwapActs(room: Room): Acts<Names> {
       refuseTaken(asked.body.name);
       const judged = await judge(room, asked.body, null);
       const dryRun = asked.query.dryRun === 'true';
-      const row = dryRun ? null : await changes.upload({ ...newOne(asked.body.name), material: materialOf(judged) }, actorOfAsked(asked));
-      return viewSwap(room, asked, { dryRun, verdicts: judged.verdicts, impact: noImpact, row });
+      const row = dryRun ? null : await changes.upload({ ...newOne(asked.body.name), material: materialOf(judged), enabled: asked.body.enabled }, actorOfAsked(asked), asked.body.losing);
+      const losing = row === null && judged.material && asked.body.enabled ? losingOf(room, null, withLeaf({ ...emptyCertificate, ...newOne(asked.body.name), id: '', source: 'uploaded', createdAt: room.clock.nowMs() }, judged.material.chainPem)) : 0;
+      return viewSwap(room, asked, { dryRun, losing, verdicts: judged.verdicts, impact: noImpact, row });
     },
     async replaceCertificate(asked) {
       mayChange(asked);
@@ -98,9 +110,10 @@ export function buildSwapActs(room: Room): Acts<Names> {
       if (!dryRun) {
         const material = materialOf(judged);
         mustBeAcknowledged(impact, before, asked.body);
-        await changes.replace(before.id, material, actorOfAsked(asked));
+        await changes.replace(before.id, material, actorOfAsked(asked), asked.body.losing);
       }
-      return viewSwap(room, asked, { dryRun, verdicts: judged.verdicts, impact, row: before });
+      const losing = losingOf(room, before, dryRun && judged.material ? withLeaf(before, judged.material.chainPem) : null);
+      return viewSwap(room, asked, { dryRun, losing, verdicts: judged.verdicts, impact, row: before });
     },
     async goBackCertificate(asked) {
       mayChange(asked);
@@ -110,9 +123,10 @@ export function buildSwapActs(room: Room): Acts<Names> {
       const dryRun = asked.query.dryRun === 'true';
       if (!dryRun) {
         mustBeAcknowledged(impact, before, asked.body);
-        await changes.goBack(before.id, actorOfAsked(asked));
+        await changes.goBack(before.id, actorOfAsked(asked), asked.body.losing);
       }
-      return viewSwap(room, asked, { dryRun, impact, row: before });
+      const losing = losingOf(room, before, dryRun ? withLeaf(before, before.previousChainPem) : null);
+      return viewSwap(room, asked, { dryRun, losing, impact, row: before });
     },
     async requestCertificate(asked) {
       mayChange(asked);
@@ -128,7 +142,7 @@ export function buildSwapActs(room: Room): Acts<Names> {
       mayChange(asked);
       const { name, kind, commonName, keyKind } = asked.body;
       const names = namesOfList(asked.body.names);
-      if (kind === 'server') return detail(asked, await changes.issue({ ...newOne(name), keyKind, names }, actorOfAsked(asked)));
+      if (kind === 'server') return detail(asked, await changes.issue({ ...newOne(name), keyKind, names }, actorOfAsked(asked), asked.body.losing));
       refuseTaken(name);
       if (!commonName) throw new Fault('bad-input', "a client's certificate needs a common name", { remedy: 'it is what servers recognise it by' });
       const key = await makeKey(keyKind);
@@ -143,14 +157,16 @@ export function buildSwapActs(room: Room): Acts<Names> {
       const names = asked.body.names.length === 0 ? before.names : namesOfList(asked.body.names);
       refuseNames(names);
       const dryRun = asked.query.dryRun === 'true';
+      // Devices that pin keep their key, unless somebody says how many of them may be lost.
+      const kept = asked.body.losing === null ? await changes.renewalKey(before.id, names).catch((thrown: unknown) => (dryRun && isFault(thrown, 'conflict') ? null : Promise.reject(thrown))) : null;
       // What is tried has a key that nobody will see again: its values are left out.
-      const key = await makeKey(dryRun ? 'ec-p256' : keyKind);
+      const key = kept === null ? await makeKey(dryRun ? 'ec-p256' : keyKind) : readPrivateKey(kept);
       const { pem, fingerprint } = await room.certificates.issueLeaf(names, key.spki);
       const impact = impactOf(room, before, pem);
-      if (dryRun) return viewSwap(room, asked, { dryRun, impact: withoutValues(impact, [fingerprint, key.fingerprint, Buffer.from(key.fingerprint, 'hex').toString('base64')], before.keyKind, keyKind), row: before });
+      if (dryRun) return viewSwap(room, asked, { dryRun, losing: losingOf(room, before, withLeaf(before, pem)), impact: withoutValues(impact, [fingerprint, key.fingerprint, Buffer.from(key.fingerprint, 'hex').toString('base64')], before.keyKind, keyKind), row: before });
       mustBeAcknowledged(impact, before, asked.body);
-      await changes.replace(before.id, { chainPem: pem, keyPem: key.pem }, actorOfAsked(asked));
-      return viewSwap(room, asked, { dryRun, impact, row: before });
+      await changes.replace(before.id, { chainPem: pem, keyPem: key.pem }, actorOfAsked(asked), asked.body.losing);
+      return viewSwap(room, asked, { dryRun, losing: 0, impact, row: before });
     },
   };
 }

@@ -1,9 +1,11 @@
 // Certificates: the list, one of them, what a form begins with, downloads, requests that people bring, names and switches.
+import type { X509Certificate } from 'node:crypto';
 import type { CertificateFormView, CertificateView, DownloadView, SignedView } from '#api/certificate-shapes.ts';
 import type { ParsedBody } from '#api/contract.ts';
 import { canonicalAddress } from '#base/cidr.ts';
 import { Fault } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
+import type { SubjectFields } from '#model/certificate-changes.ts';
 import { challengeKinds, knownDirectories } from '#model/acme.ts';
 import { lineOf, readChain } from '#model/certificate-facts.ts';
 import { keyKinds, type KeyKind } from '#model/certificate-key.ts';
@@ -73,16 +75,16 @@ export function buildCertificateActs(room: Room): Acts<Names> {
     async changeCertificate(asked) {
       mayChange(asked);
       const row = findRow(room, asked, asked.params.certificate);
-      const { name, enabled } = asked.body;
+      const { name, enabled, losing } = asked.body;
       if (name !== undefined && name !== row.name) refuseWhileShown(room, row, 'renamed');
-      await certificates.changes.change(row.id, { ...(name === undefined ? {} : { name }), ...(enabled === undefined ? {} : { enabled }) }, actorOfAsked(asked));
+      await certificates.changes.change(row.id, { ...(name === undefined ? {} : { name }), ...(enabled === undefined ? {} : { enabled }) }, actorOfAsked(asked), losing);
       return listCertificates(room, asked).find(row.id).view();
     },
     async removeCertificate(asked) {
       mayChange(asked);
       const row = findRow(room, asked, asked.params.certificate);
       refuseWhileShown(room, row, 'removed');
-      await certificates.changes.remove(row.id, actorOfAsked(asked));
+      await certificates.changes.remove(row.id, actorOfAsked(asked), asked.query.losing ?? null);
       return {};
     },
   };
@@ -135,6 +137,13 @@ async function pfxOf({ random }: Room, name: string, chainPem: string, keyPem: s
 const fieldOf = (distinguishedName: string | undefined, field: string) => new RegExp(`^${field}=(.*)$`, 'm').exec(distinguishedName ?? '')?.[1] ?? '';
 
 /** What is there now is what the next one should say: the subject of the certificate that answers to the host, and its names. */
+/** Who the certificate in use names, for the next request. */
+export function subjectFieldsOf(leaf: X509Certificate | null, { dns, ip }: CertificateNames): SubjectFields {
+  const field = (short: string) => fieldOf(leaf?.subject, short);
+  const optional = { organization: field('O'), organizationalUnit: field('OU'), locality: field('L'), state: field('ST'), country: field('C') };
+  return { commonName: field('CN') || (dns[0] ?? ip[0] ?? null), ...Object.fromEntries(Object.entries(optional).filter(([, text]) => text !== '')) };
+}
+
 function formOf(room: Room, asked: Certificate | null, host: string | undefined): CertificateFormView {
   const { tables, control, clock, acme } = room;
   const snapshot = control.snapshot();

@@ -19,6 +19,8 @@ export interface Changes {
   readonly visits: readonly Visit[];
   readonly links: boolean;
   readonly people: boolean;
+  /** Customers for whom a device began to wait, or waits no more. */
+  readonly waiting: ReadonlySet<Id>;
   /** Rows came, went or changed, or an order went on. */
   readonly certificates: boolean;
   /** Revision, or whether it waits to be confirmed. */
@@ -27,7 +29,7 @@ export interface Changes {
   readonly conns: ConnCounts | null;
 }
 
-const noChanges = () => ({ devices: new Set<Id>(), joins: new Map<Id, JoinToken>(), agents: new Set<Id>(), visits: [] as Visit[], links: false, people: false, certificates: false, config: false, conns: null as ConnCounts | null });
+const noChanges = () => ({ devices: new Set<Id>(), joins: new Map<Id, JoinToken>(), agents: new Set<Id>(), visits: [] as Visit[], links: false, people: false, waiting: new Set<Id>(), certificates: false, config: false, conns: null as ConnCounts | null });
 
 /** What runs, compared with the last time. */
 function buildComparison({ live }: Pick<Room, 'live'>) {
@@ -63,6 +65,19 @@ function buildAnnouncements({ tables }: Pick<Room, 'tables'>) {
   };
   for (const row of tables.agentNotes.values()) isNews(row);
   return { isNews, forget: (agentId: Id) => void announced.delete(agentId) };
+}
+
+/** Who waits is knocking all the time; that one came or went is news. */
+function watchWaiting({ tables }: Pick<Room, 'tables'>, tell: (customerIds: readonly Id[]) => void): () => void {
+  const customers = new Map(Array.from(tables.waitingDevices.values(), (row) => [row.id, row.customerId]));
+  return tables.waitingDevices.watch(({ put, removed }) => {
+    const gone = removed.flatMap((id) => customers.get(id) ?? []);
+    for (const id of removed) customers.delete(id);
+    const come = put.filter((row) => !customers.has(row.id));
+    for (const row of come) customers.set(row.id, row.customerId);
+    const told = [...gone, ...come.map((row) => row.customerId)];
+    if (told.length > 0) tell(told);
+  });
 }
 
 export interface Gathering {
@@ -124,6 +139,7 @@ export function gatherChanges(room: Room, tell: (changes: Changes) => void, onPe
     tables.certificates.watch(() => certificates()),
     tables.deliveries.watch(() => certificates()),
     room.acme?.watch(() => certificates()) ?? (() => {}),
+    watchWaiting(room, (customerIds) => note(() => customerIds.forEach((id) => changes.waiting.add(id)))),
     tables.people.watch(left),
     tables.rights.watch(people),
     tables.invites.watch(people),

@@ -14,8 +14,11 @@ import type { CertificateChanges } from '#model/certificate-changes.ts';
 import type { Control } from '#model/control.ts';
 import type { Deliveries } from '#model/deliveries.ts';
 import type { BackupState, KeepingState } from '#model/keeping.ts';
+import type { Leases } from '#model/leases.ts';
 import type { Journal, Live } from '#model/live.ts';
 import type { Operations } from '#model/operations.ts';
+import type { PinWatch } from '#model/pin-watch.ts';
+import type { LeafKey } from '#model/pins.ts';
 import type { RankedRoute, RoutesQuery } from '#model/precedence.ts';
 import type { AcmeSettings, Actor, Certificate, CertificateNames, Device } from '#model/rows.ts';
 import type { Snapshot } from '#model/snapshot.ts';
@@ -66,6 +69,8 @@ export interface CertificateDeps {
   /** Faults: `bad-input` (the request). */
   signRequest(order: SigningOrder): Promise<IssuedCertificate>;
   issueLeaf(names: CertificateNames, spki: Buffer): Promise<IssuedCertificate>;
+  /** The next key of a leaf that the private CA made by itself. Faults: `not-found`, `conflict`. */
+  nextLeafKey(id: string, what: 'prepare' | 'switch' | 'drop'): Promise<LeafKey>;
   /** Those that clients have: the system's. */
   roots(): readonly X509Certificate[];
 }
@@ -122,6 +127,12 @@ export interface AdminDeps {
   readonly operations: Operations;
   readonly control: Control<Snapshot>;
   readonly certificates: CertificateDeps;
+  /** Which keys devices pin. */
+  readonly pins: PinWatch;
+  /** Under which keys of devices are kept. */
+  readonly sealingKey: Uint8Array;
+  /** Which device is at which server. */
+  readonly leases: Leases;
   /** Certificates that agents put in place. */
   readonly deliveries: Deliveries;
   /** null: it cannot be used here. */

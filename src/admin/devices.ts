@@ -2,9 +2,10 @@
 import type { ParsedBody } from '#api/contract.ts';
 import type { DeviceView, PortInput } from '#api/shapes.ts';
 import { Fault } from '#base/fault.ts';
+import type { Id } from '#base/ids.ts';
 import { checkLabel, findDevice, labelTaken, makeLabel, parseDeviceHost } from '#model/labels.ts';
 import { subjectOfAgent, subjectOfDevice } from '#model/rights.ts';
-import type { Action, AuditEntry, Device, DevicePort, OldLabel } from '#model/rows.ts';
+import type { Action, AuditEntry, Device, DevicePort, OldLabel, Site } from '#model/rows.ts';
 import { auditOf, may, mustMay, visitorOf, type Acts, type Anyone, type Asked } from './asked.ts';
 import { byName, keepSorted, pageOf } from './pages.ts';
 import { cutVisits, type Room } from './room.ts';
@@ -39,6 +40,14 @@ export function deviceFor(room: Pick<Room, 'tables' | 'clock'>, asked: Pick<Aske
   return device;
 }
 
+/** The site that is named, or the first that the person may see. Fault `bad-input`. */
+export function siteFor({ tables }: Pick<Room, 'tables'>, asked: Pick<Asked, 'rights'>, siteId: Id | undefined, customerId?: Id): Site {
+  for (const site of siteId === undefined ? tables.sites.values() : [tables.sites.get(siteId)]) {
+    if (site && (customerId === undefined || site.customerId === customerId) && may(asked, 'see', { customerId: site.customerId, siteId: site.id })) return site;
+  }
+  throw new Fault('bad-input', 'there is no such site', { detail: { problems: [{ path: 'siteId', message: 'is no site' }] } });
+}
+
 function withChanges(device: Device, body: ParsedBody<'changeDevice'>): Device {
   return {
     ...device,
@@ -66,19 +75,37 @@ function buildDeviceChanges(room: Room) {
     if (why) throw wrongLabel(why);
     if (labelTaken(tables, label, clock.nowMs(), deviceId)) throw new Fault('conflict', `another device has the label "${label}", or had it within the last 30 days`, { remedy: 'choose another label', detail: { problems: [{ path: 'label', message: 'is taken' }] } });
   };
+  /** Behind an agent: where the agent is. */
+  const placeBehind = (asked: Asked<'addDevice'>, agentId: Id) => {
+    const agent = tables.agents.get(agentId);
+    if (!agent || !may(asked, 'see', subjectOfAgent(agent))) throw new Fault('bad-input', 'there is no such agent', { detail: { problems: [{ path: 'agentId', message: 'is no agent' }] } });
+    mustMay(asked, 'administer', subjectOfAgent(agent), 'add a device at this site');
+    if (agent.state === 'revoked') throw new Fault('conflict', 'this agent is revoked', { remedy: 'join it again with a new token' });
+    if (!asked.body.ports) throw new Fault('bad-input', 'a device behind an agent needs ports', { detail: { problems: [{ path: 'ports', message: 'are missing' }] } });
+    return { customerId: agent.customerId, siteId: agent.siteId, agentId, host: asked.body.host, ports: toPorts(asked.body.ports), agent: agent.name };
+  };
+  /** It only pushes and checks in: its serial is what it is known by. */
+  const placeOfPushing = (asked: Asked<'addDevice'>) => {
+    const site = siteFor(room, asked, asked.body.siteId);
+    mustMay(asked, 'administer', { customerId: site.customerId, siteId: site.id }, 'add a device at this site');
+    if (asked.body.serial === null) throw new Fault('bad-input', 'a device without an agent is known by its serial', { detail: { problems: [{ path: 'serial', message: 'is missing' }] } });
+    return { customerId: site.customerId, siteId: site.id, agentId: null, host: '', ports: [], agent: null };
+  };
+  const serialMustBeFree = (customerId: Id, serial: string | null, deviceId?: string) => {
+    const other = serial === null ? undefined : tables.deviceBySerial(customerId, serial);
+    if (other && other.id !== deviceId) throw new Fault('conflict', `another device has the serial ${serial} already`, { remedy: 'give the right serial, or remove the other device first', detail: { problems: [{ path: 'serial', message: 'is taken' }] } });
+    if (serial !== null && tables.waitingBySerial(customerId, serial)) throw new Fault('conflict', `a device with the serial ${serial} waits to be approved`, { remedy: 'approve it, or refuse it first: postern waiting', detail: { problems: [{ path: 'serial', message: 'waits to be approved' }] } });
+  };
   return {
     async add(asked: Asked<'addDevice'>): Promise<Device> {
-      const { agentId, name, serial, host, hostHeader } = asked.body;
-      const agent = tables.agents.get(agentId);
-      if (!agent || !may(asked, 'see', subjectOfAgent(agent))) throw new Fault('bad-input', 'there is no such agent', { detail: { problems: [{ path: 'agentId', message: 'is no agent' }] } });
-      mustMay(asked, 'administer', subjectOfAgent(agent), 'add a device at this site');
-      if (agent.state === 'revoked') throw new Fault('conflict', 'this agent is revoked', { remedy: 'join it again with a new token' });
+      const { agentId, name, serial, hostHeader } = asked.body;
+      const { agent, ...place } = agentId === null ? placeOfPushing(asked) : placeBehind(asked, agentId);
       if (tables.devices.size >= limits.devicesMax) throw new Fault('too-many', `the gateway has ${limits.devicesMax} devices already`);
-      const ports = toPorts(asked.body.ports);
+      serialMustBeFree(place.customerId, serial);
       if (asked.body.label !== undefined) mustBeFree(asked.body.label);
       const label = asked.body.label ?? makeLabel(name, (text) => labelTaken(tables, text, clock.nowMs()));
-      const device: Device = { id: room.newId(), customerId: agent.customerId, siteId: agent.siteId, agentId, serial, label, name, host, ports, hostHeader, locked: false, createdAt: clock.nowMs() };
-      await operations.addDevice(device, auditOf(room, asked, 'device.added', subjectOf(device), { label, host, agent: agent.name }));
+      const device: Device = { id: room.newId(), ...place, serial, label, name, hostHeader, locked: false, createdAt: clock.nowMs() };
+      await operations.addDevice(device, auditOf(room, asked, 'device.added', subjectOf(device), { label, host: place.host, agent }));
       if (tables.oldLabel(label)) tables.oldLabels.publish({ removed: [label] });
       tables.devices.publish({ put: [device] });
       return device;
@@ -91,6 +118,8 @@ function buildDeviceChanges(room: Room) {
         mustMay(asked, 'administer', { customerId: device.customerId, siteId: device.siteId }, 'let a device point at another address of its site');
       }
       if (body.label !== undefined && body.label !== device.label) mustBeFree(body.label, device.id);
+      if (body.serial !== undefined && body.serial !== device.serial) serialMustBeFree(device.customerId, body.serial, device.id);
+      if (body.serial === null && device.agentId === null) throw new Fault('conflict', 'a device without an agent is known by its serial', { detail: { problems: [{ path: 'serial', message: 'is needed' }] } });
       const changed = withChanges(device, body);
       const detail = differences(device, changed);
       if (Object.keys(detail).length === 0 && !body.ports) return device;
@@ -115,18 +144,22 @@ function buildDeviceChanges(room: Room) {
     },
     async remove(asked: Anyone, text: string): Promise<void> {
       const device = deviceFor(room, asked, text, 'administer', 'remove this device');
-      const last = tables.devicesOfAgent(device.agentId).length === 1;
+      const { agentId } = device;
+      const last = agentId !== null && tables.devicesOfAgent(agentId).length === 1;
       const audit = auditOf(room, asked, 'device.removed', subjectOf(device), { label: device.label, agentToo: last });
       await operations.removeDevice(device.id, audit);
       const oldLabels = [...tables.oldLabels.values()].filter((row) => row.deviceId === device.id).map((row) => row.label);
+      const keys = tables.keysOfDevice(device.id).map((row) => row.id);
       tables.devices.publish({ removed: [device.id] });
+      if (keys.length > 0) tables.deviceKeys.publish({ removed: keys });
+      if (tables.deviceNotes.get(device.id)) tables.deviceNotes.publish({ removed: [device.id] });
       if (oldLabels.length > 0) tables.oldLabels.publish({ removed: oldLabels });
       if (last) {
-        const certificates = [...tables.agentCertificates.values()].filter((row) => row.agentId === device.agentId && row.revokedAt === null);
+        const certificates = [...tables.agentCertificates.values()].filter((row) => row.agentId === agentId && row.revokedAt === null);
         tables.agentCertificates.publish({ put: certificates.map((row) => ({ ...row, revokedAt: audit.at })) });
-        tables.agents.publish({ removed: [device.agentId] });
-        tables.agentNotes.publish({ removed: [device.agentId] });
-        room.live.closeLink(device.agentId, 'its last device was removed');
+        tables.agents.publish({ removed: [agentId] });
+        tables.agentNotes.publish({ removed: [agentId] });
+        room.live.closeLink(agentId, 'its last device was removed');
       }
       cutVisits(room, (visit) => visit.deviceId === device.id, 'the device was removed');
     },

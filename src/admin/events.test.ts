@@ -13,7 +13,7 @@ afterEach(() => room.close());
 
 const on = (action: 'see' | 'open' | 'administer', device: Device) => ({ action, scopeKind: 'device', scopeId: device.id }) as const;
 const who = { kind: 'person', id: null, name: 'x', from: '' } as const;
-const link = (device: Device) => ({ id: room.newId(), agentId: device.agentId, slot: 0, from: '203.0.113.5', version: '0.1.0', since: 1, rttMs: 12.5, streams: 2, bytesIn: 30, bytesOut: 40, can: ['tcp'] });
+const link = (device: Device) => ({ id: room.newId(), agentId: device.agentId!, slot: 0, from: '203.0.113.5', version: '0.1.0', since: 1, rttMs: 12.5, streams: 2, bytesIn: 30, bytesOut: 40, can: ['tcp'] });
 
 suite('the event stream', () => {
   /** Reads events as a browser would, by hand: the client of the house has its own test. */

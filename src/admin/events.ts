@@ -20,7 +20,7 @@ const encode = <Name extends EventName>(name: Name, data: EventData<Name>) => `e
 
 function liveOf({ live, tables }: Room, device: Device): DeviceLive {
   const link = live.linkOf(device.agentId);
-  return { id: device.id, online: link !== undefined, rttMs: link?.rttMs ?? null, streams: link?.streams ?? 0, bytesIn: link?.bytesIn ?? 0, bytesOut: link?.bytesOut ?? 0, lastSeenAt: tables.agentNotes.get(device.agentId)?.lastSeenAt ?? null };
+  return { id: device.id, online: link !== undefined, rttMs: link?.rttMs ?? null, streams: link?.streams ?? 0, bytesIn: link?.bytesIn ?? 0, bytesOut: link?.bytesOut ?? 0, lastSeenAt: (device.agentId === null ? undefined : tables.agentNotes.get(device.agentId))?.lastSeenAt ?? null };
 }
 
 /** The events that tell one person of the changes: of what they may see, and nothing else. */
@@ -52,7 +52,8 @@ function eventsFor(room: Room, known: Known, changes: Changes): string {
   }
   if (changes.visits.some((visit) => maySeeVisit(room, asked, visit))) text += encode('visits', {});
   if (changes.people) text += encode('people', {});
-  const audited = changes.devices.size > 0 || changes.joins.size > 0 || changes.visits.length > 0 || changes.people || changes.links || changes.certificates || changes.config;
+  if (changes.waiting.size > 0 && [...changes.waiting].some((customerId) => may(asked, 'see', { customerId }))) text += encode('waiting', {});
+  const audited = changes.devices.size > 0 || changes.joins.size > 0 || changes.visits.length > 0 || changes.people || changes.waiting.size > 0 || changes.links || changes.certificates || changes.config;
   if (audited && mayAnywhere(rights, 'administer')) text += encode('audit', {});
   if ((changes.links || changes.certificates || changes.config) && may(asked, 'see', 'gateway')) text += encode('status', {});
   if (changes.conns && may(asked, 'see', 'gateway')) text += encode('conns', changes.conns);

@@ -71,9 +71,9 @@ export function policyLines(kept: string | null): string[] | null {
   }
 }
 
-function presenceOf({ tables, live }: Room, agent: Agent | undefined, agentId: string) {
+function presenceOf({ tables, live }: Room, agent: Agent | undefined, agentId: string | null) {
   const link = agent?.state === 'active' ? live.linkOf(agentId) : undefined;
-  const note = tables.agentNotes.get(agentId);
+  const note = agentId === null ? undefined : tables.agentNotes.get(agentId);
   return {
     online: link !== undefined,
     link: link ? viewLink(link) : null,
@@ -83,6 +83,8 @@ function presenceOf({ tables, live }: Room, agent: Agent | undefined, agentId: s
     policy: policyLines(note?.policy ?? null),
   };
 }
+
+const latest = (a: number | null, b: number | null): number | null => (a === null ? b : b === null ? a : Math.max(a, b));
 
 export function deviceUrl(addresses: Addresses, device: Pick<Device, 'label' | 'ports'>, port: number): string {
   return addresses.devicePattern.replace('{label}', port === mainPort(device) ? device.label : `${device.label}--${port}`);
@@ -102,13 +104,17 @@ export function countVisits({ live }: Room): ReadonlyMap<string, number> {
 
 export function viewDevice(room: Room, asked: Anyone, addresses: Addresses, device: Device, visits: ReadonlyMap<string, number>): DeviceView {
   const { tables } = room;
-  const agent = tables.agents.get(device.agentId);
+  const agent = device.agentId === null ? undefined : tables.agents.get(device.agentId);
+  const note = tables.deviceNotes.get(device.id);
+  const presence = presenceOf(room, agent, device.agentId);
   return {
-    id: device.id, customerId: device.customerId, siteId: device.siteId, siteName: tables.sites.get(device.siteId)?.name ?? '', agentId: device.agentId, agentState: agent?.state ?? 'revoked',
+    id: device.id, customerId: device.customerId, siteId: device.siteId, siteName: tables.sites.get(device.siteId)?.name ?? '', agentId: device.agentId, agentState: device.agentId === null ? 'none' : (agent?.state ?? 'revoked'),
     serial: device.serial, label: device.label, name: device.name, host: device.host, hostHeader: device.hostHeader, locked: device.locked, createdAt: device.createdAt,
     url: mainUrl(addresses, device),
     ports: device.ports.map(({ number, name, kind, fingerprint }) => ({ number, name, kind, fingerprint, url: kind === 'http' || kind === 'https' ? deviceUrl(addresses, device, number) : null })),
-    ...presenceOf(room, agent, device.agentId),
+    ...presence,
+    lastSeenAt: latest(presence.lastSeenAt, note?.lastSeenAt ?? null),
+    contact: note ? { lastPushAt: note.lastPushAt, lastCheckInAt: note.lastCheckInAt, from: note.from, firmware: note.fw, hardware: note.hw, pins: (note.pins?.length ?? 0) > 0 } : null,
     visitsLive: visits.get(device.id) ?? 0,
     may: actions.filter((action) => may(asked, action, subjectOfDevice(device))),
   };

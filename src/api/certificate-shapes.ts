@@ -99,6 +99,7 @@ export const swapView = z.object({
   changes: z.array(changeView).meta({ description: 'what differs from the one in use; empty for a new one' }),
   trusts: z.array(trustView).meta({ description: 'who trusts the old subject, key or fingerprint, and what to change there' }),
   trustsMore: z.int(),
+  losing: z.int().meta({ description: 'devices that pin the key in use and have not confirmed the new one: they are shut out for good' }),
   certificate: certificateView.nullable().meta({ description: 'as it is now; null for a dry run of a new one, and with errors' }),
 });
 export type SwapView = z.infer<typeof swapView>;
@@ -134,7 +135,9 @@ const files = {
 const dryRun = query({ dryRun: z.enum(['true', 'false']).default('false') });
 const acknowledged = z.boolean().default(false).meta({ description: 'the lines of severity change in `trusts` were read; without it such a swap is refused' });
 const against = fingerprint.nullable().default(null).meta({ description: 'the certificate in use as the dry run showed it; null: whatever is in use' });
-const swapBody = { acknowledged, against };
+/** How many devices may be shut out; exactly. */
+export const losing = z.int().min(1).nullable().default(null).meta({ description: 'how many devices that pin the key in use, and have not confirmed the new one, may be shut out for good: exactly that number, or the change is refused' });
+const swapBody = { acknowledged, against, losing };
 const subject = z.strictObject({
   commonName: z.string().trim().max(64).nullable().default(null),
   organization: z.string().max(64).default(''),
@@ -162,12 +165,12 @@ export const certificateRoutes = {
   },
   getCertificate: { summary: 'One certificate, by id or name, with its chain and request', answer: certificateDetailView },
   getCertificateForm: { summary: 'What a form for a certificate begins with: names, subject, kinds of keys and their cost', query: query({ host: z.string().max(253).optional().meta({ description: 'which name it is for; default: the primary domain' }), certificate: z.string().max(200).optional().meta({ description: 'instead: a certificate that is to be asked for anew' }) }), answer: certificateFormView },
-  uploadCertificate: { summary: 'Put a certificate of your own in place; a dry run says what it is worth', query: dryRun, body: body({ name: certificateName, ...files }), answer: swapView },
+  uploadCertificate: { summary: 'Put a certificate of your own in place; a dry run says what it is worth', query: dryRun, body: body({ name: certificateName, ...files, enabled: z.boolean().default(true).meta({ description: 'false: its key is announced to devices, and it is shown when it is switched on' }), losing }), answer: swapView },
   replaceCertificate: { summary: 'Swap a certificate, or upload the answer to its request; standing connections stay', query: dryRun, body: body({ ...files, ...swapBody }), answer: swapView },
   goBackCertificate: { summary: 'Swap back to what it was before', query: dryRun, body: body(swapBody), answer: swapView },
   requestCertificate: { summary: 'Make a key and a request (CSR); upload the answer later', body: body({ name: certificateName, subject, ...wish }), answer: certificateDetailView },
   requestCertificateAgain: { summary: 'A new key and request for a certificate; what is in use stays until the answer comes', body: body({ subject, ...wish }), answer: certificateDetailView },
-  issueCertificate: { summary: 'A certificate by the private CA, at once', body: body({ name: certificateName, kind: z.enum(['server', 'client']).default('server').meta({ description: 'client: to be shown to servers; does not renew itself' }), commonName: z.string().trim().max(64).nullable().default(null).meta({ description: 'client: whom it names' }), ...wish }), answer: certificateDetailView },
+  issueCertificate: { summary: 'A certificate by the private CA, at once', body: body({ name: certificateName, kind: z.enum(['server', 'client']).default('server').meta({ description: 'client: to be shown to servers; does not renew itself' }), commonName: z.string().trim().max(64).nullable().default(null).meta({ description: 'client: whom it names' }), ...wish, losing }), answer: certificateDetailView },
   issueCertificateAgain: { summary: 'A new key and certificate by the private CA, perhaps for other names', query: dryRun, body: body({ ...wish, ...swapBody }), answer: swapView },
   signCertificateRequest: { summary: 'Let the private CA sign a request that somebody brings', body: body({ csr: pem.min(1), kind: z.enum(['server', 'client']).default('server'), names: hostNames.min(1).nullable().default(null).meta({ description: 'instead of those in the request' }), days: z.int().min(1).max(396).optional() }), answer: signedView },
   downloadCertificate: {
@@ -175,8 +178,8 @@ export const certificateRoutes = {
     body: body({ form: z.enum(['pem', 'pem-with-key', 'pfx']).default('pem'), passphrase: z.string().max(200).nullable().default(null).meta({ description: 'of the PFX, at least 8 characters' }) }),
     answer: downloadView,
   },
-  changeCertificate: { summary: 'Rename a certificate, switch it on or off', body: body({ name: certificateName.optional(), enabled: z.boolean().optional() }), answer: certificateView },
-  removeCertificate: { summary: 'Remove a certificate with its keys', answer: nothing },
+  changeCertificate: { summary: 'Rename a certificate, switch it on or off', body: body({ name: certificateName.optional(), enabled: z.boolean().optional(), losing }), answer: certificateView },
+  removeCertificate: { summary: 'Remove a certificate with its keys', query: query({ losing: z.coerce.number<number>().int().min(1).optional() }), answer: nothing },
   orderCertificate: { summary: 'Order a certificate by ACME; registers with the authority first where that is needed', body: body({ name: certificateName, ...order, ...account }), answer: certificateDetailView },
   orderCertificateAgain: { summary: 'Order it with other names, key or way; what is in use stays until the new one is there', body: body(order), answer: certificateDetailView },
   checkCertificateOrder: { summary: 'Would the order work? Asks nothing of the authority', body: body({ names: order.names, challenge: order.challenge, dns: order.dns, directory: order.directory, rootPem: account.rootPem }), answer: z.object({ findings: z.array(findingView) }) },

@@ -4,6 +4,7 @@ import { certificateRoutes } from './certificate-shapes.ts';
 import { deliveryRoutes } from './delivery-shapes.ts';
 import { identityRoutes } from './identity-shapes.ts';
 import { keepingRoutes } from './keeping-shapes.ts';
+import { redirectRoutes } from './redirect-shapes.ts';
 import { paths, type ParamsOf, type RouteName } from './paths.ts';
 import {
   action, agentView, auditLineView, configDiffView, configStateView, confirmWithinMs, connView, customerView, deviceView, explainView, findingView, fingerprint, grants, hostText, id, inviteView, joinTokenView, journalLineView, label, legacyClientView, listenerView, login, meView, name, page,
@@ -132,6 +133,7 @@ const shapes = {
   ...deliveryRoutes,
   ...identityRoutes,
   ...keepingRoutes,
+  ...redirectRoutes,
 
   getConfig: { summary: 'The configuration; ETag is the revision', answer: z.object({ revision: z.int(), config: z.unknown() }) },
   putConfig: {

@@ -90,6 +90,16 @@ export const paths = {
   listJournal: { method: 'GET', path: '/journal', needs: 'sign-in' },
   getEvents: { method: 'GET', path: '/events', needs: 'sign-in' },
 
+  // which server a device belongs to
+  listRedirects: { method: 'GET', path: '/redirects', needs: 'sign-in' },
+  previewRedirect: { method: 'POST', path: '/redirects/preview', needs: 'sign-in' },
+  listLeases: { method: 'GET', path: '/leases', needs: 'sign-in' },
+  drainServer: { method: 'POST', path: '/servers/{server}/drain', needs: 'sign-in' },
+  getDeviceTags: { method: 'GET', path: '/devices/{device}/tags', needs: 'sign-in' },
+  setDeviceTags: { method: 'PUT', path: '/devices/{device}/tags', needs: 'sign-in' },
+  suspendCustomer: { method: 'POST', path: '/customers/{customer}/suspend', needs: 'sign-in' },
+  resumeCustomer: { method: 'POST', path: '/customers/{customer}/resume', needs: 'sign-in' },
+
   // certificates
   listCertificates: { method: 'GET', path: '/certificates', needs: 'sign-in' },
   getCertificateForm: { method: 'GET', path: '/certificate-form', needs: 'sign-in' },

@@ -65,7 +65,10 @@ export type PersonView = z.infer<typeof personView>;
 export const inviteView = z.object({ id, name: z.string(), rights: z.array(rightView), createdBy: z.string().meta({ description: 'login' }), createdAt: time, expiresAt: time, usedAt: time.nullable(), state: z.enum(['waiting', 'used', 'expired']) });
 export type InviteView = z.infer<typeof inviteView>;
 
-export const customerView = z.object({ id, key: z.string(), name: z.string(), createdAt: time });
+export const customerView = z.object({
+  id, key: z.string(), name: z.string(), createdAt: time,
+  suspended: z.object({ since: time, why: z.string() }).nullable().meta({ description: 'its account is; redirect rules can go by that' }),
+});
 export type CustomerView = z.infer<typeof customerView>;
 export const siteView = z.object({ id, customerId: id, name: z.string(), createdAt: time });
 export type SiteView = z.infer<typeof siteView>;
@@ -102,8 +105,8 @@ export const deviceView = z.object({
   customerId: id,
   siteId: id,
   siteName: z.string(),
-  agentId: id,
-  agentState: z.enum(['active', 'locked', 'revoked']),
+  agentId: id.nullable().meta({ description: 'null: it has no agent, only pushes and checks in, and cannot be opened' }),
+  agentState: z.enum(['active', 'locked', 'revoked', 'none']),
   serial: z.string().nullable(),
   label: z.string(),
   name: z.string(),
@@ -114,6 +117,10 @@ export const deviceView = z.object({
   url: z.string().nullable().meta({ description: 'address of its first port that a browser opens' }),
   ports: z.array(portView),
   ...presence,
+  contact: z
+    .object({ lastPushAt: time.nullable(), lastCheckInAt: time.nullable(), from: z.string().nullable(), firmware: z.string().nullable(), hardware: z.string().nullable(), pins: z.boolean().meta({ description: 'it pins our keys' }) })
+    .nullable()
+    .meta({ description: 'what it said of itself, when it pushed or checked in; null: it never did' }),
   visitsLive: count,
   may: z.array(action).meta({ description: 'what you may do with it' }),
 });
@@ -342,6 +349,8 @@ export const eventShapes = {
   /** One was added, changed, removed or renewed, or an order went on. */
   certificates: z.object({}),
   config: z.object({}),
+  /** A serial that is not known asked for the first time, or was approved or refused. */
+  waiting: z.object({}),
   join: z.object({ id, state: z.enum(['waiting', 'used', 'expired']), deviceId: id.nullable() }),
   /** The sign-in ended: the stream closes behind it. */
   bye: z.object({ why: z.string() }),

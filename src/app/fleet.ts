@@ -47,8 +47,8 @@ export interface FleetOptions {
   readonly newRequestId: () => string;
   readonly folder: Pick<DataFolder, 'path' | 'readOrMake'>;
   readonly mayStore: () => Fault | null;
-  /** This gateway's own, for the name that was asked: what a device should have on its list. */
-  readonly ownPins: (host: string) => readonly string[];
+  /** What a device should have on its list: this gateway's keys, those of the name that was asked first, and those of servers that it may be sent to. */
+  readonly pinsFor: (host: string, servers: readonly string[]) => readonly string[];
   readonly onPushed?: (pushed: Pushed) => void;
 }
 
@@ -144,7 +144,7 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
         act: buildCheckIn({
           operations, notes, nowMs, random, journal, limits,
           settings: config,
-          pinsFor: (request, caller) => [...options.ownPins(request.header('host') ?? ''), ...(caller.kind === 'device' ? redirects.pinsFor(caller.device, request.customer) : [])],
+          pinsFor: (request, caller) => options.pinsFor(request.header('host') ?? '', caller.kind === 'device' ? redirects.pinsFor(caller.device, request.customer) : []),
           elsewhereFor: redirects.checkIn,
         }),
       },

@@ -14,10 +14,13 @@ import { buildAcmeAnswers } from '#model/acme-answers.ts';
 import { alarmsOf } from '#model/certificate-alarms.ts';
 import { buildCertificateChanges } from '#model/certificate-changes.ts';
 import { buildControl } from '#model/change-config.ts';
+import { sealingKeyBytes, sealingKeyFile } from '#model/device-keys.ts';
 import { buildDeliveries, type Deliveries } from '#model/deliveries.ts';
 import { firstConfig, type Config } from '#model/config.ts';
 import { bearerOf, visitorOfToken } from '#model/credentials.ts';
 import { explainWith } from '#model/explain.ts';
+import { buildPinWatch } from '#model/pin-watch.ts';
+import { pinsToAnnounce } from '#model/pins.ts';
 import { routesInOrder } from '#model/precedence.ts';
 import { buildJournal } from '#model/journal.ts';
 import type { Live } from '#model/live.ts';
@@ -149,8 +152,18 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     let snapshot: Snapshot;
     const ports = (): Ports => listeners.ports(snapshot);
 
+    const pins = buildPinWatch({
+      tables, clock,
+      hosts: () => (snapshot ? [...snapshot.domains] : null),
+      leafOf: (host, kind) => certificates.leafOf(host, kind),
+      settings: () => {
+        const { activeDays = 45, keepOldDays = 30 } = snapshot?.config.pins ?? {};
+        return { activeMs: activeDays * 86_400_000, keepOldMs: keepOldDays * 86_400_000 };
+      },
+    });
     const certificates = await buildCertificates({
       files: folder,
+      isPinned: (fingerprint) => pins.isPinned(fingerprint),
       clock, log, random,
       domains: () => (snapshot ? [...new Set([...snapshot.domains, ...snapshot.deviceDomains])] : ['localhost']),
       isKnown: (serverName) => isKnownName(tables, snapshot, serverName),
@@ -158,7 +171,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     });
     undo.push(() => certificates[Symbol.dispose]());
     const certificateChanges = buildCertificateChanges({
-      tables, operations, inTurn, clock, log, newId,
+      tables, operations, pins, inTurn, clock, log, newId,
       files: folder,
       issueLeaf: (names, spki) => certificates.issueLeaf(names, spki),
       applied: () => certificates.settled(),
@@ -251,7 +264,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       folder, newRequestId,
       snapshot: () => snapshot,
       mayStore: () => keeping.mayStore(),
-      ownPins: () => [],
+      pinsFor: (host, servers) => pinsToAnnounce({ announced: pins.announced(), host: host.toLowerCase().replace(/:\d+$/, ''), servers }),
     });
     undo.push(() => fleet.close());
     const front = buildHttpFront({
@@ -379,8 +392,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       journalDropped: journal.dropped, storeBytes: (await store).fileBytes, remarks: [...(await store).said, ...remarks()],
     });
     const admin = buildAdmin({
-      certificates: { changes: certificateChanges, caPem: certificates.ca.pem, describe: () => certificates.describe(), signRequest: (order) => certificates.signRequest(order), issueLeaf: (names, spki) => certificates.issueLeaf(names, spki), roots: publicRoots },
-      acme, deliveries, keeping: keeping.deps,
+      certificates: { changes: certificateChanges, caPem: certificates.ca.pem, describe: () => certificates.describe(), signRequest: (order) => certificates.signRequest(order), issueLeaf: (names, spki) => certificates.issueLeaf(names, spki), nextLeafKey: (id, what) => certificates.nextLeafKey(id, what), roots: publicRoots },
+      pins,
+      sealingKey: await folder.readOrMake(sealingKeyFile, () => random(sealingKeyBytes)),
+      acme, deliveries, leases, keeping: keeping.deps,
       tables, operations, control, live, journal, clock, random, log, newId, limits, inTurn, status,
       version: options.version,
       setupDigest: () => (tables.people.size === 0 && setup.code !== null ? digestOf(setup.code.reveal()) : null),

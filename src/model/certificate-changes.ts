@@ -249,7 +249,7 @@ function buildEdits(options: CertificateChangesOptions) {
       return inTurn(async () => {
         if (tables.certificateByName(order.name)) throw new Fault('conflict', `another certificate has the name ${order.name} already`, { remedy: 'choose another one' });
         if (tables.certificates.size >= limits.certificatesMax) throw new Fault('too-many', `there are ${limits.certificatesMax} certificates already`, { remedy: 'Remove those that nobody needs.' });
-        const row: Certificate = { ...emptyRow, ...made, id: options.newId(), customerId: order.customerId, name: order.name, createdAt: clock.nowMs() };
+        const row: Certificate = { ...emptyCertificate, ...made, id: options.newId(), customerId: order.customerId, name: order.name, createdAt: clock.nowMs() };
         mustKeepDevices(null, row, losing);
         return commit({ row, key }, null, () => operations.addCertificate(row, auditOf(row, 'certificate.added', actor, clock.nowMs())));
       });
@@ -282,6 +282,11 @@ function buildEdits(options: CertificateChangesOptions) {
   };
 }
 
+/** A row as its renewal would make it, for looking ahead: valid for longer than what is there. */
+export function asRenewed(row: Certificate, names: CertificateNames, keyFingerprint: string, now: number): Certificate {
+  return { ...row, names, keyFingerprint, state: 'ready', notBefore: now, notAfter: Math.max(row.notAfter ?? 0, now + 397 * 24 * 3_600_000) };
+}
+
 /** Which key the next certificate of a row should have. */
 function buildRenewalKeys({ files, pins, clock }: CertificateChangesOptions, { find, mustKeepDevices }: Pick<ReturnType<typeof buildEdits>, 'find' | 'mustKeepDevices'>) {
   const read = async (id: Id, fingerprint: string) => (await files.read(keyFileOf(id, fingerprint)))?.toString() ?? null;
@@ -289,8 +294,7 @@ function buildRenewalKeys({ files, pins, clock }: CertificateChangesOptions, { f
     async renewalKey(id: Id, names: CertificateNames): Promise<string | null> {
       const row = find(id);
       if (!pins) return null;
-      // As it would be: valid for longer than what is there.
-      const withKey = (keyFingerprint: string): Certificate => ({ ...row, names, keyFingerprint, state: 'ready', notBefore: clock.nowMs(), notAfter: Math.max(row.notAfter ?? 0, clock.nowMs() + 397 * 24 * 3_600_000) });
+      const withKey = (keyFingerprint: string): Certificate => asRenewed(row, names, keyFingerprint, clock.nowMs());
       if (row.csrKeyFingerprint !== null) {
         try {
           mustKeepDevices(row, withKey(row.csrKeyFingerprint));
@@ -325,7 +329,8 @@ function replacedBy(before: Certificate, material: CertificateMaterial, now: num
   return { row, key };
 }
 
-const emptyRow: Omit<Certificate, 'id' | 'customerId' | 'name' | 'source' | 'createdAt'> = {
+/** What a new row is before anything is known of it. */
+export const emptyCertificate: Omit<Certificate, 'id' | 'customerId' | 'name' | 'source' | 'createdAt'> = {
   state: 'waiting', enabled: true, names: { dns: [], ip: [] }, keyKind: 'ec-p256', keyFingerprint: null, chainPem: null, certificateFingerprint: null, subject: '', issuer: null,
   notBefore: null, notAfter: null, csrPem: null, csrKeyFingerprint: null, previousChainPem: null, previousKeyFingerprint: null, acme: null, renewedAt: null, lastTriedAt: null, lastError: null,
 };

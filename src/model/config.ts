@@ -185,6 +185,14 @@ const checkIn = z.strictObject({
   zone: z.string().max(100).optional(),
 });
 
+/** Devices that know us by our keys. */
+const pins = z.strictObject({
+  /** A device that was not seen for so long is waited for no more when a key changes. */
+  activeDays: days.default(45),
+  /** A key that was replaced stays on devices' lists for so long, so that one can go back to it. */
+  keepOldDays: days.default(30),
+});
+
 const server = z.strictObject({
   name,
   base,
@@ -269,6 +277,7 @@ export const configSchema = z.strictObject({
   strangers: z.array(strangers).max(1_000).optional(),
   feeds: z.array(feedRule).max(1_000).optional(),
   checkIn: checkIn.optional(),
+  pins: pins.optional(),
   servers: z.array(server).max(1_000).optional(),
   redirects: z.array(redirect).max(10_000).optional(),
   sinks: z.array(sink).max(100).optional(),

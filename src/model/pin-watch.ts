@@ -16,13 +16,16 @@ export interface PinSettings {
 export interface PinWatchOptions {
   readonly tables: Pick<Tables, 'certificates' | 'devices' | 'deviceNotes'>;
   readonly clock: Pick<Clock, 'nowMs'>;
-  /** Names under which devices come: the gateway's domains. */
-  hosts(): readonly string[];
+  /** Names under which devices come: the gateway's domains. null: not known yet, while the gateway starts. */
+  hosts(): readonly string[] | null;
   leafOf(host: string | null, kind: 'usual' | 'rsa'): LeafKey | null;
   settings(): PinSettings;
 }
 
 export interface PinWatch {
+  settings(): PinSettings;
+  /** Prepared for a leaf (its id); null: nothing is. */
+  nextOfLeaf(id: string): string | null;
   announced(): readonly AnnouncedKey[];
   /** Devices that pin; of those that are gone nothing is said. */
   pinners(): Pinner[];
@@ -42,7 +45,7 @@ const namedMax = 5;
 
 export function buildPinWatch(options: PinWatchOptions): PinWatch {
   const { tables, clock } = options;
-  const shop = (certificates: readonly Certificate[] = [...tables.certificates.values()]): Shop => ({ hosts: options.hosts(), certificates, leafOf: options.leafOf, now: clock.nowMs() });
+  const shop = (certificates: readonly Certificate[] = [...tables.certificates.values()]): Shop => ({ hosts: options.hosts() ?? [], certificates, leafOf: options.leafOf, now: clock.nowMs() });
   const pinners = (): Pinner[] => {
     const { activeMs } = options.settings();
     const now = clock.nowMs();
@@ -61,6 +64,14 @@ export function buildPinWatch(options: PinWatchOptions): PinWatch {
   let kept: { readonly until: number; readonly version: number; readonly keys: readonly AnnouncedKey[] } | null = null;
 
   return {
+    settings: () => options.settings(),
+    nextOfLeaf(id) {
+      for (const host of [null, ...(options.hosts() ?? [])]) {
+        const leaf = options.leafOf(host, 'usual');
+        if (leaf?.id === id) return leaf.next;
+      }
+      return null;
+    },
     announced() {
       const now = clock.nowMs();
       if (!kept || now >= kept.until || kept.until - now > 1_000 || kept.version !== tables.certificates.version) kept = { until: now + 1_000, version: tables.certificates.version, keys: announcedKeys(shop(), options.settings().keepOldMs) };
@@ -73,6 +84,11 @@ export function buildPinWatch(options: PinWatchOptions): PinWatch {
       return pinners().filter((pinner) => pinner.isActive && present.some((each) => hasPin(pinner, each)) && !hasPin(pinner, fingerprint));
     },
     lostByRow(before, after) {
+      // Which names lead to it cannot be said yet: then every change of its key counts.
+      if (options.hosts() === null) {
+        const key = (row: Certificate | null) => (row ? [{ host: '', kind: 'usual' as const, fingerprint: row.keyFingerprint ?? '', face: row.id, name: row.name }] : []);
+        return lostBy(key(before), key(after), pinners());
+      }
       const all = [...tables.certificates.values()];
       const id = before?.id ?? after?.id;
       const next = [...all.filter((row) => row.id !== id), ...(after ? [after] : [])];

@@ -25,6 +25,7 @@ import { buildControl } from '#model/change-config.ts';
 import { firstConfig } from '#model/config.ts';
 import type { Journal, JournalLine, LegacyClientSeen, LiveConn, LiveLink, LiveListener } from '#model/live.ts';
 import type { Operations } from '#model/operations.ts';
+import { buildPinWatch } from '#model/pin-watch.ts';
 import { routesInOrder } from '#model/precedence.ts';
 import type { Agent, AgentCertificate, AuditEntry, Device, Visit } from '#model/rows.ts';
 import { buildTables, type Tables } from '#model/tables.ts';
@@ -204,7 +205,7 @@ export interface AdminRoom {
   /** Invites, accepts, signs in. */
   person(owner: Caller, login: string, rights: Body<'createInvite'>['rights']): Promise<Caller>;
   /** An agent with one device, stored as a join would. */
-  device(name: string, more?: Partial<Device>): Promise<Device>;
+  device(name: string, more?: Partial<Device>): Promise<Device & { readonly agentId: string }>;
   visit(device: Device, who: Visit['who'], more?: Partial<Visit>): Visit;
   close(): Promise<void>;
 }
@@ -292,7 +293,8 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
   });
   const files = memoryFiles();
   const shown = await buildCertificates({ files, clock, log: silentLog, random: randomBytes, domains: () => ['gw.example.test'], isKnown: () => false, addresses: () => [], own: tables.certificates });
-  const changes = buildCertificateChanges({ tables, operations, files, inTurn, clock, log: silentLog, newId, issueLeaf: (names, spki) => shown.issueLeaf(names, spki), applied: () => shown.settled() });
+  const pins = buildPinWatch({ tables, clock, hosts: () => ['gw.example.test'], leafOf: (name, kind) => shown.leafOf(name, kind), settings: () => ({ activeMs: 45 * 86_400_000, keepOldMs: 30 * 86_400_000 }) });
+  const changes = buildCertificateChanges({ tables, operations, pins, files, inTurn, clock, log: silentLog, newId, issueLeaf: (names, spki) => shown.issueLeaf(names, spki), applied: () => shown.settled() });
   const deliveries = buildDeliveries({
     tables, operations, inTurn, clock, log: silentLog, journal, limits, newId,
     keyPemOf: (id) => changes.keyPemOf(id),
@@ -300,7 +302,9 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
     install: () => Promise.reject(new Fault('offline', 'no agent has a link here')),
   });
   const deps: AdminDeps = {
-    certificates: { changes, caPem: shown.ca.pem, describe: () => shown.describe(), signRequest: (order) => shown.signRequest(order), issueLeaf: (names, spki) => shown.issueLeaf(names, spki), roots: () => [] },
+    certificates: { changes, caPem: shown.ca.pem, describe: () => shown.describe(), signRequest: (order) => shown.signRequest(order), issueLeaf: (names, spki) => shown.issueLeaf(names, spki), nextLeafKey: (id, what) => shown.nextLeafKey(id, what), roots: () => [] },
+    pins,
+    sealingKey: randomBytes(32),
     acme: null, keeping: null,
     deliveries,
     tables, operations, control, live, journal, clock, random: randomBytes, log: silentLog, newId, limits, version: '0.0.0-test', inTurn,
@@ -346,7 +350,7 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
       const now = clock.nowMs();
       const agent: Agent = { id: newId(), customerId: site.customerId, siteId: site.id, name: `agent of ${name}`, state: 'active', createdAt: now };
       const certificate: AgentCertificate = { fingerprint: digestOf(agent.id), customerId: site.customerId, agentId: agent.id, keyFingerprint: digestOf(name), notBefore: now, notAfter: now + 90 * 86_400_000, revokedAt: null };
-      const device: Device = { id: newId(), customerId: site.customerId, siteId: site.id, agentId: agent.id, serial: null, label: name.toLowerCase(), name, host: '127.0.0.1', ports: [{ number: 80, name: 'web', kind: 'http', fingerprint: null }, { number: 443, name: '', kind: 'https', fingerprint: null }, { number: 22, name: 'ssh', kind: 'tcp', fingerprint: null }], hostHeader: 'own', locked: false, createdAt: now, ...changes };
+      const device: Device & { readonly agentId: string } = { id: newId(), customerId: site.customerId, siteId: site.id, serial: null, label: name.toLowerCase(), name, host: '127.0.0.1', ports: [{ number: 80, name: 'web', kind: 'http', fingerprint: null }, { number: 443, name: '', kind: 'https', fingerprint: null }, { number: 22, name: 'ssh', kind: 'tcp', fingerprint: null }], hostHeader: 'own', locked: false, createdAt: now, ...changes, agentId: agent.id };
       const joinToken = { id: newId(), customerId: site.customerId, siteId: site.id, secretDigest: digestOf(newId()), deviceName: name, serial: null, host: '127.0.0.1', ports: [], createdBy: owner.id, createdAt: now, expiresAt: now + 1_000, usedAt: null, usedByAgentId: null };
       await operations.addJoinToken(joinToken, audit('join-token.created'));
       await operations.join(joinToken.id, agent, certificate, device, audit('device.joined'));

@@ -405,7 +405,7 @@ async function addDevice(processes: Processes, served: Served, given: ServedDevi
     name: given.name,
     label: device.label,
     id: device.id,
-    agentId: device.agentId,
+    agentId: device.agentId!,
     stateDir,
     host: `${device.label}.localhost:${served.httpPort}`,
     get agent() {
