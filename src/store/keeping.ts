@@ -47,8 +47,12 @@ export const keepingWrites = {
   },
 
   /** Whole chunks before `first`, at most so many; `first` moves when the last of them is gone. What of it the reader must not see it no longer does at once. */
-  async dropChunks(unit: Unit, epoch: number, first: number, rows: number): Promise<{ dropped: number; more: boolean }> {
+  async dropChunks(unit: Unit, epoch: number, wanted: number, rows: number): Promise<{ dropped: number; more: boolean }> {
     const step = stepOf(rows);
+    const row = await unit.db.selectFrom('feedEpoch').select(['boundary', 'unframed']).where('number', '=', epoch).executeTakeFirst();
+    if (!row) return { dropped: 0, more: false };
+    // What will be the beginning of the next record stays: splitting goes on from there after a restart.
+    const first = row.unframed === 1 ? wanted : Math.min(wanted, row.boundary);
     const gone = await unit.db.selectFrom('chunk').select('off').where('epoch', '=', epoch).where(sql<boolean>`off + len <= ${first}`).orderBy('off').limit(step).execute();
     await unit.db.updateTable('feedEpoch').set({ first }).where('number', '=', epoch).where('first', '<', first).execute();
     const last = gone.at(-1);
