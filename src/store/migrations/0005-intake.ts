@@ -78,6 +78,8 @@ async function feeds(db: Kysely<unknown>, kind: StoreKind): Promise<void> {
   table = table.addColumn('off', 'bigint', (column) => column.notNull()).addColumn('len', 'integer', (column) => column.notNull().check(sql`len > 0`));
   table = numbers(table, 'at').addColumn('records', 'integer', (column) => column.notNull());
   await table.addColumn('body', kind === 'postgres' ? 'bytea' : 'blob', (column) => column.notNull()).addPrimaryKeyConstraint('chunk_place', ['epoch', 'off']).execute();
+  // Else the server tries to compress each body, which costs more than storing it.
+  if (kind === 'postgres') await sql`alter table chunk alter column body set storage external`.execute(db);
 
   table = db.schema.createTable('feed_gap').addColumn('epoch', 'bigint', (column) => column.notNull().references('feed_epoch.number').onDelete('cascade'));
   await numbers(texts(numbers(table, 'from_off', 'to_off'), 'reason'), 'at').addPrimaryKeyConstraint('feed_gap_place', ['epoch', 'from_off']).execute();
