@@ -1,7 +1,8 @@
 // The gateway itself: status, doctor, explain; and the names of customers and sites.
+import type { CustomerView } from '#api/shapes.ts';
 import { mayDo, subjectOfScope, type Subject } from '#model/rights.ts';
 import type { Id } from '#base/ids.ts';
-import type { Right } from '#model/rows.ts';
+import type { Customer, Right } from '#model/rows.ts';
 import { mustMay, type Acts, type Anyone } from './asked.ts';
 import { byName, pageOf, sorted } from './pages.ts';
 import type { Room } from './room.ts';
@@ -23,6 +24,11 @@ export function buildGatewayActs(room: Room): Acts<Names> {
       return { at: room.clock.nowMs(), findings: [...(await room.runDoctor())] };
     },
   };
+}
+
+export function viewCustomer({ tables }: Pick<Room, 'tables'>, { id, key, name, createdAt }: Customer): CustomerView {
+  const suspension = tables.suspensions.get(id);
+  return { id, key, name, createdAt, suspended: suspension ? { since: suspension.since, why: suspension.why } : null };
 }
 
 /** Customers and sites of which one sees anything: through a right on them, above them, or on a thing in them. */
@@ -47,7 +53,7 @@ export function buildPlaceActs(room: Room): Acts<'listCustomers' | 'listSites'> 
   return {
     listCustomers(asked) {
       const seen = seenBy(asked);
-      return pageOf(sorted(tables.customers.values(), order), order, asked.query, (row) => seen(row.id, { customerId: row.id }), ({ id, key, name, createdAt }) => ({ id, key, name, createdAt }));
+      return pageOf(sorted(tables.customers.values(), order), order, asked.query, (row) => seen(row.id, { customerId: row.id }), (row) => viewCustomer(room, row));
     },
     listSites(asked) {
       const seen = seenBy(asked);

@@ -21,6 +21,7 @@ import { silentLog } from '#base/log.ts';
 import { digestOf } from '#base/secret.ts';
 import { buildCertificateChanges } from '#model/certificate-changes.ts';
 import { buildDeliveries } from '#model/deliveries.ts';
+import { buildLeases } from '#model/leases.ts';
 import { buildControl } from '#model/change-config.ts';
 import { firstConfig } from '#model/config.ts';
 import type { Journal, JournalLine, LegacyClientSeen, LiveConn, LiveLink, LiveListener } from '#model/live.ts';
@@ -301,12 +302,13 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
     linkOf: () => null,
     install: () => Promise.reject(new Fault('offline', 'no agent has a link here')),
   });
+  const leases = buildLeases({ tables, operations, clock, log: silentLog, journal, limits, redirects: () => control.snapshot().redirects });
   const deps: AdminDeps = {
     certificates: { changes, caPem: shown.ca.pem, describe: () => shown.describe(), signRequest: (order) => shown.signRequest(order), issueLeaf: (names, spki) => shown.issueLeaf(names, spki), nextLeafKey: (id, what) => shown.nextLeafKey(id, what), roots: () => [] },
     pins,
     sealingKey: randomBytes(32),
     acme: null, keeping: null,
-    deliveries,
+    deliveries, leases,
     tables, operations, control, live, journal, clock, random: randomBytes, log: silentLog, newId, limits, version: '0.0.0-test', inTurn,
     setupDigest: () => digestOf(setupCode),
     askerOf: () => ({ from: room.from, secure: room.secure, conn: room.conn }),
@@ -368,6 +370,7 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
       await admin.close();
       shown[Symbol.dispose]();
       await deliveries.close();
+      await leases.close();
       control.close();
       server.closeAllConnections();
       server.close();
