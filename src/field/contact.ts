@@ -130,8 +130,8 @@ export function buildContact(options: ContactOptions): Contact {
     const before = destination.state.asked;
     const asked = askedBy(values, before);
     if (JSON.stringify(asked) !== JSON.stringify(before)) {
-      await destination.keep({ asked });
       if (asked.prio !== before.prio) prio = patternOf(asked.prio, log, destination.name);
+      await destination.keep({ asked });
       log.info('check-in.settings', { destination: destination.name, poll: asked.pollSeconds, jitter: asked.jitterSeconds, push: asked.pushSeconds, prio: asked.prio === null ? null : printable(asked.prio), zone: asked.zone === null ? null : printable(asked.zone) });
     }
     const pins = values.get('pins');

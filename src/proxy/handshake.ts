@@ -66,7 +66,8 @@ const TLS_1_2 = 0x0303;
 const TLS_1_3 = 0x0304;
 /** Who offers TLS 1.3 is not looked at any closer. */
 const ableAtOnce = { tls13: true, needsLegacy: false } as const;
-const withHttp = ['h2', 'http/1.1'] as const;
+// curl --http1.0 offers that alone, and so do device stacks of its time.
+const withHttp = ['h2', 'http/1.1', 'http/1.0'] as const;
 
 /**
  * The common name; a subject of several is the last one's (RFC 6125 §6.4.4 knows only one). Node gives a relative name a line, joins its parts by
