@@ -15,6 +15,16 @@ import { defaultCustomer, type Room } from './room.ts';
 type Names = 'listPins' | 'listPinDevices' | 'preparePin' | 'switchPin' | 'dropPin';
 type State = PinDeviceView['state'];
 
+const lostShownMax = 100;
+
+interface SwitchPlan {
+  readonly name: string;
+  /** Of the key that is to be shown. */
+  readonly fingerprint: string;
+  readonly lost: readonly Pinner[];
+  run(): Promise<unknown>;
+}
+
 const mayChange = (asked: Anyone) => mustMay(asked, 'administer', 'gateway', 'change which keys devices see');
 const isLeaf = (face: string) => face === 'leaf' || face.startsWith('leaf:');
 const dayMs = 24 * 3_600_000;
@@ -80,34 +90,50 @@ export function buildPinActs(room: Room): Acts<Names> {
     return { certificate: face, name, pin: pinOfFingerprint(next!), request: null };
   };
 
-  const switchLeaf = async (asked: Asked<'switchPin'>, face: string) => {
+  /** What a switch would do, and whom it would shut out. */
+  const planLeaf = (asked: Asked<'switchPin'>, face: string): SwitchPlan => {
     const { name } = leafOf(face);
     const next = pins.nextOfLeaf(face);
     if (next === null) throw nothingPrepared(name);
     const lost = pins.lostByLeaf(face, next);
-    pins.refuseLoss(lost, asked.body.losing);
-    await noteLeaf(asked, 'pin.switched', face, next, lost.length);
-    await certificates.nextLeafKey(face, 'switch');
-    return { name, pin: pinOfFingerprint(next), lost: lost.length };
+    const run = async () => {
+      await noteLeaf(asked, 'pin.switched', face, next, lost.length);
+      await certificates.nextLeafKey(face, 'switch');
+    };
+    return { name, fingerprint: next, lost, run };
   };
-  const switchRow = async (asked: Asked<'switchPin'>, row: Certificate) => {
-    const { losing } = asked.body;
+  const planRow = (asked: Asked<'switchPin'>, row: Certificate): SwitchPlan => {
     const actor = actorOfAsked(asked);
+    const { name } = row;
     if (row.state === 'ready' && !row.enabled) {
-      const lost = pins.lostByRow(row, { ...row, enabled: true }).length;
-      await changes.change(row.id, { enabled: true }, actor, losing);
-      return { name: row.name, pin: pinOfFingerprint(row.keyFingerprint!), lost };
+      const run = () => changes.change(row.id, { enabled: true }, actor, asked.body.losing);
+      return { name, fingerprint: row.keyFingerprint!, lost: pins.lostByRow(row, { ...row, enabled: true }), run };
     }
-    if (row.csrKeyFingerprint === null) throw nothingPrepared(row.name);
-    if (row.source !== 'private-ca' && row.source !== 'acme') throw new Fault('conflict', `the authority's answer to the request of ${row.name} is what switches it`, { remedy: `postern certificate answer ${row.name} FILE` });
+    const fingerprint = row.csrKeyFingerprint;
+    if (fingerprint === null) throw nothingPrepared(name);
+    if (row.source !== 'private-ca' && row.source !== 'acme') throw new Fault('conflict', `the authority's answer to the request of ${name} is what switches it`, { remedy: `postern certificate answer ${name} FILE` });
     const names = row.acme?.names ?? row.names;
-    const lost = pins.lostByRow(row, asRenewed(row, names, row.csrKeyFingerprint, clock.nowMs()));
-    pins.refuseLoss(lost, losing);
-    if (lost.length > 0) changes.allowLoss(row.csrKeyFingerprint, lost.length);
-    if (row.source === 'private-ca') await changes.issueAgain(row.id, { keyKind: 'ec-p256', names }, actor);
-    else if (room.acme) await room.acme.renew(row.id);
-    else throw new Fault('unsupported', 'ACME cannot be used here');
-    return { name: row.name, pin: pinOfFingerprint(row.csrKeyFingerprint), lost: lost.length };
+    const lost = pins.lostByRow(row, asRenewed(row, names, fingerprint, clock.nowMs()));
+    const run = async () => {
+      if (lost.length > 0) changes.allowLoss(fingerprint, lost.length);
+      if (row.source === 'private-ca') await changes.issueAgain(row.id, { keyKind: 'ec-p256', names }, actor);
+      else if (room.acme) await room.acme.renew(row.id);
+      else throw new Fault('unsupported', 'ACME cannot be used here');
+    };
+    return { name, fingerprint, lost, run };
+  };
+  const switchTo = async (asked: Asked<'switchPin'>, { name, fingerprint, lost, run }: SwitchPlan) => {
+    const { dryRun, losing } = asked.body;
+    if (!dryRun) {
+      pins.refuseLoss(lost, losing);
+      await run();
+    }
+    return { name, pin: pinOfFingerprint(fingerprint), lost: lost.length, devices: lost.slice(0, lostShownMax).flatMap(({ deviceId }) => viewDevice(deviceId, 'missing')) };
+  };
+  const viewDevice = (deviceId: string, state: State): PinDeviceView[] => {
+    const device = tables.devices.get(deviceId);
+    const note = tables.deviceNotes.get(deviceId);
+    return device ? [{ id: device.id, name: device.name, label: device.label, serial: device.serial, state, pins: [...(note?.pins ?? [])], lastSeenAt: note?.lastSeenAt ?? null }] : [];
   };
 
   return {
@@ -119,16 +145,13 @@ export function buildPinActs(room: Room): Acts<Names> {
       mustMay(asked, 'see', 'gateway', 'see which keys devices pin');
       const fingerprint = asked.query.pin === undefined ? null : readPin(asked.query.pin);
       const present = pins.announced().filter((key) => key.state === 'present');
-      const view = (device: Device): PinDeviceView | null => {
-        const note = tables.deviceNotes.get(device.id);
-        if (!note || note.lastCheckInAt === null) return null;
-        const pinner = pinnerOf(note, clock.nowMs(), pins.settings().activeMs);
-        return { id: device.id, name: device.name, label: device.label, serial: device.serial, state: stateOf(pinner, present, fingerprint), pins: pinner ? [...pinner.pins] : [], lastSeenAt: note.lastSeenAt };
+      /** null: it never checked in. */
+      const state = ({ id }: Device): State | null => {
+        const note = tables.deviceNotes.get(id);
+        return !note || note.lastCheckInAt === null ? null : stateOf(pinnerOf(note, clock.nowMs(), pins.settings().activeMs), present, fingerprint);
       };
-      return pageOf(devices(), order, asked.query, (device) => {
-        const shown = view(device);
-        return shown !== null && (asked.query.state === undefined || shown.state === asked.query.state);
-      }, (device) => view(device)!);
+      const wanted = (device: Device) => (asked.query.state === undefined ? state(device) !== null : state(device) === asked.query.state);
+      return pageOf(devices(), order, asked.query, wanted, (device) => viewDevice(device.id, state(device)!)[0]!);
     },
     async preparePin(asked) {
       mayChange(asked);
@@ -141,7 +164,8 @@ export function buildPinActs(room: Room): Acts<Names> {
     switchPin(asked) {
       mayChange(asked);
       const { certificate } = asked.body;
-      return isLeaf(certificate) ? room.inTurn(() => switchLeaf(asked, certificate)) : switchRow(asked, findRow(room, asked, certificate));
+      // A row's change takes its turn itself, and ACME its time.
+      return isLeaf(certificate) ? room.inTurn(() => switchTo(asked, planLeaf(asked, certificate))) : switchTo(asked, planRow(asked, findRow(room, asked, certificate)));
     },
     async dropPin(asked) {
       mayChange(asked);

@@ -115,6 +115,6 @@ export const identityRoutes = {
     answer: page(pinDeviceView),
   },
   preparePin: { summary: 'Make the next key ahead; devices are told of it when they check in', answer: z.object({ items: z.array(z.object({ certificate: z.string(), name: z.string(), pin: z.string(), request: z.string().nullable().meta({ description: 'the request (CSR) to be signed, where the certificate comes from outside' }) })) }), body: body({ certificate: z.string().min(1).max(300).nullable().default(null).meta({ description: 'id or name; null: everything that devices see' }) }) },
-  switchPin: { summary: 'Show the prepared key from now on; refused while an active device has not confirmed it', body: body({ certificate: z.string().min(1).max(300), losing }), answer: z.object({ name: z.string(), pin: z.string(), lost: count }) },
+  switchPin: { summary: 'Show the prepared key from now on; refused while an active device has not confirmed it', body: body({ certificate: z.string().min(1).max(300), losing, dryRun: z.boolean().default(false) }), answer: z.object({ name: z.string(), pin: z.string(), lost: count, devices: z.array(pinDeviceView).meta({ description: 'that are shut out, at most 100' }) }) },
   dropPin: { summary: 'Give a prepared key up', body: body({ certificate: z.string().min(1).max(300) }), answer: nothing },
 } as const;

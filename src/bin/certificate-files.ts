@@ -68,7 +68,7 @@ export async function askPassphrase(io: CommandIo, question: string): Promise<st
 export async function newPassphrase(io: CommandIo, file: string | undefined): Promise<string> {
   const given = await readPassphrase(io, file);
   if (given !== undefined) return given;
-  if (!isInteractive(io)) throw usageFault('a PFX file needs a passphrase: --passphrase-file FILE');
+  if (!isInteractive(io)) throw usageFault('a file that holds keys needs a passphrase: --passphrase-file FILE');
   const first = await askPassphrase(io, 'Passphrase for the file: ');
   if ((await askPassphrase(io, 'Once more: ')) !== first) throw new Fault('bad-input', 'the two are not the same');
   return first;
@@ -76,7 +76,7 @@ export async function newPassphrase(io: CommandIo, file: string | undefined): Pr
 
 const marks = { error: 'ERROR  ', warning: 'warning', ok: 'ok     ' } as const;
 
-export function printSwap(io: CommandIo, { verdicts, changes, trusts, trustsMore }: SwapView): void {
+export function printSwap(io: CommandIo, { verdicts, changes, trusts, trustsMore, losing }: SwapView): void {
   for (const { severity, text, remedy } of verdicts) {
     printLine(io, `${marks[severity]}  ${printable(text, 2_000)}`);
     if (remedy !== null) printLine(io, `         > ${printable(remedy, 2_000)}`);
@@ -86,6 +86,7 @@ export function printSwap(io: CommandIo, { verdicts, changes, trusts, trustsMore
   if (trusts.length > 0) printLine(io, '\nWho trusts the one in use:');
   for (const { severity, text, remedy } of trusts) printLine(io, `  ${severity === 'change' ? 'CHANGE' : 'look  '}  ${printable(text, 2_000)}\n          > ${printable(remedy, 2_000)}`);
   if (trustsMore > 0) printLine(io, `  and ${trustsMore} more`);
+  if (losing > 0) printLine(io, `\nDevices that pin the key in use and have not confirmed the new one, and that would be shut out for good: ${losing}. postern pins says which.`);
 }
 
 export function printCertificate(io: CommandIo, shown: CertificateDetailView): void {

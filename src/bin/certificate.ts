@@ -34,13 +34,15 @@ trusts the one in use, before they swap it; connections that stand are not touch
       --agree                 to the authority's terms; --contact MAIL for its warnings
       --passphrase-file FILE  of the files, or of the PFX; else asked at the terminal
       --dry-run               only say what would happen
+      --off                   upload it without showing it: devices that pin hear of its key, and enable shows it
+      --losing N              so many devices that pin the key in use may be shut out: exactly that number
       --yes                   do not ask
 ${commonUsage}`;
 
 const options = {
   host: { type: 'string', multiple: true }, cn: { type: 'string' }, organization: { type: 'string' }, unit: { type: 'string' }, locality: { type: 'string' }, state: { type: 'string' }, country: { type: 'string' },
   key: { type: 'string' }, out: { type: 'string' }, client: { type: 'boolean' }, days: { type: 'string' }, challenge: { type: 'string' }, directory: { type: 'string' }, dns: { type: 'string', multiple: true }, contact: { type: 'string' },
-  agree: { type: 'boolean' }, check: { type: 'boolean' }, 'with-key': { type: 'boolean' }, pfx: { type: 'boolean' }, 'passphrase-file': { type: 'string' }, 'dry-run': { type: 'boolean' }, yes: { type: 'boolean' },
+  agree: { type: 'boolean' }, check: { type: 'boolean' }, 'with-key': { type: 'boolean' }, pfx: { type: 'boolean' }, 'passphrase-file': { type: 'string' }, 'dry-run': { type: 'boolean' }, yes: { type: 'boolean' }, losing: { type: 'string' }, off: { type: 'boolean' },
 } as const;
 
 type Values = ReturnType<typeof parseCommand<typeof options>>['values'];
@@ -109,7 +111,10 @@ async function sure({ io, values }: Task, question: string): Promise<boolean> {
   return confirm(io, `${question} [y/N] `);
 }
 
-type Shown = Pick<Body<'goBackCertificate'>, 'acknowledged' | 'against'>;
+type Shown = Pick<Body<'goBackCertificate'>, 'acknowledged' | 'against' | 'losing'>;
+
+/** Devices that pin are lost only by their exact number. */
+const losingOf = ({ losing }: Values): number | null => (losing === undefined ? null : parseCount(losing, 'losing', 0));
 
 /** Tried first; shown; asked where something relies on the one in use; then done. */
 async function swap(task: Task, isNew: boolean, once: (dryRun: boolean, shown: Shown) => Promise<SwapView>): Promise<number> {
@@ -126,7 +131,7 @@ async function swap(task: Task, isNew: boolean, once: (dryRun: boolean, shown: S
     printLine(io, 'Nothing was changed.');
     return exitCodes.failed;
   }
-  const done = await once(false, { acknowledged: true, against: tried.certificate?.fingerprint ?? null });
+  const done = await once(false, { acknowledged: true, against: tried.certificate?.fingerprint ?? null, losing: losingOf(values) });
   if (values.json) printJson(io, done);
   else printLine(io, `\n${isNew ? 'In place' : 'Swapped'}: ${printable(name)}. New connections see it, standing ones stay.`);
   return exitCodes.ok;
@@ -142,7 +147,7 @@ async function upload(task: Task, mustExist: boolean): Promise<number> {
     const query = { dryRun: dryRun ? 'true' : 'false' } as const;
     return there
       ? client.call('replaceCertificate', { params: { certificate: there.id }, query, body: { files, passphrase, ...shown }, signal: io.signal })
-      : client.call('uploadCertificate', { query, body: { name, files, passphrase }, signal: io.signal });
+      : client.call('uploadCertificate', { query, body: { name, files, passphrase, enabled: values.off !== true, losing: shown.losing ?? null }, signal: io.signal });
   };
   return swap(task, there === null, async (dryRun, shown) => {
     const answer = await once(dryRun, shown);
@@ -180,7 +185,7 @@ async function issue(task: Task): Promise<number> {
   }
   const names = values.client ? [...(values.host ?? [])] : hostsOf(values);
   const kind = values.client ? 'client' : 'server';
-  return show(task, await client.call('issueCertificate', { body: { name, kind, commonName: values.cn ?? null, names, keyKind: keyOf(values) }, signal: io.signal }));
+  return show(task, await client.call('issueCertificate', { body: { name, kind, commonName: values.cn ?? null, names, keyKind: keyOf(values), losing: losingOf(values) }, signal: io.signal }));
 }
 
 async function sign({ io, client, values, name }: Task): Promise<number> {
@@ -237,13 +242,14 @@ async function remove(task: Task): Promise<number> {
   const { io, client } = task;
   const { id, name, usedBy } = await read(task);
   if (!(await sure(task, `Remove ${printable(name)} with its key${usedBy.length > 0 ? `, which answers to ${usedBy.filter((each) => each.kind === 'host').map((each) => each.name).slice(0, 5).join(', ')}` : ''}?`))) throw new Fault('closed', 'nothing was removed');
-  await client.call('removeCertificate', { params: { certificate: id }, signal: io.signal });
+  const losing = losingOf(task.values);
+  await client.call('removeCertificate', { params: { certificate: id }, query: losing === null ? {} : { losing }, signal: io.signal });
   printLine(io, `Removed ${printable(name)}.`);
   return exitCodes.ok;
 }
 
-async function change({ io, client, name }: Task, body: Body<'changeCertificate'>): Promise<number> {
-  const changed = await client.call('changeCertificate', { params: { certificate: name }, body, signal: io.signal });
+async function change({ io, client, name, values }: Task, body: Body<'changeCertificate'>): Promise<number> {
+  const changed = await client.call('changeCertificate', { params: { certificate: name }, body: { ...body, losing: losingOf(values) }, signal: io.signal });
   printLine(io, `${printable(changed.name)} is ${changed.enabled ? 'on' : 'off'}.`);
   return exitCodes.ok;
 }

@@ -12,6 +12,8 @@ import { confirm } from './trust.ts';
 export const usage = `Usage: postern device get DEVICE
        postern device set DEVICE [--name NAME] [--label LABEL] [--serial SERIAL] [--host HOST]
                                  [--port PORT]… [--host-header own|public]
+       postern device add NAME --serial SERIAL [--label LABEL] [--site SITE] [--new-key]
+                                                 without an agent: it only pushes and checks in
        postern device label DEVICE LABEL         the former label redirects for 30 days
        postern device lock|unlock DEVICE         locking ends its visits at once
        postern device forget-certificate DEVICE PORT
@@ -24,7 +26,7 @@ ${commonUsage}`;
 type DeviceView = Answer<'getDevice'>;
 
 export async function run(args: string[], io: CommandIo): Promise<number> {
-  const options = { name: { type: 'string' }, label: { type: 'string' }, serial: { type: 'string' }, host: { type: 'string' }, port: { type: 'string', multiple: true }, 'host-header': { type: 'string' }, yes: { type: 'boolean' } } as const;
+  const options = { name: { type: 'string' }, label: { type: 'string' }, serial: { type: 'string' }, host: { type: 'string' }, port: { type: 'string', multiple: true }, 'host-header': { type: 'string' }, site: { type: 'string' }, 'new-key': { type: 'boolean' }, yes: { type: 'boolean' } } as const;
   const { values, positionals } = parseCommand(args, options, { min: 2, max: 3 });
   const [act, device, third] = positionals as [string, string, string | undefined];
   const takesThird = act === 'label' || act === 'forget-certificate';
@@ -33,6 +35,8 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   const params = { device };
   const changed = async (): Promise<DeviceView | null> => {
     switch (act) {
+      case 'add':
+        return add(io, client, device, values);
       case 'get':
         return client.call('getDevice', { params, signal: io.signal });
       case 'set':
@@ -83,6 +87,16 @@ function changeOf(values: Changes): Body<'changeDevice'> {
   return body;
 }
 
+async function add(io: CommandIo, client: Client, name: string, { serial, label, site, 'new-key': newKey }: { readonly serial?: string | undefined; readonly label?: string | undefined; readonly site?: string | undefined; readonly 'new-key'?: boolean | undefined }): Promise<DeviceView> {
+  if (serial === undefined) throw usageFault('a device without an agent is known by its serial: --serial SERIAL');
+  const made = await client.call('addDevice', { body: { name, serial, ...(label === undefined ? {} : { label }), ...(site === undefined ? {} : { siteId: site }) }, signal: io.signal });
+  if (newKey) {
+    const { secret } = await client.call('makeDeviceKey', { params: { device: made.id }, body: {}, signal: io.signal });
+    io.stderr.write(`Its key, shown this once: ${secret}\n`);
+  }
+  return made;
+}
+
 async function remove(io: CommandIo, client: Client, device: string, sure: boolean): Promise<null> {
   const { id, name, label } = await client.call('getDevice', { params: { device }, signal: io.signal });
   if (!sure) {
@@ -103,15 +117,22 @@ function printDevice(io: CommandIo, device: DeviceView): void {
     ['id', device.id],
     ['serial', device.serial],
     ['address', device.url],
-    ['state', `${device.online ? 'online' : `offline, seen ${formatAgo(device.lastSeenAt, now)}${device.lastLeftWhy === null ? '' : ` (${device.lastLeftWhy})`}`}${device.locked ? ', locked' : ''}${device.agentState === 'active' ? '' : `, agent ${device.agentState}`}`],
+    ['state', device.agentId === null ? `${device.lastSeenAt === null ? 'not seen yet' : `seen ${formatAgo(device.lastSeenAt, now)}`}${device.locked ? ', locked' : ''}` : `${device.online ? 'online' : `offline, seen ${formatAgo(device.lastSeenAt, now)}${device.lastLeftWhy === null ? '' : ` (${device.lastLeftWhy})`}`}${device.locked ? ', locked' : ''}${device.agentState === 'active' ? '' : `, agent ${device.agentState}`}`],
     ...(link === null
       ? []
       : ([
           ['link', `from ${link.from}, since ${formatTime(link.since)}${link.rttMs === null ? '' : `, round trip ${link.rttMs.toFixed(1)} ms`}`],
           ['traffic', `${link.streams} streams, ${formatBytes(link.bytesIn)} to the device, ${formatBytes(link.bytesOut)} from it`],
         ] as const)),
-    ['agent', `${device.version ?? 'version unknown'}, dials ${device.host}`],
-    ['host header', device.hostHeader === 'own' ? 'the device sees its own address' : 'the device sees the public name'],
+    ['agent', device.agentId === null ? 'none: it pushes and checks in only' : `${device.version ?? 'version unknown'}, dials ${device.host}`],
+    ['host header', device.agentId === null ? null : device.hostHeader === 'own' ? 'the device sees its own address' : 'the device sees the public name'],
+    ...(device.contact === null
+      ? []
+      : ([
+          ['last push', formatAgo(device.contact.lastPushAt, now)],
+          ['last check-in', `${formatAgo(device.contact.lastCheckInAt, now)}${device.contact.from === null ? '' : ` from ${device.contact.from}`}${device.contact.pins ? ', pins our keys' : ''}`],
+          ['firmware', [device.contact.firmware, device.contact.hardware].filter((each) => each !== null).join(' on ')],
+        ] as const)),
     ['site', device.siteName],
     ['visits', device.visitsLive === 0 ? 'none now' : `${device.visitsLive} now`],
   ]);

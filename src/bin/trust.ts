@@ -106,13 +106,16 @@ export async function decideTrust(io: CommandIo, url: URL, options: TrustOptions
   throw new Fault('forbidden', 'the certificate was not accepted');
 }
 
-export async function confirm(io: CommandIo, question: string): Promise<boolean> {
+export const confirm = async (io: CommandIo, question: string): Promise<boolean> => /^y(es)?$/i.test((await ask(io, question)).trim());
+
+/** A line from the terminal; '' when there is none. */
+export async function ask(io: CommandIo, question: string): Promise<string> {
   const lines = createInterface({ input: io.stdin, output: io.stderr });
   try {
-    return await new Promise<boolean>((resolve) => {
-      lines.once('close', () => resolve(false));
+    return await new Promise<string>((resolve) => {
+      lines.once('close', () => resolve(''));
       io.signal.addEventListener('abort', () => lines.close(), { once: true });
-      lines.question(question, (answer) => resolve(/^y(es)?$/i.test(answer.trim())));
+      lines.question(question, resolve);
     });
   } finally {
     lines.close();
