@@ -31,6 +31,8 @@ const journalMeanings: Readonly<Record<string, string>> = {
   'link.opened': 'an agent linked',
   'flow.dropped': 'UDP datagrams of a link or a caller were dropped: too old, no room, too long; at most a line a minute for each',
   'link.refused': 'an agent\'s handshake was refused',
+  'redirect.chosen': 'a device got a lease: `rule` sends it to `server`, `here` being this gateway; once for each lease',
+  'redirect.failed': 'a device came back and said that it could not deliver at `server`; it is not sent there for now',
   'sign-in.refused': 'a wrong login or password',
   'stream.refused': 'a stream to a device, or from an agent, was refused',
   'stream.reset': 'the memory budget was used up: the stream that held most and moved least was reset',
@@ -69,6 +71,8 @@ const auditMeanings: Readonly<Record<string, string>> = {
   'config.changed': 'a revision of the configuration came into force; with `confirmBy` for the time being',
   'config.confirmed': 'somebody confirmed it: it stays',
   'config.rolled-back': 'an earlier revision came back: by somebody, or by the gateway because nobody confirmed in time or it was restarted; `missing` names listeners that could not be opened',
+  'customer.resumed': 'the account of a customer is suspended no more',
+  'customer.suspended': 'the account of a customer is suspended: redirect rules may go by that',
   'delivery.added': 'somebody lets an agent put a certificate in place',
   'delivery.delivered': 'it is in place at the agent; with `sent` false it was there already',
   'delivery.failed': 'it could not be put in place; `why` says why not',
@@ -80,6 +84,7 @@ const auditMeanings: Readonly<Record<string, string>> = {
   'device.changed': 'name, label, serial, host, ports or Host header of a device',
   'device.locked': 'a device was locked',
   'device.removed': 'a device was removed',
+  'device.tagged': 'the tags of a device were replaced',
   'device.unlocked': 'a device was unlocked',
   'invite.removed': 'an invite was taken back',
   'join-token.created': 'a join token was made',
@@ -152,6 +157,7 @@ const logMeanings: Readonly<Record<string, string>> = {
   'gateway.stopped': 'everything is closed',
   'install.broken': 'a stream about certificates that the agent does not understand, or too many',
   'join.failed': 'a mistake in the gateway, at a join',
+  'leases.not-stored': 'where devices were sent could not be written down; it is tried again',
   'legacy-clients.not-kept': 'the list of the legacy lane could not be written',
   'link.closed': 'a link ended; `why` says how',
   'link.failed': 'the agent\'s dial failed; at the gateway, a mistake of its own',
@@ -208,7 +214,7 @@ function journalEventsOf({ path, text }: Source): string[] {
 
 /** Names that are put together, and what comes of them. */
 const composed: Readonly<Record<string, readonly string[]>> = { 'cli-login.${state}': ['cli-login.approved', 'cli-login.refused'] };
-const auditNouns = 'acme|agent|certificate|cli-login|config|conn|delivery|device|invite|join-token|person|sign-in|token|visit';
+const auditNouns = 'acme|agent|certificate|cli-login|config|conn|customer|delivery|device|invite|join-token|person|sign-in|token|visit';
 
 /** What is written like an event, and no line of the log or the journal; and whatever an audit line is made with, if its noun is new. */
 function auditEventsOf({ text }: Source): string[] {
