@@ -38,7 +38,7 @@ async function knock(serial: string, more: Partial<WaitingDevice> & { keyText?: 
 /** So many bytes in a feed of the waiting device, as its pushes would bring them. */
 async function quarantine(row: WaitingDevice, text: string): Promise<void> {
   const [outcome] = await room.operations.intake([
-    { customerId: row.customerId, deviceId: row.id, serial: row.serial, feed: 'cdr', epoch: '0123456789abcdef', newFeedId: room.newId(), offset: 0, bytes: Buffer.from(text), format: 'lines', gap: null, start: null, at: room.clock.nowMs(), alerts: [], quarantineMax: 1_000 },
+    { customerId: row.customerId, deviceId: row.id, serial: row.serial, feed: 'cdr', epoch: '0123456789abcdef', offset: 0, bytes: Buffer.from(text), format: 'lines', gap: null, start: null, at: room.clock.nowMs(), alerts: [], quarantineMax: 1_000 },
   ]);
   assert.equal(outcome?.kind, 'stored');
   room.tables.waitingDevices.publish({ put: [{ ...row, bytes: text.length }] });

@@ -138,7 +138,7 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
     }),
     before: redirects.before,
     acts: {
-      push: { readsBody: true, act: buildPush({ intake, operations, limits, nowMs, newId, settingsOf, onPushed, baseOf: redirects.baseOf, underWay }) },
+      push: { readsBody: true, act: buildPush({ intake, operations, limits, nowMs, settingsOf, onPushed, baseOf: redirects.baseOf, underWay }) },
       'check-in': {
         readsBody: true,
         act: buildCheckIn({

@@ -32,7 +32,6 @@ export interface PushOptions {
   readonly operations: Pick<IntakeOperations, 'findEpoch'>;
   readonly limits: Limits;
   readonly nowMs: () => number;
-  readonly newId: () => Id;
   readonly settingsOf: (customerKey: string, serial: string, feed: string) => FeedSettings;
   readonly onPushed: (pushed: Pushed) => void;
   /** Where a device goes on whose epoch was sealed; null: nowhere that we know. */
@@ -79,7 +78,7 @@ export function buildPush(options: PushOptions): Act {
     const spoilt = digestFault(request, body);
     if (spoilt !== null) return { status: 422, values: { error: 'digest', why: spoilt, next: (await find(caller, feed, epoch))?.next ?? 0 } };
     const outcome = await options.intake.push({
-      customerId: request.customer.id, deviceId: callerId(caller), serial: request.serial, feed, epoch, newFeedId: options.newId(),
+      customerId: request.customer.id, deviceId: callerId(caller), serial: request.serial, feed, epoch,
       offset, bytes: body.bytes, format, ...declared, at: options.nowMs(), alerts: settings.alerts,
       quarantineMax: caller.kind === 'waiting' ? (caller.quarantineBytes ?? 0) : null,
     });

@@ -17,8 +17,6 @@ export interface Push {
   readonly serial: string;
   readonly feed: string;
   readonly epoch: string;
-  /** The id of the feed, should this be its first batch. */
-  readonly newFeedId: Id;
   readonly offset: number;
   readonly bytes: Uint8Array;
   /** As declared, else as configured, else `lines`; counts when the epoch begins. */

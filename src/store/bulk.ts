@@ -79,7 +79,8 @@ async function write(connection: Connection, statement: Statement, rows: readonl
   await connection.query(statement.many, statement === chunkInsert ? joined(rows) : columns);
 }
 
-const newId = buildIds(() => Date.now(), randomBytes);
+/** Ids made in this thread. */
+export const newId = buildIds(() => Date.now(), randomBytes);
 
 export function buildBulk({ connection }: Pick<Unit, 'connection'>): Bulk {
   let chunks: (readonly unknown[])[] = [];

@@ -8,7 +8,8 @@ import type { AlertRule, KeyedOutcome, KeyedPush, Push, PushOutcome, SealedEpoch
 import { compilePattern, type Pattern } from '#model/pattern.ts';
 import type { AuditEntry, DeviceNote, FeedAlert, FeedEpoch } from '#model/rows.ts';
 import { type FeedRecord, parseFormat, RecordSplitter } from '#wire/records.ts';
-import { buildBulk, type Bulk } from './bulk.ts';
+import { buildBulk, newId, type Bulk } from './bulk.ts';
+import { type PackedOutcomes, type PackedPushes, packOutcomes, unpackPushes } from './intake-pack.ts';
 import { codecs, storeDeviceNote } from './schema.ts';
 import { appendAudit, mustTouch, type Unit } from './unit.ts';
 
@@ -79,7 +80,7 @@ async function findOpen(unit: Unit, memory: Memory, pending: Pending, place: str
   const splitter = new RecordSplitter(parseFormat(row.format) ?? { kind: 'raw' }, row.boundary, row.unframed);
   const open: Open = { row, splitter };
   // The open record's bytes are stored; nothing ends in them.
-  if (!row.unframed && row.boundary < row.next) for (const piece of await storedBetween(unit, row.number, row.boundary, row.next)) splitter.push(piece.bytes, () => {});
+  if (!row.unframed && row.boundary < row.next) for (const piece of await storedBetween(unit, row.number, row.boundary, row.next)) splitter.push(piece.bytes, null);
   memory.open.set(place, open);
   return open;
 }
@@ -159,12 +160,10 @@ async function openEpoch(unit: Unit, memory: Memory, pending: Pending, place: st
 function append(memory: Memory, pending: Pending, open: Open, bytes: Uint8Array, at: number, rules: readonly AlertRule[]): { records: number; alerts: number } {
   const { row, splitter } = open;
   const held = splitter.heldBytes;
-  let records = 0;
+  const before = splitter.records;
   let alerts = 0;
-  splitter.push(bytes, (record) => {
-    records += 1;
-    if (rules.length > 0) alerts += findAlerts(memory, pending, row, record, at, rules);
-  });
+  splitter.push(bytes, rules.length === 0 ? null : (record) => void (alerts += findAlerts(memory, pending, row, record, at, rules)));
+  const records = splitter.records - before;
   memory.heldBytes += splitter.heldBytes - held;
   pending.bulk.chunk({ epoch: row.number, off: row.next, len: bytes.length, at, records, body: bytes });
   row.next += bytes.length;
@@ -201,7 +200,9 @@ function loseUpTo(memory: Memory, pending: Pending, open: Open, to: number, reas
   const lost = to - row.next;
   if (lost <= 0) return 0;
   memory.heldBytes -= splitter.heldBytes;
-  splitter.gap(to, () => void (row.records += 1));
+  const before = splitter.records;
+  splitter.gap(to, null);
+  row.records += splitter.records - before;
   pending.bulk.gap({ epoch: row.number, fromOff: row.next, toOff: to, reason, at });
   row.next = to;
   row.gaps += 1;
@@ -218,7 +219,7 @@ async function take(unit: Unit, memory: Memory, pending: Pending, push: Push): P
   const quarantine = await lookAtQuarantine(unit, push, open?.row.next ?? 0);
   if (quarantine !== null) return quarantine;
   if (open === null) {
-    const made = await openEpoch(unit, memory, pending, place, { ...push, kind: 'offset', start: push.start?.at ?? 0 });
+    const made = await openEpoch(unit, memory, pending, place, { ...push, newFeedId: newId(), kind: 'offset', start: push.start?.at ?? 0 });
     if (typeof made === 'string') return { kind: 'too-many', next: 0, why: made };
     open = made;
   } else if (open.row.sealedAt !== null) {
@@ -319,14 +320,14 @@ async function writeOut(pending: Pending): Promise<void> {
 }
 
 export const intakeWrites = {
-  async intake(unit: Unit, pushes: readonly Push[]): Promise<readonly PushOutcome[]> {
+  async intake(unit: Unit, packed: PackedPushes): Promise<PackedOutcomes> {
     const { memory, done } = begin(unit);
     const pending: Pending = { bulk: buildBulk(unit), touched: new Set() };
     const outcomes: PushOutcome[] = [];
-    for (const push of pushes) outcomes.push(await take(unit, memory, pending, push));
+    for (const push of unpackPushes(packed)) outcomes.push(await take(unit, memory, pending, push));
     await writeOut(pending);
     done();
-    return outcomes;
+    return packOutcomes(outcomes);
   },
 
   async intakeKeyed(unit: Unit, pushes: readonly KeyedPush[]): Promise<readonly KeyedOutcome[]> {

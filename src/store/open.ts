@@ -14,6 +14,7 @@ import type { Customer, Site } from '#model/rows.ts';
 import { parsePostgres, type StoreLocation } from './location.ts';
 import { makePrivateFile, syncFolder } from './private-file.ts';
 import type { ReaderData, Reads } from './reader.ts';
+import { type PackedOutcomes, packPushes, unpackOutcomes } from './intake-pack.ts';
 import type { AuditWalk } from './reads.ts';
 import { openThread, type Thread } from './thread.ts';
 import type { WriterData, WriterReady, Writes } from './writer.ts';
@@ -140,7 +141,10 @@ function operationsOn({ writer, reader, store, clock, beforeClose }: Parts): Ope
     addDelivery: write('addDelivery'),
     changeDelivery: write('changeDelivery'),
     removeDelivery: write('removeDelivery'),
-    intake: write('intake'),
+    async intake(pushes) {
+      const { packed, transfer } = packPushes(pushes);
+      return unpackOutcomes((await writer.call('intake', [packed], transfer)) as PackedOutcomes);
+    },
     intakeKeyed: write('intakeKeyed'),
     sealEpochs: write('sealEpochs'),
     settleAlerts: write('settleAlerts'),

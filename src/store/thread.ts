@@ -9,7 +9,7 @@ export interface Thread {
   /** What the thread said when it was ready. */
   readonly ready: unknown;
   /** Fault `busy` when too many calls wait, or when the thread has died; `closed` after `close`. */
-  call(name: string, args: readonly unknown[]): Promise<unknown>;
+  call(name: string, args: readonly unknown[], transfer?: readonly ArrayBuffer[]): Promise<unknown>;
   /** Takes no more calls, waits for those under way, and for the thread to end. */
   close(): Promise<void>;
 }
@@ -82,10 +82,10 @@ export async function openThread(options: ThreadOptions): Promise<Thread> {
     }
   });
 
-  const post = (name: string, args: readonly unknown[]): Promise<unknown> =>
+  const post = (name: string, args: readonly unknown[], transfer: readonly ArrayBuffer[] = []): Promise<unknown> =>
     new Promise((resolve, reject) => {
       const call: Call = { id: nextId++, name, args };
-      worker.postMessage(call);
+      worker.postMessage(call, transfer);
       waiters.set(call.id, { resolve, reject });
     });
   const closeOnce = async () => {
@@ -105,13 +105,13 @@ export async function openThread(options: ThreadOptions): Promise<Thread> {
   }
   return {
     ready,
-    async call(name, args) {
+    async call(name, args, transfer) {
       if (died) throw died;
       if (closing) throw new Fault('closed', 'the store is closed');
       if (waiters.size >= options.callsMax) {
         throw new Fault('busy', `the store is behind: ${waiters.size} operations wait for its ${options.name} thread`, { remedy: 'try again in a moment; if it stays so, `postern doctor` times the disk' });
       }
-      return post(name, args);
+      return post(name, args, transfer);
     },
     close: () => (closing ??= closeOnce()),
   };

@@ -44,6 +44,9 @@ test('every split of the same bytes gives the same records', () => {
     assert.deepEqual(whole.seen.map((each) => each.text), texts, name);
     for (let a = 0; a <= bytes.length; a++) for (let b = a; b <= bytes.length; b++) assert.deepEqual(splitAt(format, bytes, [a, b], 1_000), whole, `${name} at ${a} and ${b}`);
     assert.deepEqual(splitAt(format, bytes, Array.from(bytes.keys()), 1_000), whole, `${name}, every byte alone`);
+    const counting = new RecordSplitter(format, 1_000);
+    counting.push(bytes, null);
+    assert.deepEqual([counting.records, counting.boundary], [texts.length, whole.boundary], `${name}, only counted`);
   }
 });
 

@@ -20,7 +20,7 @@ export interface Pusher {
 export async function pusherOn(store: Operations, feed = 'cdr', epoch = randomEpoch(), deviceId: Id = newId()): Promise<Pusher> {
   const { customerId } = await rowsFor(store);
   const push: Pusher['push'] = (offset, bytes, more) => ({
-    customerId, deviceId, serial: 'SN1', feed, epoch, newFeedId: newId(), offset, bytes: typeof bytes === 'string' ? Buffer.from(bytes) : bytes, format: 'lines', gap: null, start: null, at, alerts: [], quarantineMax: null, ...more,
+    customerId, deviceId, serial: 'SN1', feed, epoch, offset, bytes: typeof bytes === 'string' ? Buffer.from(bytes) : bytes, format: 'lines', gap: null, start: null, at, alerts: [], quarantineMax: null, ...more,
   });
   return { deviceId, push, send: async (offset, bytes, more) => (await store.intake([push(offset, bytes, more)]))[0]! };
 }
