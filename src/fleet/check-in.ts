@@ -10,15 +10,14 @@ import type { Journal } from '#model/live.ts';
 import { matchesGlob } from '#model/pattern.ts';
 import type { FeedEpoch } from '#model/rows.ts';
 import { zoneRules } from '#model/zone.ts';
-import { checkEpoch, checkFeedName, parseCheckIn, parseOffset, parsePins } from '#wire/device.ts';
+import { parseCheckIn, parsePins, parseSaidFeed, type SaidFeed } from '#wire/device.ts';
 import type { DeviceNotes } from './device-notes.ts';
 import { callerId, type Act, type Caller, type DeviceAnswer, type DeviceRequest } from './requests.ts';
 
 /** Where a device is to bring its data, if not here. */
 export interface Elsewhere {
   readonly base: string;
-  /** Seconds. */
-  readonly ttl: number;
+  readonly ttlSeconds: number;
 }
 
 export interface CheckInDeps {
@@ -38,28 +37,6 @@ export interface CheckInDeps {
 const usual = { pollSeconds: 86_400, jitterSeconds: 600, pushSeconds: 300 };
 const waitingPollSeconds = 600;
 const prioCharsMax = 1_000;
-
-/** What a device says of one of its feeds: `EPOCH:NEXT:PENDING:LOST`. */
-export interface SaidFeed {
-  readonly name: string;
-  readonly epoch: string;
-  /** The first offset that it has not delivered. */
-  readonly next: number;
-  readonly pending: number;
-  readonly lost: number;
-}
-
-/** null: it cannot be read. PENDING and LOST may be absent. */
-export function parseSaidFeed(name: string, text: string): SaidFeed | null {
-  const [epoch = '', next = '0', pending = '0', lost = '0', ...more] = text.split(':');
-  try {
-    checkFeedName(name);
-    checkEpoch(epoch);
-    return more.length > 0 ? null : { name, epoch, next: parseOffset(next), pending: parseOffset(pending), lost: parseOffset(lost) };
-  } catch {
-    return null;
-  }
-}
 
 /** Lines that have a column of their own, or none: what is left are facts. */
 const noFacts: ReadonlySet<string> = new Set(['fw', 'hw', 'up', 'clock', 'tz', 'pins']);
@@ -116,7 +93,7 @@ async function checkIn(deps: CheckInDeps, request: DeviceRequest, caller: Caller
   }
   const pins = deps.pinsFor(request, caller);
   if (pins.length > 0) values['pins'] = pins.join(',');
-  if (elsewhere !== null) Object.assign(values, { base: elsewhere.base, ttl: elsewhere.ttl });
+  if (elsewhere !== null) Object.assign(values, { base: elsewhere.base, ttl: elsewhere.ttlSeconds });
   return { status: 200, values };
 }
 

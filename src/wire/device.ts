@@ -153,6 +153,28 @@ export function parseCheckIn(text: string, pairsMax: number): Map<string, string
   return values;
 }
 
+/** What a device says of one of its feeds: `EPOCH:NEXT:PENDING:LOST`. */
+export interface SaidFeed {
+  readonly name: string;
+  readonly epoch: string;
+  /** The first offset that it has not delivered. */
+  readonly next: number;
+  readonly pending: number;
+  readonly lost: number;
+}
+
+/** null: it cannot be read. PENDING and LOST may be absent. */
+export function parseSaidFeed(name: string, text: string): SaidFeed | null {
+  const [epoch = '', next = '0', pending = '0', lost = '0', ...more] = text.split(':');
+  try {
+    checkFeedName(name);
+    checkEpoch(epoch);
+    return more.length > 0 ? null : { name, epoch, next: parseOffset(next), pending: parseOffset(pending), lost: parseOffset(lost) };
+  } catch {
+    return null;
+  }
+}
+
 /** `sha256//` and base64, as curl writes a pin; null when it is none. */
 export function parsePin(text: string): string | null {
   const found = /^sha256\/\/([A-Za-z0-9+/]{43}=)$/.exec(text.trim());
