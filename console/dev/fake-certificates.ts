@@ -55,7 +55,7 @@ const form: CertificateFormView = {
 };
 
 const swap = (query: URLSearchParams, certificate: CertificateView | null): SwapView => ({
-  dryRun: query.get('dryRun') === 'true', trustsMore: 0, certificate,
+  dryRun: query.get('dryRun') === 'true', trustsMore: 0, losing: 0, certificate,
   verdicts: [{ severity: 'warning', text: 'the intermediate Example R3, which signed it, is missing: some browsers find it by themselves, programs and devices do not', remedy: 'Upload it together with the certificate.' }, { severity: 'ok', text: 'the private key belongs to it', remedy: null }],
   changes: certificate ? [{ what: 'subject', before: certificate.subject, after: 'CN=new.example.test' }, { what: 'fingerprint', before: certificate.fingerprint, after: hex('new') }] : [],
   trusts: certificate ? [{ kind: 'upstream', name: 'pbx', path: 'routes[0].target.certificate', severity: 'change', because: ['subject'], text: '192.0.2.7:443, behind route pbx, is shown this certificate', remedy: 'On that server: change the subject that it expects.' }, { kind: 'clients', name: '', path: null, severity: 'look', because: ['key'], text: 'devices and programs may have pinned it', remedy: `There: the key's pin is ${hex('new')}.` }] : [],

@@ -58,6 +58,7 @@ const WANTED: readonly Wanted[] = [
   { name: 'Label printer with a rather long name that someone typed in full', label: 'label-printer-with-a-rather-long-name', site: 0, online: true, locked: true, ports: [[80, '', 'http']] },
   { name: 'NAS', label: 'nas', site: 0, online: true, ports: [[443, '', 'https'], [22, 'SSH', 'tcp'], [5900, 'VNC', 'tcp']] },
   { name: 'Old PBX', label: 'old-pbx', site: 1, online: false, agentState: 'revoked', ports: [[80, '', 'http']], why: 'the agent was revoked' },
+  { name: 'Call logger', label: 'call-logger', site: 1, online: false, agentState: 'none', ports: [], serial: 'CL-2041' },
   { name: 'Weather station', label: 'weather', site: 1, online: true, ports: [[80, 'Readings', 'http']] },
 ];
 
@@ -69,7 +70,7 @@ function fakeDevice(wanted: Wanted, at: number, now: number, sites: readonly Sit
     customerId: site.customerId,
     siteId: site.id,
     siteName: site.name,
-    agentId: fakeId(),
+    agentId: wanted.agentState === 'none' ? null : fakeId(),
     agentState: wanted.agentState ?? 'active',
     serial: wanted.serial ?? null,
     label: wanted.label,
@@ -78,7 +79,7 @@ function fakeDevice(wanted: Wanted, at: number, now: number, sites: readonly Sit
     hostHeader: 'own',
     locked: wanted.locked ?? false,
     createdAt: now - 40 * DAY + at * DAY,
-    url: `http://${wanted.label}.localhost:8080/`,
+    url: wanted.ports.length === 0 ? null : `http://${wanted.label}.localhost:8080/`,
     ports: wanted.ports.map(([number, name, kind], index) => port(wanted.label, number, name, kind, index === 0)),
     online: wanted.online,
     link: wanted.online ? { from: `198.51.100.${10 + at}`, since: now - (at + 1) * 7 * HOUR, rttMs, streams: (at * 3) % 8, bytesIn: (at + 1) * 48_312_000, bytesOut: (at + 1) * 1_734_000, version: 'postern/0.1.0 linux-x64', can: ['tcp'] } : null,
@@ -86,6 +87,7 @@ function fakeDevice(wanted: Wanted, at: number, now: number, sites: readonly Sit
     lastLeftWhy: wanted.why ?? null,
     version: wanted.online ? 'postern/0.1.0 linux-x64' : 'postern/0.0.9 linux-arm64',
     policy: ['reach tcp 127.0.0.1 ports 80, 443, 22', 'reach tcp 192.0.2.0/24 ports 80'],
+    contact: wanted.agentState === 'none' ? { lastPushAt: now - 3 * MINUTE, lastCheckInAt: now - 5 * HOUR, from: '198.51.100.77', firmware: '2.95', hardware: 'ip4', pins: true } : null,
     visitsLive: at === 0 ? 2 : 0,
     may: ['see', 'open', 'administer'],
   };
@@ -124,7 +126,7 @@ function fakeStatus(now: number, devices: readonly DeviceView[]): StatusView {
 
 /** `few`: a gateway just set up, with nothing joined yet. */
 export function fakeState(now: number, few: boolean): FakeState {
-  const customers: CustomerView[] = [{ id: fakeId(), key: 'default', name: 'default', createdAt: now - 50 * DAY }];
+  const customers: CustomerView[] = [{ id: fakeId(), key: 'default', name: 'default', createdAt: now - 50 * DAY, suspended: null }];
   const sites: SiteView[] = [{ id: fakeId(), customerId: customers[0]!.id, name: 'main', createdAt: now - 50 * DAY }];
   if (!few) sites.push({ id: fakeId(), customerId: customers[0]!.id, name: 'Leeds plant', createdAt: now - 30 * DAY });
   const person = { id: fakeId(), login: 'ada', name: 'Ada Lovelace' };
@@ -139,10 +141,10 @@ export function fakeState(now: number, few: boolean): FakeState {
   const signIn = { personId: person.id, login: person.login, expiresAt: now + 30 * DAY };
   return {
     me, customers, sites, devices,
-    agents: devices.map((device) => ({
+    agents: devices.flatMap((device) => (device.agentId === null || device.agentState === 'none' ? [] : [{
       id: device.agentId, customerId: device.customerId, siteId: device.siteId, siteName: device.siteName, name: device.name, state: device.agentState, createdAt: device.createdAt, online: device.online, link: device.link,
       lastSeenAt: device.lastSeenAt, lastLeftWhy: device.lastLeftWhy, version: device.version, policy: device.policy, devices: [{ id: device.id, label: device.label, name: device.name }], certificateUntil: now + 61 * DAY, may: device.may,
-    })),
+    }])),
     people: few ? people.slice(0, 1) : people,
     invites: few ? [] : [{ id: fakeId(), name: 'Katherine Johnson', rights: [{ action: 'open', scopeKind: 'site', scopeId: sites[0]!.id, scopeName: 'main' }], createdBy: 'ada', createdAt: now - 2 * DAY, expiresAt: now + 5 * DAY, usedAt: null, state: 'waiting' }],
     signIns: [

@@ -35,7 +35,8 @@ export const devicesQuery = (filter: DeviceFilter) =>
   infiniteQueryOptions({ ...paging, queryKey: ['devices', filter], queryFn: ({ pageParam, signal }) => call('listDevices', { query: { ...filter, ...(pageParam ? { cursor: pageParam } : {}), limit: DEVICES_PAGE }, signal }) });
 export const deviceQuery = (device: string) => queryOptions({ queryKey: ['device', device], queryFn: ({ signal }) => call('getDevice', { params: { device }, signal }) });
 export const agentsQuery = infiniteQueryOptions({ ...paging, queryKey: ['agents'], queryFn: ({ pageParam, signal }) => call('listAgents', { query: { ...(pageParam ? { cursor: pageParam } : {}), limit: PAGE }, signal }) });
-export const agentQuery = (id: string) => queryOptions({ queryKey: ['agent', id], queryFn: ({ signal }) => call('getAgent', { params: { id }, signal }) });
+/** null: a device without one. */
+export const agentQuery = (id: string | null) => queryOptions({ queryKey: ['agent', id], queryFn: ({ signal }) => call('getAgent', { params: { id: id ?? '' }, signal }), enabled: id !== null });
 export const joinTokensQuery = queryOptions({ queryKey: ['join-tokens'], queryFn: ({ signal }) => call('listJoinTokens', { query: { limit: PAGE }, signal }) });
 /** Also asked now and then: a device that has joined must be seen even where the event stream does not get through. */
 export const joinTokenQuery = (id: string) => queryOptions({ queryKey: ['join-token', id], queryFn: ({ signal }) => call('getJoinToken', { params: { id }, signal }), refetchInterval: (query) => (query.state.data?.state === 'expired' || query.state.data?.device?.online ? false : 3_000) });

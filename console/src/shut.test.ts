@@ -10,6 +10,7 @@ test('what is locked or revoked is not offered to be opened, and says why', () =
     [{ locked: true }, /^Locked/],
     [{ agentState: 'locked' as const }, /agent is locked/],
     [{ agentState: 'revoked' as const, locked: true }, /revoked/],
+    [{ agentState: 'none' as const }, /cannot be opened/],
   ] as const) {
     const device = { ...open, ...change };
     assert.match(whyShut(device) ?? '', why);

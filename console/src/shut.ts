@@ -6,7 +6,8 @@ import { text } from './text.ts';
 export function whyShut(device: Pick<DeviceView, 'locked' | 'agentState'>): string | null {
   if (device.agentState === 'revoked') return text.device.revokedTitle;
   if (device.agentState === 'locked') return text.device.agentLockedTitle;
-  return device.locked ? text.device.lockedTitle : null;
+  if (device.locked) return text.device.lockedTitle;
+  return device.agentState === 'none' ? text.device.pushesTitle : null;
 }
 
 /** Where it is opened; null when there is no such place, or no right, or it is shut. */

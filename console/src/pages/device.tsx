@@ -76,12 +76,12 @@ function DeviceBody({ device }: { device: DeviceView }) {
       <Notices device={device} />
       <div className="grid gap-5 xl:grid-cols-[minmax(0,1.65fr)_minmax(0,1fr)]">
         <div className="flex min-w-0 flex-col gap-5">
-          <PortsCard device={device} />
-          <LinkCard device={device} />
+          {device.agentId === null ? null : <PortsCard device={device} />}
+          {device.agentId === null ? null : <LinkCard device={device} />}
           <VisitsCard deviceId={device.id} />
         </div>
         <div className="flex min-w-0 flex-col gap-5">
-          <CommandsCard device={device} />
+          {device.agentId === null ? null : <CommandsCard device={device} />}
           <DetailsCard device={device} />
           <PolicyCard policy={device.policy} />
         </div>
@@ -105,7 +105,7 @@ function SubTitle({ device }: { device: DeviceView }) {
   return (
     <span className="flex flex-wrap items-center gap-x-2 gap-y-0.5">
       <CopyValue value={device.url ?? device.label} shown={host} label={text.device.facts.address} />
-      {device.online ? null : <span>{device.lastSeenAt ? text.device.offlineSince(relative(device.lastSeenAt, Date.now())) : text.device.neverOnline}</span>}
+      {device.online ? null : <span>{device.agentState === 'none' ? (device.lastSeenAt ? text.device.lastSeen(relative(device.lastSeenAt, Date.now())) : text.device.neverSeen) : device.lastSeenAt ? text.device.offlineSince(relative(device.lastSeenAt, Date.now())) : text.device.neverOnline}</span>}
     </span>
   );
 }
@@ -118,6 +118,8 @@ function Notices({ device }: { device: DeviceView }) {
     <Callout mood="warn" icon="lock" title={text.device.agentLockedTitle}>{text.device.agentLockedAbout}</Callout>
   ) : device.locked ? (
     <Callout mood="warn" icon="lock" title={text.device.lockedTitle}>{text.device.lockedAbout}</Callout>
+  ) : device.agentState === 'none' ? (
+    <Callout icon="info" title={text.device.pushesTitle}>{text.device.pushesAbout}</Callout>
   ) : device.online ? null : (
     <Callout icon="unplug" title={text.device.offlineTitle}>{text.device.offlineAbout}{why}</Callout>
   );
@@ -130,6 +132,7 @@ function DeviceActions({ device }: { device: DeviceView }) {
   const [question, setQuestion] = useState<Question>(null);
   const navigate = useNavigate();
   const agent = useQuery(agentQuery(device.agentId));
+  const agentParams = { id: device.agentId ?? '' };
   const close = () => setQuestion(null);
   const behind = (agent.data?.devices ?? [{ name: device.name }]).map((each) => each.name).join(', ');
   const params = { device: device.id };
@@ -160,9 +163,9 @@ function DeviceActions({ device }: { device: DeviceView }) {
       <ActionMenu
         label={text.device.actions}
         entries={[
-          ...(agentMay && device.online ? [{ label: text.device.redial, icon: 'refresh' as const, run: () => void now(() => call('closeAgentLink', { params: { id: device.agentId } }), text.device.redialSaid) }] : []),
+          ...(agentMay && device.online ? [{ label: text.device.redial, icon: 'refresh' as const, run: () => void now(() => call('closeAgentLink', { params: agentParams }), text.device.redialSaid) }] : []),
           ...(agentMay && device.agentState === 'active' ? [{ label: text.device.lockAgent, icon: 'lock' as const, run: () => setQuestion('lockAgent') }] : []),
-          ...(agentMay && device.agentState === 'locked' ? [{ label: text.device.unlockAgent, icon: 'unlock' as const, run: () => void now(() => call('unlockAgent', { params: { id: device.agentId } }), text.device.agentUnlockedSaid) }] : []),
+          ...(agentMay && device.agentState === 'locked' ? [{ label: text.device.unlockAgent, icon: 'unlock' as const, run: () => void now(() => call('unlockAgent', { params: agentParams }), text.device.agentUnlockedSaid) }] : []),
           ...(agentMay && device.agentState !== 'revoked' ? [{ label: text.device.revoke, icon: 'shield' as const, danger: true, run: () => setQuestion('revoke') }] : []),
           null,
           { label: text.device.remove, icon: 'trash', danger: true, run: () => setQuestion('remove') },
@@ -170,8 +173,8 @@ function DeviceActions({ device }: { device: DeviceView }) {
       />
       <EditDevice device={device} open={question === 'edit'} onClose={close} />
       <Confirm open={question === 'lock'} onClose={close} title={text.device.lockTitle(device.name)} about={text.device.lockAbout} action={text.device.lock} run={() => call('lockDevice', { params }).then((next) => (say(text.device.lockedSaid(device.name)), refreshDevice(next)))} />
-      <Confirm open={question === 'lockAgent'} onClose={close} title={text.device.agentLockTitle} about={text.device.agentLockAbout(behind)} action={text.device.lockAgent} run={() => call('lockAgent', { params: { id: device.agentId } }).then(() => (say(text.device.agentLockedSaid), refreshDevice()))} />
-      <Confirm open={question === 'revoke'} onClose={close} title={text.device.revokeTitle} about={text.device.revokeAbout(behind)} action={text.device.revokeAction} typed={device.label} run={() => call('revokeAgent', { params: { id: device.agentId } }).then(() => (say(text.device.revokedSaid), refreshDevice()))} />
+      <Confirm open={question === 'lockAgent'} onClose={close} title={text.device.agentLockTitle} about={text.device.agentLockAbout(behind)} action={text.device.lockAgent} run={() => call('lockAgent', { params: agentParams }).then(() => (say(text.device.agentLockedSaid), refreshDevice()))} />
+      <Confirm open={question === 'revoke'} onClose={close} title={text.device.revokeTitle} about={text.device.revokeAbout(behind)} action={text.device.revokeAction} typed={device.label} run={() => call('revokeAgent', { params: agentParams }).then(() => (say(text.device.revokedSaid), refreshDevice()))} />
       <Confirm
         open={question === 'remove'}
         onClose={close}
@@ -256,7 +259,7 @@ function Command({ label, value }: { label: string; value: string }) {
 function DetailsCard({ device }: { device: DeviceView }) {
   const facts = text.device.facts;
   // Those who only open a device need not know its agent, and the gateway does not tell them.
-  const agent = useQuery({ ...agentQuery(device.agentId), enabled: device.may.includes('administer') });
+  const agent = useQuery({ ...agentQuery(device.agentId), enabled: device.agentId !== null && device.may.includes('administer') });
   return (
     <Card title={text.device.details}>
       <Facts
@@ -264,9 +267,17 @@ function DetailsCard({ device }: { device: DeviceView }) {
           [facts.label, <CopyValue key="label" value={device.label} label={facts.label} />],
           device.serial ? [facts.serial, <CopyValue key="serial" value={device.serial} label={facts.serial} />] : null,
           [facts.site, device.siteName],
-          [facts.dials, <span key="host" className="font-mono">{device.host}</span>],
-          [facts.hostHeader, text.device.hostHeaders[device.hostHeader]],
-          [facts.version, device.version ?? '–'],
+          ...(device.agentId === null
+            ? ([
+                [facts.firmware, [device.contact?.firmware, device.contact?.hardware].filter(Boolean).join(' · ') || '–'],
+                [facts.lastPush, <Time key="push" at={device.contact?.lastPushAt ?? null} never={text.common.never} />],
+                [facts.lastCheckIn, <Time key="check-in" at={device.contact?.lastCheckInAt ?? null} never={text.common.never} />],
+              ] as const)
+            : ([
+                [facts.dials, <span key="host" className="font-mono">{device.host}</span>],
+                [facts.hostHeader, text.device.hostHeaders[device.hostHeader]],
+                [facts.version, device.version ?? '–'],
+              ] as const)),
           device.link ? [facts.from, <span key="from" className="font-mono">{device.link.from}</span>] : [facts.lastSeen, <Time key="seen" at={device.lastSeenAt} never={text.common.never} />],
           agent.data?.certificateUntil ? [facts.certificate, <span key="until" title={absolute(agent.data.certificateUntil)}><Time at={agent.data.certificateUntil} /></span>] : null,
           [facts.created, <Time key="created" at={device.createdAt} />],

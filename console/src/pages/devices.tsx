@@ -41,6 +41,7 @@ const HIDDEN_BELOW: Readonly<Record<string, string>> = { streams: 'hidden xl:tab
 export function stateBadge(device: DeviceView): ReactNode {
   if (device.agentState === 'revoked') return <Badge mood="bad">{text.devices.waitingForAgent}</Badge>;
   if (device.locked || device.agentState === 'locked') return <Badge mood="warn" icon="lock">{text.devices.locked}</Badge>;
+  if (device.agentState === 'none') return <Badge>{text.devices.pushes}</Badge>;
   return null;
 }
 
