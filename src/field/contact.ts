@@ -134,7 +134,8 @@ export function buildContact(options: ContactOptions): Contact {
       await destination.keep({ asked });
       log.info('check-in.settings', { destination: destination.name, poll: asked.pollSeconds, jitter: asked.jitterSeconds, push: asked.pushSeconds, prio: asked.prio === null ? null : printable(asked.prio), zone: asked.zone === null ? null : printable(asked.zone) });
     }
-    const pins = values.get('pins');
+    // Over a link the gateway is known by its CA's key, and no list is kept.
+    const pins = destination.isLink ? undefined : values.get('pins');
     // The server switches only when every device has said that it has the new list.
     if (pins !== undefined && (await destination.takePins(parsePins(pins), answered))) contact.soon();
     if (values.get('work') === '1') contact.soon();
