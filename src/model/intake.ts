@@ -165,6 +165,8 @@ export interface IntakeOperations {
   readChunks(epoch: number, from: number, bytesMax: number): Promise<ChunkPage>;
   searchRecords(query: SearchQuery): Promise<SearchPage>;
   listGaps(feedId: Id, limit: number): Promise<readonly FeedGap[]>;
+  /** Epochs that are not sealed and lack what they once had (`claimed`), or cannot be split (`unframed`); the last ones that moved first. */
+  listTroubled(limit: number): Promise<readonly (FeedEpoch & { readonly feed: Feed })[]>;
   /** What is due, the oldest first. */
   dueAlerts(now: number, limit: number): Promise<readonly FeedAlert[]>;
   listAlerts(query: { readonly customerId?: Id; readonly beforeId?: Id; readonly limit: number }): Promise<readonly FeedAlert[]>;

@@ -131,6 +131,8 @@ export const intakeReads = {
     const pattern = query.pattern === null ? null : compilePattern(query.pattern);
     const limit = Math.max(1, Math.min(query.limit, rowsMax));
     const from = await splitFrom(db, epoch, query.from);
+    // Behind an impossible length are only bytes: who goes on there would take them for lengths.
+    if (epoch.unframed && from > epoch.boundary) return { records: [], gaps: await gapsBetween(db, epoch.number, from, epoch.next), reached: Math.max(from, epoch.next), atEnd: true };
     const { chunks, atEnd } = await chunksFrom(db, epoch.number, from, limits.searchBytesMax);
     const last = chunks.at(-1);
     const gaps = await gapsBetween(db, epoch.number, from, atEnd || !last ? Number.MAX_SAFE_INTEGER : last.off + last.len);
@@ -155,9 +157,29 @@ export const intakeReads = {
     }
     const trailing = atEnd ? gaps.find((gap) => gap.fromOff === splitter.end) : undefined;
     if (trailing) splitter.gap(trailing.toOff, onRecord);
-    // Bytes that are open or unframed are looked at again, with what follows them; where nothing can follow, not.
+    if (splitter.unframed && !atEnd) {
+      const gap = await db.selectFrom('feedGap').select((sql) => sql.fn.min('toOff').as('toOff')).where('epoch', '=', epoch.number).where('toOff', '>', splitter.end).executeTakeFirst() as { toOff: number | null } | undefined;
+      return { records, gaps, reached: gap?.toOff ?? epoch.next, atEnd: gap?.toOff == null };
+    }
+    // What is open is looked at again, with what follows it.
     const reached = splitter.unframed ? splitter.end : splitter.boundary;
     return { records, gaps, reached: Math.max(reached, atEnd && !last ? from : reached), atEnd };
+  },
+
+  /** Epochs that somebody should look at: the gateway has less than it once had, or bytes that cannot be split. */
+  async listTroubled(db: Kysely<Schema>, limit: number): Promise<readonly (FeedEpoch & { readonly feed: Feed })[]> {
+    const rows = await db
+      .selectFrom('feedEpoch')
+      .selectAll()
+      .where((sql) => sql.or([sql('unframed', '=', 1), sql('claimed', 'is not', null)]))
+      .where('sealedAt', 'is', null)
+      .orderBy('lastAt', 'desc')
+      .limit(Math.min(limit, rowsMax))
+      .execute();
+    const epochs = rows.map(codecs.feedEpoch.load);
+    if (epochs.length === 0) return [];
+    const feeds = new Map((await db.selectFrom('feed').selectAll().where('id', 'in', epochs.map((each) => each.feedId)).execute()).map((row) => [row.id, codecs.feed.load(row)]));
+    return epochs.flatMap((epoch) => (feeds.has(epoch.feedId) ? [{ ...epoch, feed: feeds.get(epoch.feedId)! }] : []));
   },
 
   async listGaps(db: Kysely<Schema>, feedId: Id, limit: number): Promise<readonly FeedGap[]> {

@@ -158,6 +158,7 @@ function operationsOn({ writer, reader, store, clock, beforeClose }: Parts): Ope
     readChunks: read('readChunks'),
     searchRecords: read('searchRecords'),
     listGaps: read('listGaps'),
+    listTroubled: read('listTroubled'),
     dueAlerts: read('dueAlerts'),
     listAlerts: read('listAlerts'),
     dropAudit: write('dropAudit'),

@@ -238,6 +238,31 @@ export function intakeContract(name: string, open: () => Promise<Operations>): v
       assert.equal(await wholeOf(store.it, feed!.epochs[0]!.number), 'one\nTWO\n');
     });
 
+    test('bytes that cannot be split are passed over by searches, and their feed is named', async () => {
+      await using store = closing(await open());
+      const device = await pusherOn(store.it, 'meter');
+      const u32 = (text: string) => Buffer.concat([Buffer.from([0, 0, 0, text.length]), Buffer.from(text)]);
+      const more = { format: 'u32' };
+      await device.send(0, u32('one'), more);
+      assert.deepEqual((await store.it.listTroubled(10)).filter((each) => each.feed.deviceId === device.deviceId), []);
+      // An impossible length; what follows looks like records, and is none.
+      await device.send(7, Buffer.concat([Buffer.from([255, 255, 255, 255]), u32('ghost')]), more);
+      const [feed] = await store.it.listFeeds({ deviceId: device.deviceId, limit: 10 });
+      const { number } = feed!.epochs[0]!;
+      assert.deepEqual((await store.it.listTroubled(10)).filter((each) => each.feed.deviceId === device.deviceId).map((each) => [each.number, each.unframed, each.feed.name]), [[number, true, 'meter']]);
+      const textsFrom = async (from: number) => {
+        const page = await store.it.searchRecords({ epoch: number, from, pattern: null, limit: 10 });
+        return [page.records.map(({ bytes }) => Buffer.from(bytes).toString()).join(), page.reached, page.atEnd];
+      };
+      assert.deepEqual(await textsFrom(0), ['one', 20, true]);
+      assert.deepEqual(await textsFrom(11), ['', 20, true], 'nothing behind it is taken for a length');
+      await device.send(30, u32('two'), { ...more, gap: { from: 20, to: 30, reason: 'damaged' } });
+      assert.deepEqual(await textsFrom(20), ['two', 37, true]);
+      assert.deepEqual((await store.it.listTroubled(10)).filter((each) => each.feed.deviceId === device.deviceId), []);
+      await device.send(90, 'x', more);
+      assert.deepEqual((await store.it.listTroubled(10)).filter((each) => each.feed.deviceId === device.deviceId).map((each) => each.claimed), [90]);
+    });
+
     test('feeds and epochs are bounded', async () => {
       await using store = closing(await open());
       const deviceId = newId();
