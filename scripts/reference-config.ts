@@ -37,6 +37,8 @@ const sections: readonly Section[] = [
       trustedProxies: 'Whose word counts about where a client comes from: [trusted proxies](#trusted-proxies)',
       routes: 'What leads where, beyond what is built in: [routes](#routes)',
       acme: 'Certificates from a public authority that nobody has to order: [ACME](#acme)',
+      strangers: 'What becomes of devices that nobody knows: [strangers](#strangers)',
+      pins: 'Devices that know the gateway by its keys: [pins](#pins)',
       servers: 'Where devices\' data may go instead of here: [servers](#servers)',
       redirects: 'Which devices\' data goes where: [redirects](#redirects)',
     },
@@ -191,6 +193,26 @@ const sections: readonly Section[] = [
       dns: 'For `dns-01`: how the record is made. Its fields: [DNS-01](../operate/certificates-acme.md#dns-01)',
       root: 'Of a private ACME server\'s own certificate, PEM. Absent: the CAs that this system trusts',
       onDemand: 'Order for each name of the gateway at its first visit; by `dns-01` one wildcard for the whole domain',
+    },
+  },
+  {
+    title: '## Strangers',
+    at: 'strangers[]',
+    before: 'Serials that no device has. Without any entry they wait, and bring no data. [Keys, approval and pins](../operate/devices-push.md) has the whole way.',
+    fields: {
+      customer: 'Of this customer, by its key. Absent: of every customer without an entry of its own',
+      policy: '`"refuse"`: they are turned away · `"wait"`: they wait to be approved · `"quarantine"`: they wait, and bring data meanwhile',
+      quarantineBytes: 'So much data of each that waits; beyond it is told to come back later',
+      keyless: 'Devices that were never given a key may push with nothing but their serial. Whoever knows a serial can then send data in its name',
+    },
+  },
+  {
+    title: '## Pins',
+    at: 'pins',
+    before: 'Keys of the gateway change only when the devices that pin them have the next one: [pins](../operate/devices-push.md#pins).',
+    fields: {
+      activeDays: 'A device that was not seen for so many days is waited for no more',
+      keepOldDays: 'A key that was replaced stays on the devices\' lists for so many days, so that one can go back to it',
     },
   },
   {

@@ -22,6 +22,7 @@ const journalMeanings: Readonly<Record<string, string>> = {
   'conn.refused': 'a connection was refused at its first bytes, or later for something that its route does not lead to: `protocol` and `name` as it said them, `why`, and `rule`',
   'delivery.delivered': 'an agent put a certificate in place, and its command succeeded',
   'delivery.failed': 'a certificate was not put in place: `state` and `why` say whether the command failed, the local policy refused it, or the agent does not know how',
+  'device.waiting': 'a serial that is not known asked for the first time: `postern waiting`',
   'exchange.failed': 'a request was let through, and its upstream or device failed',
   'exchange.refused': 'a request was refused; `rule` names the rule',
   'http2.refused': 'a connection of HTTP/2 was ended because it broke the protocol, or for resets, pings or settings without end',
@@ -62,6 +63,7 @@ const auditMeanings: Readonly<Record<string, string>> = {
   'certificate.renewal-asked': 'somebody had it ordered again before its time',
   'certificate.renewed': 'the private CA issued it anew',
   'certificate.replaced': 'another one took its place: uploaded by somebody, or from an ACME authority',
+  'certificate.request-dropped': 'a request that waited beside the certificate in use was given up, with its key',
   'certificate.requested': 'a request (CSR) was made, with a new key',
   'certificate.signed': 'the private CA signed a request that somebody brought',
   'certificate.went-back': 'the one before it came back into its place',
@@ -78,14 +80,19 @@ const auditMeanings: Readonly<Record<string, string>> = {
   'delivery.failed': 'it could not be put in place; `why` says why not',
   'delivery.removed': 'somebody ended that; what is in place stays',
   'delivery.retried': 'somebody had it tried again',
-  'device.added': 'a device was added behind an agent that had joined before',
+  'device.added': 'a device was added, behind an agent that had joined before or without one',
   'device.certificate-accepted': 'the certificate of a device\'s https port was accepted: by somebody, or, with `first`, by the gateway because none was before',
   'device.certificate-forgotten': 'somebody forgot it: the next one shown is accepted',
   'device.changed': 'name, label, serial, host, ports or Host header of a device',
+  'device.imported': 'a device came from another gateway, with its keys',
+  'device.key-added': 'a device was given a key, or a client certificate to be known by',
+  'device.key-imported': 'its keys came from another gateway, where they were newer',
+  'device.key-removed': 'a key or certificate of a device is worth nothing any more',
   'device.locked': 'a device was locked',
   'device.removed': 'a device was removed',
   'device.tagged': 'the tags of a device were replaced',
   'device.unlocked': 'a device was unlocked',
+  'devices.exported': 'somebody took devices away with their keys, sealed with a passphrase',
   'invite.removed': 'an invite was taken back',
   'join-token.created': 'a join token was made',
   'join-token.removed': 'a join token was taken back',
@@ -97,6 +104,9 @@ const auditMeanings: Readonly<Record<string, string>> = {
   'person.rights-changed': 'a person\'s rights were replaced',
   'person.set-up': 'the first person used the setup address',
   'person.unlocked': 'a person was unlocked',
+  'pin.dropped': 'the next key of a leaf of the private CA was given up',
+  'pin.prepared': 'it was made: devices hear of it when they check in',
+  'pin.switched': 'it is shown from now on; `lost` says how many devices had not confirmed it',
   'sign-in.ended': 'a sign-in ended: signed out, revoked, or with its person',
   'sign-in.opened': 'somebody signed in',
   'sign-in.refused': 'a wrong password for a login that exists',
@@ -105,6 +115,8 @@ const auditMeanings: Readonly<Record<string, string>> = {
   'visit.closed': 'a visit ended: how long, how many bytes, why',
   'visit.cut': 'somebody ended another\'s visit',
   'visit.opened': 'a visit began, written before its first byte flowed',
+  'waiting.approved': 'a serial that waited became a device, with its data',
+  'waiting.refused': 'one was turned away, and its data deleted',
 };
 
 /** One without a sentence here stands with an empty cell. */
@@ -214,7 +226,7 @@ function journalEventsOf({ path, text }: Source): string[] {
 
 /** Names that are put together, and what comes of them. */
 const composed: Readonly<Record<string, readonly string[]>> = { 'cli-login.${state}': ['cli-login.approved', 'cli-login.refused'] };
-const auditNouns = 'acme|agent|certificate|cli-login|config|conn|customer|delivery|device|invite|join-token|person|sign-in|token|visit';
+const auditNouns = 'acme|agent|certificate|cli-login|config|conn|customer|delivery|device|invite|join-token|person|pin|sign-in|token|visit|waiting';
 
 /** What is written like an event, and no line of the log or the journal; and whatever an audit line is made with, if its noun is new. */
 function auditEventsOf({ text }: Source): string[] {

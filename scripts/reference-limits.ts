@@ -215,6 +215,12 @@ const meanings: Readonly<Record<string, string>> = {
   bufferRetryFirstMs: 'first pause before such a disk is tried again; it doubles',
   bufferRetryMaxMs: 'longest one',
   bufferBootsMax: 'starts of a device, with records of each before it knew the time, that are told apart',
+  waitingDevicesPerCustomerMax: 'that wait to be approved for one customer; then the one without data that was silent longest makes room',
+  waitingDevicesPerAddressMax: 'from one address',
+  waitingReplacedAfterMs: 'for which it must have been silent, so that made-up serials drive nobody out quickly',
+  waitingNotedMs: 'between two lines in the store for one that goes on asking',
+  waitingAtOnceMax: 'asking side by side; more are answered busy',
+  devicesPerImportMax: 'in a request that approves, exports or imports',
 };
 
 function amountOf(name: string, value: number): string {
