@@ -5,6 +5,8 @@ import { Fault, isFault, reasonOf } from '#base/fault.ts';
 import type { Random } from '#base/ids.ts';
 import { limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
+import { openCheckpointLog } from './buffer-checkpoints.ts';
+import type { CheckpointLog } from './buffer-checkpoints.ts';
 import { Segments, parseSegmentName } from './buffer-segments.ts';
 import type { SegmentName } from './buffer-segments.ts';
 import { isOurTemporary, isStateFile, openStateFile, readState } from './buffer-state.ts';
@@ -28,6 +30,7 @@ export interface BufferFolderOptions {
 export interface BufferFolder {
   readonly state: StateFile;
   readonly segments: Segments;
+  readonly checkpoints: CheckpointLog;
   readonly unlock: () => void;
 }
 
@@ -50,7 +53,7 @@ export async function openBufferFolder(options: BufferFolderOptions): Promise<Bu
   }
 }
 
-async function openIn(options: BufferFolderOptions): Promise<{ readonly state: StateFile; readonly segments: Segments }> {
+async function openIn(options: BufferFolderOptions): Promise<Omit<BufferFolder, 'unlock'>> {
   const { disk, folder, feed, log } = options;
   const names = await disk.list(folder);
   const segmentNames = names.flatMap((name) => parseSegmentName(name) ?? []);
@@ -68,16 +71,20 @@ async function openIn(options: BufferFolderOptions): Promise<{ readonly state: S
     log.error('feed.shorter', { feed, found: segments.end, was: used });
     await segments.skipTo(used);
   }
-  const state = openStateFile(disk, folder, start);
+  const state = openStateFile(disk, folder, start, names);
+  const opened = openedState(start, segments.end, options);
+  let checkpoints: CheckpointLog;
   try {
-    await state.commit((old) => openedState(old, segments.end, options));
+    checkpoints = await openCheckpointLog(disk, folder, segments.end);
+    // Not for nothing: a disk may be full, and what it has can be delivered all the same.
+    if (start !== found || isOther(start, opened)) await state.commit(() => opened);
   } catch (thrown) {
     await segments.close();
     throw thrown;
   }
   segments.identity = state.now;
   if (state.now.format !== options.format) log.warn('feed.format-kept', { feed, format: state.now.format, wanted: options.format });
-  return { state, segments };
+  return { state, segments, checkpoints };
 }
 
 /** Without a state: the names of segments tell the epoch; every gateway knows how far it is, and says so when it is asked. */
@@ -99,6 +106,8 @@ function openedState(old: BufferState, end: number, options: BufferFolderOptions
   const all = Object.fromEntries(options.destinations.map((name) => [name, end]));
   return { ...state, format: options.format, epoch: options.random(8).toString('hex'), shift: end, positions: all, starts: all, lost: 0 };
 }
+
+const isOther = (a: BufferState, b: BufferState): boolean => [a, b].map(({ epoch, format, positions, starts, boots }) => JSON.stringify([epoch, format, positions, starts, boots])).some((text, _, [first]) => text !== first);
 
 export interface FeedSummary {
   readonly feed: string;

@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { Fault, reasonOf } from '#base/fault.ts';
 import { crc32c } from '#wire/crc32c.ts';
+import { checkpointsName, checkpointsTemporary } from './buffer-checkpoints.ts';
 import { codeOf, isFull } from './disk.ts';
 import type { Disk } from './disk.ts';
 
@@ -46,7 +47,7 @@ const reserveBytes = 16 * 1024;
 const temporarySuffix = '.tmp';
 
 export const isOurTemporary = (name: string): boolean => name.endsWith(temporarySuffix) && (name.startsWith(`${stateName}.`) || name.includes('.seg.'));
-export const isStateFile = (name: string): boolean => name === stateName || name === reserveName;
+export const isStateFile = (name: string): boolean => name === stateName || name === reserveName || name === checkpointsName || name === checkpointsTemporary;
 
 export function encodeState(state: BufferState): Buffer {
   const text = Buffer.from(`${JSON.stringify({ version: 1, ...state })}\n`);
@@ -93,12 +94,13 @@ interface Waiting {
   readonly done: (failure: Fault | null) => void;
 }
 
-export function openStateFile(disk: Disk, folder: string, start: BufferState): StateFile {
+/** `start` is what `readState` found, or what has to be committed before anything is given out. */
+export function openStateFile(disk: Disk, folder: string, start: BufferState, names: readonly string[]): StateFile {
   let now = start;
   let waiting: Waiting[] = [];
   let running = false;
   let isUncertain = false;
-  let hasReserve = false;
+  let hasReserve = names.includes(reserveName);
   const write = async (state: BufferState) => {
     isUncertain = true;
     try {

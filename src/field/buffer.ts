@@ -20,12 +20,14 @@ import { limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
 import { recordBytesMax } from '#wire/records.ts';
 import { framePayloadBytesMax, noBoot, putStamped, recordStart, restamp, stampedHeadBytes, unknownStamp } from './buffer-frames.ts';
+import type { CheckpointLog } from './buffer-checkpoints.ts';
 import { openBufferFolder } from './buffer-open.ts';
 import type { Segments } from './buffer-segments.ts';
 import type { BootClock, BufferState, StateFile } from './buffer-state.ts';
 import { Unwritten } from './buffer-unwritten.ts';
 import { isFull, realDisk } from './disk.ts';
 import type { Disk } from './disk.ts';
+import type { Checkpoint } from './intake.ts';
 import type { BufferSettings } from './settings.ts';
 
 export interface AppendOptions {
@@ -34,6 +36,8 @@ export interface AppendOptions {
   /** Whether `atMs` is the time; else `uptimeMs` counts. */
   readonly clockTrusted: boolean;
   readonly urgent: boolean;
+  /** Where the source stands behind this record: after a crash both are there, or neither. */
+  readonly checkpoint?: Checkpoint;
 }
 
 export type BufferRead = { readonly bytes: Buffer; readonly gap: null } | { readonly bytes: null; readonly gap: { readonly from: number; readonly to: number; readonly reason: string } };
@@ -59,7 +63,11 @@ export interface FeedBuffer {
   /** Of format `stamped`, else Fault `unsupported`. Never throws for the disk or for a record over 64 KiB: those become gaps and are counted. */
   append(record: Uint8Array, options: AppendOptions): void;
   /** Of the other formats. Whole records at a time, where the source knows them, are lost or kept as a whole. */
-  appendBytes(bytes: Uint8Array, options?: { readonly urgent: boolean }): void;
+  appendBytes(bytes: Uint8Array, options?: { readonly urgent?: boolean; readonly checkpoint?: Checkpoint }): void;
+  /** A checkpoint without a record; durable with the next flush. */
+  mark(checkpoint: Checkpoint): void;
+  /** The newest of each source; a new epoch keeps them. */
+  checkpoints(): ReadonlyMap<string, string>;
   /** All that was appended is durable, or a durable gap. Fault `busy` when the disk does not let it be. */
   flush(): Promise<void>;
   /** Up to `max` bytes from `offset`, durable ones; none at the end. Fault `bad-input` beyond the end, `busy` while what is there cannot be made durable. */
@@ -107,8 +115,8 @@ export async function openFeedBuffer(options: FeedBufferOptions): Promise<FeedBu
   const disk = options.disk ?? realDisk;
   const folder = join(options.dir, options.feed);
   const bootTag = createHash('sha256').update(options.bootId).digest('hex').slice(0, 16);
-  const { state, segments, unlock } = await openBufferFolder({ ...options, disk, folder, bootTag });
-  return new OpenBuffer(options, { state, segments, unlock, bootTag });
+  const { state, segments, checkpoints, unlock } = await openBufferFolder({ ...options, disk, folder, bootTag });
+  return new OpenBuffer(options, { state, segments, checkpoints, unlock, bootTag });
 }
 
 const restartsUnreadMax = 5;
@@ -116,6 +124,7 @@ const restartsUnreadMax = 5;
 interface Opened {
   readonly state: StateFile;
   readonly segments: Segments;
+  readonly checkpoints: CheckpointLog;
   readonly unlock: () => void;
   readonly bootTag: string;
 }
@@ -124,6 +133,7 @@ class OpenBuffer implements FeedBuffer {
   readonly #options: FeedBufferOptions;
   readonly #state: StateFile;
   readonly #segments: Segments;
+  readonly #checkpoints: CheckpointLog;
   readonly #unlock: () => void;
   readonly #bootTag: string;
   readonly #unwritten: Unwritten;
@@ -149,10 +159,11 @@ class OpenBuffer implements FeedBuffer {
   #handedTo: number;
   #closing: Promise<void> | null = null;
 
-  constructor(options: FeedBufferOptions, { state, segments, unlock, bootTag }: Opened) {
+  constructor(options: FeedBufferOptions, { state, segments, checkpoints, unlock, bootTag }: Opened) {
     this.#options = options;
     this.#state = state;
     this.#segments = segments;
+    this.#checkpoints = checkpoints;
     this.#unlock = unlock;
     this.#bootTag = bootTag;
     this.#unwritten = new Unwritten(segments.end);
@@ -179,7 +190,13 @@ class OpenBuffer implements FeedBuffer {
     return Math.max(0, this.#state.now.first - this.#state.now.shift);
   }
 
-  append(record: Uint8Array, { atMs, uptimeMs, clockTrusted, urgent }: AppendOptions): void {
+  append(record: Uint8Array, options: AppendOptions): void {
+    this.#append(record, options);
+    // One that was refused is a gap by now: its source goes on, too.
+    if (options.checkpoint !== undefined) this.#checkpoints.add(this.#unwritten.next, options.checkpoint);
+  }
+
+  #append(record: Uint8Array, { atMs, uptimeMs, clockTrusted, urgent }: AppendOptions): void {
     if (this.format !== 'stamped') throw new Fault('unsupported', `feed ${this.feed} has format ${this.format}; its bytes go through appendBytes`);
     const length = stampedHeadBytes + record.length;
     if (record.length > recordBytesMax) return this.#refuse(length, 'too-large');
@@ -193,15 +210,27 @@ class OpenBuffer implements FeedBuffer {
     this.#appended(urgent);
   }
 
-  appendBytes(bytes: Uint8Array, options: { readonly urgent: boolean } = { urgent: false }): void {
+  appendBytes(bytes: Uint8Array, { urgent = false, checkpoint }: { readonly urgent?: boolean; readonly checkpoint?: Checkpoint } = {}): void {
     if (this.format === 'stamped') throw new Fault('unsupported', `feed ${this.feed} has format stamped; its records go through append`);
-    if (bytes.length === 0 || !this.#hasRoom(bytes.length)) return;
-    for (let done = 0; done < bytes.length; done += framePayloadBytesMax) {
-      const piece = bytes.subarray(done, done + framePayloadBytesMax);
-      const place = this.#unwritten.place('data', noBoot, this.#now, piece.length);
-      place.bytes.set(piece, place.at);
+    if (bytes.length > 0 && this.#hasRoom(bytes.length)) {
+      for (let done = 0; done < bytes.length; done += framePayloadBytesMax) {
+        const piece = bytes.subarray(done, done + framePayloadBytesMax);
+        const place = this.#unwritten.place('data', noBoot, this.#now, piece.length);
+        place.bytes.set(piece, place.at);
+      }
+      this.#appended(urgent);
     }
-    this.#appended(options.urgent);
+    if (checkpoint !== undefined) this.#checkpoints.add(this.#unwritten.next, checkpoint);
+  }
+
+  mark(checkpoint: Checkpoint): void {
+    if (this.#closing) throw new Fault('closed', `the buffer of feed ${this.feed} is closed`);
+    this.#checkpoints.add(this.#unwritten.next, checkpoint);
+    this.#appended(false);
+  }
+
+  checkpoints(): ReadonlyMap<string, string> {
+    return this.#checkpoints.newest();
   }
 
   #hasRoom(length: number): boolean {
@@ -262,9 +291,14 @@ class OpenBuffer implements FeedBuffer {
         if (group.length === 0) break;
         if (this.#boot() === null && group.some(({ frame }) => frame.kind === 'uptime')) await this.#noteBoot();
         await this.#makeRoom(group.reduce((sum, { bytes }) => sum + bytes.length, 0));
+        // First, so that no bytes are there whose source would read them again; see buffer-checkpoints.ts.
+        await this.#checkpoints.write(group.map(({ frame }) => frame.to));
         await this.#segments.write(group);
         this.#unwritten.done();
+        this.#checkpoints.settle(this.#segments.end);
       }
+      await this.#checkpoints.write([this.#segments.end]);
+      this.#checkpoints.settle(this.#segments.end);
       await this.#wasWritten();
     } catch (thrown) {
       this.#unwritten.failed();
@@ -512,6 +546,7 @@ class OpenBuffer implements FeedBuffer {
       } finally {
         this.#timer?.cancel();
         await this.#segments.close();
+        await this.#checkpoints.close();
         this.#unlock();
       }
     });

@@ -20,6 +20,9 @@ import type { Tail } from './tail.ts';
 const begunKey = 'begun';
 /** A copy of a few bytes tells little: it must at least have been written about when the bytes were read, or later. */
 const copyTimeSlackMs = 60_000;
+const searchesAfter = 2;
+/** Times of files are of the kernel's last tick. */
+const fileTimeSlackMs = 20;
 /** A file that is still there under its name is kept open longer than one that was rotated away. */
 const idleMs = 10 * 60_000;
 const troubleMs = 1_000;
@@ -34,6 +37,8 @@ interface Following {
   readonly atRest: Map<string, { readonly bytes: number; readonly changedMs: number }>;
   /** Copies of a turn that is still followed under its own name. */
   readonly copies: Set<string>;
+  /** Looks at the folder that are still to search for what was rotated away unseen: a list is never of one moment. */
+  searches: number;
 }
 
 const isGone = (thrown: unknown): boolean => (thrown as NodeJS.ErrnoException).code === 'ENOENT';
@@ -102,9 +107,10 @@ async function readWhole(on: Following, file: FoundFile, from: Mark | null, key 
   }
 }
 
-/** Files that were made, and rotated away, later than `after`, while we looked elsewhere. `path`: what they were called. */
-async function followMissed(on: Following, all: readonly FoundFile[], path: string, after: { readonly key: string; readonly bornMs: number }): Promise<void> {
+/** Files that were made, and rotated away, later than `after`, while we looked elsewhere; how many. `path`: what they were called. */
+async function followMissed(on: Following, all: readonly FoundFile[], path: string, after: { readonly key: string; readonly bornMs: number }): Promise<number> {
   const marks = on.deps.intake.marks();
+  let count = 0;
   for (const file of all) {
     if (file.isMatch || file.key === after.key || file.bornMs < after.bornMs || on.tails.has(file.key) || marks.has(file.key) || !isRotatedName(basename(file.path), basename(path))) continue;
     const tail = await startTail(on, file, null, { path });
@@ -112,14 +118,21 @@ async function followMissed(on: Following, all: readonly FoundFile[], path: stri
     on.deps.log.info('source.missed-file', { feed: on.deps.feed, file: file.path });
     on.tails.set(file.key, tail);
     await readToEnd(tail);
+    count += 1;
   }
+  return count;
+}
+
+/** A place at the beginning has no bytes that a copy could be known by: it is one that was made since. */
+function sinceMark(mark: Mark): { readonly key: string; readonly bornMs: number } {
+  return { key: mark.key, bornMs: Number(mark.more['ms']) - fileTimeSlackMs };
 }
 
 /** The rest of a turn that its file does not have any more: out of the copy that was made before the file was truncated. */
 async function recoverTurn(on: Following, mark: Mark): Promise<boolean> {
-  if (mark.at === 0) return false;
   const all = await listFolder(on.settings.path);
   const path = String(mark.more['path']);
+  if (mark.at === 0) return (await followMissed(on, all, path, sinceMark(mark))) > 0;
   const marks = on.deps.intake.marks();
   for (const file of all.toReversed()) {
     if (file.key === mark.key || on.tails.has(file.key) || marks.has(file.key) || !(on.copies.has(file.key) || isRotatedName(basename(file.path), basename(path)))) continue;
@@ -150,7 +163,8 @@ async function beginNextTurn(on: Following, tail: Tail): Promise<void> {
 }
 
 /** One with a mark of its own. */
-async function followKnown(on: Following, file: FoundFile, mark: Mark): Promise<Tail | null> {
+async function followKnown(on: Following, file: FoundFile, mark: Mark, all: readonly FoundFile[]): Promise<Tail | null> {
+  if (mark.at === 0) await followMissed(on, all, file.path, sinceMark(mark));
   if (await isContentOf(file, mark)) return startTail(on, file, mark);
   // Truncated since, or another file with the number of one that was deleted.
   await recoverTurn(on, mark);
@@ -205,7 +219,18 @@ async function settleMarks(on: Following, all: readonly FoundFile[]): Promise<vo
       on.tails.set(file.key, tail);
       await readToEnd(tail);
     }
-    await followMissed(on, all, path, file);
+  }
+}
+
+/** Behind every file that was rotated away and is known by itself. */
+async function searchMissed(on: Following, all: readonly FoundFile[]): Promise<void> {
+  const marks = on.deps.intake.marks();
+  for (const file of all) {
+    if (file.isMatch) continue;
+    const mark = marks.get(file.key);
+    const tail = on.tails.get(file.key);
+    if (tail !== undefined) await followMissed(on, all, tail.path, file);
+    else if (mark !== undefined && (isAsLeft(on, file) || (await isContentOf(file, mark)))) await followMissed(on, all, String(mark.more['path']), file);
   }
 }
 
@@ -223,6 +248,7 @@ async function followRenamed(on: Following, all: readonly FoundFile[]): Promise<
     if (isRotated === tail.isRotated) continue;
     tail.isRotated = isRotated;
     if (!isRotated) continue;
+    on.searches = searchesAfter;
     if ((await readToEnd(tail)) === 'truncated') await beginNextTurn(on, tail);
     await followMissed(on, all, tail.path, tail);
   }
@@ -247,10 +273,17 @@ async function lookAtFolder(on: Following, { isFirst, fromEnd }: { readonly isFi
   // Those that are known go first: what looks new may be a copy of one of them.
   for (const file of all) {
     const mark = marks.get(file.key);
-    if (mark !== undefined && isNew(file) && !isAsLeft(on, file)) await add(file, () => followKnown(on, file, mark));
+    if (mark !== undefined && isNew(file) && !isAsLeft(on, file)) await add(file, () => followKnown(on, file, mark, all));
   }
   const fresh = all.filter((file) => isNew(file) && !marks.has(file.key));
-  if (isFirst || fresh.length > 0) await settleMarks(on, all);
+  if (isFirst || fresh.length > 0) {
+    await settleMarks(on, all);
+    on.searches = searchesAfter;
+  }
+  if (on.searches > 0) {
+    on.searches -= 1;
+    await searchMissed(on, all);
+  }
   for (const file of fresh) await add(file, () => followNew(on, file, all, fromEnd));
   on.tally.connected = on.tails.size;
 }
@@ -295,10 +328,17 @@ async function hasMoved(on: Following): Promise<boolean> {
   return false;
 }
 
+/** What is followed is known durably before the first line goes on: what is rotated away from here on is not lost to a crash. */
+async function begin({ deps: { intake }, tails }: Following): Promise<void> {
+  for (const tail of tails.values()) tail.mark(tail.readBytes() === 0);
+  intake.markAll({ key: begunKey, turn: 1, at: 0, more: {} });
+  await intake.flush();
+}
+
 export async function openFile(settings: FileSettings, framing: Framing, deps: SourceDeps): Promise<Source> {
   const tally = newTally(deps);
   const end = new AbortController();
-  const on: Following = { settings, framing, deps, tally, tails: new Map(), atRest: new Map(), copies: new Set() };
+  const on: Following = { settings, framing, deps, tally, tails: new Map(), atRest: new Map(), copies: new Set(), searches: 0 };
   const { clock, intake } = deps;
   let lookedMs = -Infinity;
   let isFirst = true;
@@ -307,7 +347,7 @@ export async function openFile(settings: FileSettings, framing: Framing, deps: S
     const isDue = clock.monoMs() - lookedMs >= limits.feedTailFolderLookMs;
     if (isDue || (await hasMoved(on))) {
       await lookAtFolder(on, { isFirst, fromEnd: isFirst && !hasBegun && settings.from === 'end' });
-      if (isFirst) intake.markAll({ key: begunKey, turn: 1, at: 0, more: {} });
+      if (isFirst) await begin(on);
       isFirst = false;
       lookedMs = clock.monoMs();
     }

@@ -1,6 +1,7 @@
 // The names around a file that is followed: what the pattern finds, what was rotated away, and which bytes are known already.
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
 import { open, readdir, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -56,12 +57,14 @@ export async function hasFingerprint(file: FileHandle, { at, head, back }: Finge
   return found.head === head && found.back === back;
 }
 
+const bornOf = ({ birthtimeNs, mtimeNs }: BigIntStats): number => Number(birthtimeNs > 0n ? birthtimeNs : mtimeNs) / 1e6;
+
 /** Fault of the file system (`ENOENT`) as it is. */
 export async function openFound(path: string, isMatch: boolean): Promise<{ readonly handle: FileHandle; readonly found: FoundFile }> {
   // O_NONBLOCK: a named pipe of that name must not hold us up.
   const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   const facts = await handle.stat({ bigint: true });
-  return { handle, found: { path, isMatch, key: `${facts.dev}:${facts.ino}`, bytes: Number(facts.size), changedMs: Number(facts.mtimeMs), bornMs: Number(facts.birthtimeMs > 0n ? facts.birthtimeMs : facts.mtimeMs) } };
+  return { handle, found: { path, isMatch, key: `${facts.dev}:${facts.ino}`, bytes: Number(facts.size), changedMs: Number(facts.mtimeMs), bornMs: bornOf(facts) } };
 }
 
 /** All files of the pattern's folder, the oldest first. A folder that is not there is empty. Fault `too-many`. */
@@ -82,7 +85,7 @@ export async function listFolder(pattern: string): Promise<readonly FoundFile[]>
     try {
       const facts = await stat(path, { bigint: true });
       if (!facts.isFile()) continue;
-      found.push({ path, isMatch: matchesGlob(glob, name), key: `${facts.dev}:${facts.ino}`, bytes: Number(facts.size), changedMs: Number(facts.mtimeMs), bornMs: Number(facts.birthtimeMs > 0n ? facts.birthtimeMs : facts.mtimeMs) });
+      found.push({ path, isMatch: matchesGlob(glob, name), key: `${facts.dev}:${facts.ino}`, bytes: Number(facts.size), changedMs: Number(facts.mtimeMs), bornMs: bornOf(facts) });
     } catch (thrown) {
       if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') throw thrown;
     }

@@ -59,9 +59,11 @@ const pieceBytes = 64 * 1024;
 /** As long as `at` may stand behind what was read last, by a record that is cut one byte back. */
 const windowBytes = backBytes * 2;
 
-/** The fingerprint that a mark carries. */
+const nothing = fingerprintOf(0, Buffer.alloc(0), Buffer.alloc(0));
+
+/** The fingerprint that a mark carries. One at the beginning may be an intake's, which knows no fingerprints. */
 export function fingerprintIn({ at, more }: Mark): Fingerprint {
-  return { at, head: String(more['head']), back: String(more['back']) };
+  return at === 0 ? nothing : { at, head: String(more['head']), back: String(more['back']) };
 }
 
 /** `from`: a mark whose fingerprint the file has; null: from its beginning. `turn`: the first one, without a mark. */
@@ -89,8 +91,9 @@ export async function openTail(options: TailOptions, from: Mark | null, turn = 1
   };
   if (from !== null) {
     const found = printAt(read);
+    const expected = fingerprintIn(from);
     // Between the look that found it and this one somebody truncated it. The next look will see.
-    if (found.head !== from.more['head'] || found.back !== from.more['back']) throw new Fault('conflict', `${options.path} changed while it was opened`);
+    if (found.head !== expected.head || found.back !== expected.back) throw new Fault('conflict', `${options.path} changed while it was opened`);
   }
   const markAt = ({ at, state }: FramerPlace): Mark => {
     const { head: first, back } = printAt(at);
@@ -101,7 +104,7 @@ export async function openTail(options: TailOptions, from: Mark | null, turn = 1
     tally.tookRecord();
     if (!intake.record(record, last)) isReady = false;
   };
-  let framer = openFramer(framing, give, { at: read, state: (from?.more['state'] ?? '') as FramerPlace['state'] });
+  let framer = openFramer(framing, give, { at: read, state: read === 0 ? '' : (from?.more['state'] as FramerPlace['state']) });
   const take = (bytes: Buffer) => {
     tally.bytes += bytes.length;
     if (head.length < headBytes) head = Buffer.concat([head, bytes.subarray(0, headBytes - head.length)]);
