@@ -176,9 +176,9 @@ async function patch(deps: FileDeps, request: DeviceRequest, incoming: Incoming,
 }
 
 /** A problem document for who speaks the draft, or JSON; lines as everywhere for the others. */
-function problemAnswer(request: DeviceRequest, status: number, [type, title]: readonly [string, string], values: Values, fields: Fields = {}): DeviceAnswer {
+function problemAnswer({ files }: FileDeps, request: DeviceRequest, status: number, [type, title]: readonly [string, string], values: Values, fields: Fields = {}): DeviceAnswer {
   const wanted = request.header('upload-draft-interop-version') !== null || /json/i.test(request.header('accept') ?? '');
-  return { status, values, fields, ...(wanted ? { body: { type: 'application/problem+json', text: `${JSON.stringify({ type, title, status, ...values })}\n` } } : {}) };
+  return { status, values, fields, ...(wanted ? { body: { type: 'application/problem+json', text: `${JSON.stringify({ type, title, status, time: files.clock.nowMs() / 1_000, ...values })}\n` } } : {}) };
 }
 
 async function withFaults(deps: FileDeps, request: DeviceRequest, work: () => Promise<DeviceAnswer>): Promise<DeviceAnswer> {
@@ -190,11 +190,11 @@ async function withFaults(deps: FileDeps, request: DeviceRequest, work: () => Pr
     if (code === 'too-large') return { status: 413, values: { error: 'too-large', why: message, max: deps.files.limits.fileBytesMax }, fields: { 'Upload-Limit': limitOf(deps, null) } };
     if (detail['full'] === true) return { status: 507, values: { error: 'full', why: message, retry: fullRetrySeconds } };
     if (detail['digest'] === true) return { status: 422, values: { error: 'digest', why: message } };
-    if (detail['length'] === true) return problemAnswer(request, 400, [problemTypes.length, 'inconsistent length values for upload'], { error: 'length', why: message });
-    if (detail['completed'] === true) return problemAnswer(request, 410, [problemTypes.complete, 'upload is already completed'], { error: 'gone', why: message }, { 'Upload-Complete': '?1', 'Upload-Offset': String(detail['length']) });
+    if (detail['length'] === true) return problemAnswer(deps, request, 400, [problemTypes.length, 'inconsistent length values for upload'], { error: 'length', why: message });
+    if (detail['completed'] === true) return problemAnswer(deps, request, 410, [problemTypes.complete, 'upload is already completed'], { error: 'gone', why: message }, { 'Upload-Complete': '?1', 'Upload-Offset': String(detail['length']) });
     if (code === 'conflict' && typeof detail['expected'] === 'number') {
       const [expected, provided] = [detail['expected'], Number(detail['provided'])];
-      return problemAnswer(request, 409, [problemTypes.offset, 'offset from request does not match offset of resource'], { error: 'offset', why: message, expected, provided, 'expected-offset': expected, 'provided-offset': provided }, { 'Upload-Offset': String(expected) });
+      return problemAnswer(deps, request, 409, [problemTypes.offset, 'offset from request does not match offset of resource'], { error: 'offset', why: message, expected, provided, 'expected-offset': expected, 'provided-offset': provided }, { 'Upload-Offset': String(expected) });
     }
     throw thrown;
   }

@@ -6,7 +6,7 @@ import type { Clock } from '#base/clock.ts';
 import { Fault, reasonOf } from '#base/fault.ts';
 import type { Id, Random } from '#base/ids.ts';
 import type { Limits } from '#base/limits.ts';
-import type { Log } from '#base/log.ts';
+import { printable, type Log } from '#base/log.ts';
 import type { DeviceFile, FileOperations } from '#model/files.ts';
 import type { Journal } from '#model/live.ts';
 import type { AuditEntry, Device } from '#model/rows.ts';
@@ -51,7 +51,9 @@ export interface Files extends FilesDeps {
   remove(id: Id, audit: AuditEntry): Promise<void>;
   /** Retention: what came before, and the oldest of what is over the bound. Resolves what went. */
   drop(bounds: { readonly before?: number; readonly bytesMax?: number }): Promise<{ readonly files: number; readonly bytes: number }>;
-  /** Removes bytes that no row names. */
+  /** Resolves when the sweep of the start is over. */
+  readonly swept: Promise<void>;
+  /** Removes bytes that no row names; resolves how many files that were. */
   sweep(): Promise<number>;
   close(): Promise<void>;
 }
@@ -87,7 +89,7 @@ export async function openFiles(deps: FilesDeps): Promise<Files> {
     }
     return removed;
   };
-  const sweeping = sweep().then(
+  const swept = sweep().then(
     (removed) => void (removed > 0 && log.info('files.swept', { removed })),
     (thrown: unknown) => log.warn('files.not-swept', { why: reasonOf(thrown) }),
   );
@@ -102,7 +104,7 @@ export async function openFiles(deps: FilesDeps): Promise<Files> {
         return operations.addFile(file, bounds, uploadId);
       });
       unnamed = added.unnamed;
-      if (added.kind !== 'repeat') deps.journal.note('file.stored', { device: device.name, serial: device.serial, file: name, bytes, version: added.kind === 'replaced' ? 'new' : 'first' });
+      if (added.kind !== 'repeat') deps.journal.note('file.stored', { device: device.name, serial: device.serial, file: printable(name), bytes, version: added.kind === 'replaced' ? 'new' : 'first' });
       return { kind: added.kind, file: added.file };
     } finally {
       await removeUnnamed(unnamed).catch((thrown: unknown) => log.warn('files.not-swept', { why: reasonOf(thrown) }));
@@ -112,6 +114,7 @@ export async function openFiles(deps: FilesDeps): Promise<Files> {
     ...deps,
     shelf,
     settle,
+    swept,
     sweep,
     enter() {
       if (closed) throw new Fault('busy', 'the gateway is going down');
@@ -162,7 +165,7 @@ export async function openFiles(deps: FilesDeps): Promise<Files> {
     },
     async close() {
       closed = true;
-      await sweeping;
+      await swept;
     },
   };
 }
