@@ -61,7 +61,9 @@ export function buildPinWatch(options: PinWatchOptions): PinWatch {
     return device ? `${device.name}${device.serial === null ? '' : ` (${device.serial})`}` : deviceId;
   };
   // Asked for each check-in, and the same for all of them: kept for a second.
-  let kept: { readonly until: number; readonly version: number; readonly keys: readonly AnnouncedKey[] } | null = null;
+  let kept: { readonly until: number; readonly of: string; readonly keys: readonly AnnouncedKey[] } | null = null;
+  /** Everything that changes what is announced, but time. */
+  const stand = (): string => `${tables.certificates.version} ${[null, ...(options.hosts() ?? [])].map((host) => `${host} ${options.leafOf(host, 'usual')?.fingerprint} ${options.leafOf(host, 'usual')?.next} ${options.leafOf(host, 'rsa')?.fingerprint}`).join(' ')}`;
 
   return {
     settings: () => options.settings(),
@@ -74,7 +76,8 @@ export function buildPinWatch(options: PinWatchOptions): PinWatch {
     },
     announced() {
       const now = clock.nowMs();
-      if (!kept || now >= kept.until || kept.until - now > 1_000 || kept.version !== tables.certificates.version) kept = { until: now + 1_000, version: tables.certificates.version, keys: announcedKeys(shop(), options.settings().keepOldMs) };
+      const of = stand();
+      if (!kept || now >= kept.until || kept.until - now > 1_000 || kept.of !== of) kept = { until: now + 1_000, of, keys: announcedKeys(shop(), options.settings().keepOldMs) };
       return kept.keys;
     },
     pinners,
