@@ -84,7 +84,7 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
   const { mayStore } = options;
   const settingsOf = (customer: string, serial: string, feed: string) => feedSettingsOf(config(), customer, serial, feed);
   const notes = keepDeviceNotes({ deviceNotes: tables.deviceNotes, operations, clock, log });
-  const leases = buildLeases({ tables, operations, clock, log, journal, limits, redirects: () => options.snapshot().redirects });
+  const leases = buildLeases({ tables, operations, clock, log, journal, limits, redirects: () => options.snapshot().redirects, pinsOf: (id) => notes.get(id)?.pins ?? [] });
   const underWay = new Map<Id, number>();
   const redirects = buildRedirects({ leases, operations, limits, nowMs, deviceBySerial: tables.deviceBySerial, pushesUnderWay: (id) => underWay.get(id) ?? 0 });
   const files = await openFiles({ dir: join(options.folder.path, 'files'), operations, clock, random, newId, log, journal, limits, mayStore });

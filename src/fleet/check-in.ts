@@ -67,12 +67,13 @@ async function checkIn(deps: CheckInDeps, request: DeviceRequest, caller: Caller
   const before = deps.notes.get(callerId(caller));
   const feeds = saidFeeds(said, deps.limits.checkInFeedsMax);
   const zone = [said.get('tz'), before?.zone, settings.zone].map((name) => (name ? zoneRules(name, deps.nowMs()) : null)).find((rules) => rules !== null) ?? null;
+  // What it says of its fingerprints decides already where it may be sent.
+  note(deps, request, caller, said);
   // First: what it brought here is sealed by it, and that is where it stands then.
   const elsewhere = caller.kind === 'device' ? await deps.elsewhereFor(request, caller) : null;
   const rows = feeds.length === 0 ? [] : await deps.operations.epochsOfDevice(callerId(caller));
   const known = new Map(rows.map((row) => [`${row.feed} ${row.epoch}`, row]));
   noteEvents(deps, request, caller, feeds, known, before?.facts ?? {}, elsewhere);
-  note(deps, request, caller, said);
   const values: Record<string, string | number | boolean> = {
     ...(caller.kind === 'waiting' ? { waiting: true } : {}),
     poll: caller.kind === 'waiting' ? Math.min(waitingPollSeconds, settings.pollSeconds) : settings.pollSeconds,

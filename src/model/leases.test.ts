@@ -44,6 +44,7 @@ function room(redirects: Redirects, before: readonly Lease[] = []) {
     tables, clock, limits,
     log: silentLog,
     redirects: () => state.redirects,
+    pinsOf: (id) => tables.deviceNotes.get(id)?.pins ?? [],
     journal: { note: (event, fields) => void journal.push(`${event} ${fields?.['serial'] as string} ${fields?.['server'] as string}`) },
     operations: {
       async noteLeases(rows, ended) {

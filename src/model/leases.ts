@@ -2,6 +2,7 @@
 // the store every few seconds. A crash may lose the newest; their devices stay where they are all the same, and which server has which bytes is in the seals.
 import type { Clock } from '#base/clock.ts';
 import { reasonOf } from '#base/fault.ts';
+import type { Id } from '#base/ids.ts';
 import type { Limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
 import type { Journal } from './live.ts';
@@ -48,7 +49,9 @@ export interface Leases {
 }
 
 export interface LeasesOptions {
-  readonly tables: Pick<Tables, 'leases' | 'deviceTags' | 'suspensions' | 'deviceNotes'>;
+  readonly tables: Pick<Tables, 'leases' | 'deviceTags' | 'suspensions'>;
+  /** The fingerprints that a device has on its list, as it last said; empty: it does not pin. */
+  readonly pinsOf: (deviceId: Id) => readonly string[];
   readonly operations: Pick<Operations, 'noteLeases'>;
   readonly redirects: () => Redirects;
   readonly clock: Clock;
@@ -74,7 +77,7 @@ export function buildLeases(options: LeasesOptions): Leases {
     serial: serial ?? '',
     deviceName: name,
     tags: (id === null ? undefined : tables.deviceTags.get(id))?.tags ?? [],
-    pins: (id === null ? undefined : tables.deviceNotes.get(id))?.pins ?? [],
+    pins: id === null ? [] : options.pinsOf(id),
   });
   const stateOf = ({ customer, serial }: Subject): RedirectState => {
     const nowMs = clock.nowMs();

@@ -243,3 +243,45 @@ test('wherever a device goes with the same feed, whatever leases say: three serv
     for (const each of gateways) await each.close();
   }
 });
+
+test('a device that pins waits here until it has confirmed the fingerprint, and a check-in tells it where to go', async () => {
+  const [own, theirs] = ['A', 'B'].map((letter) => `sha256//${letter.repeat(43)}=`) as [string, string];
+  await using b = await startGateway();
+  await using a = await startGateway({ config: { servers: [server('b', secure(b), { pins: [theirs] })], redirects: [rule('all', ['b'])] } });
+  for (const each of [a, b]) knowDevice(each, 'SN1', key);
+  const one = device(secure(a));
+  const checkIn = async (lines: string) => {
+    const url = new URL(`${secure(a)}/check-in/SN1`);
+    const body = Buffer.from(lines);
+    const { 'x-postern-start': _, ...headers } = one.headers('POST', url.pathname, body);
+    const answer = await askRaw(url.href, { method: 'POST', body, headers: { ...headers, 'content-length': String(body.length) } });
+    assert.equal(answer.status, 200, answer.body);
+    return answer.values;
+  };
+  const feed = () => `feed.cdr=${one.epoch}:${one.next}:9:0`;
+  const told = await checkIn(`pins=${own}\n${feed()}\n`);
+  assert.equal(told.get('base'), undefined);
+  assert.ok(told.get('pins')?.split(',').includes(theirs), 'and here is the list to have');
+  assert.equal((await one.push(1_000))?.status, 200, 'it is answered here meanwhile');
+  const sent = await checkIn(`pins=${own},${theirs}\n${feed()}\n`);
+  assert.deepEqual([sent.get('base'), sent.get('next.cdr')], [secure(b), '1000']);
+  assert.equal(storedRanges(a, 'SN1', one.epoch).sealedTo, secure(b), 'sealed before it was told');
+  one.goTo(secure(b));
+  await deliver(one);
+  assertOnce([a, b], one);
+  const later = await checkIn(`pins=${own},${theirs}\n${feed()}\n`);
+  assert.equal(later.get('next.cdr'), undefined, 'what is at the other server is for that one to say');
+});
+
+test('files go with their device; what counts by keys, and what only asks, stays', async () => {
+  await using b = await startGateway();
+  await using a = await startGateway({ config: { servers: [server('b', plain(b))], redirects: [rule('all', ['b'])] } });
+  for (const each of [a, b]) knowDevice(each, 'SN1', key);
+  const one = device(plain(a));
+  const ask = (method: string, target: string, body = Buffer.alloc(0)) =>
+    askRaw(`http://127.0.0.1:${a.ports.http}${target}`, { method, ...(body.length === 0 ? {} : { body }), headers: { ...one.headers(method, target, body), 'content-length': String(body.length) } });
+  const file = await ask('PUT', '/v1/default/file/SN1/report%20one.txt', Buffer.from('hello'));
+  assert.deepEqual([file.status, file.headers.location], [307, `${plain(b)}/file/SN1/report%20one.txt`]);
+  assert.equal((await ask('GET', '/v1/default/file/SN1/report%20one.txt')).status, 404);
+  assert.equal((await ask('POST', '/v1/default/in/SN1/cdr', Buffer.from('line\n'))).status, 200);
+});

@@ -302,7 +302,7 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
     linkOf: () => null,
     install: () => Promise.reject(new Fault('offline', 'no agent has a link here')),
   });
-  const leases = buildLeases({ tables, operations, clock, log: silentLog, journal, limits, redirects: () => control.snapshot().redirects });
+  const leases = buildLeases({ tables, operations, clock, log: silentLog, journal, limits, redirects: () => control.snapshot().redirects, pinsOf: (id) => tables.deviceNotes.get(id)?.pins ?? [] });
   const deps: AdminDeps = {
     certificates: { changes, caPem: shown.ca.pem, describe: () => shown.describe(), signRequest: (order) => shown.signRequest(order), issueLeaf: (names, spki) => shown.issueLeaf(names, spki), nextLeafKey: (id, what) => shown.nextLeafKey(id, what), roots: () => [] },
     pins,
