@@ -33,6 +33,11 @@ export interface Mark {
   readonly more: Readonly<Record<string, string | number>>;
 }
 
+/** The newest mark of any feed, and where all of them are read on from: there, or before. */
+export interface KeptMark extends Mark {
+  readonly from: Pick<Mark, 'at' | 'more'>;
+}
+
 export interface Intake {
   /** False: it was taken, and the source pauses until `ready`. One with a mark that its feed has already is left out. */
   record(record: Uint8Array, mark?: Mark): boolean;
@@ -44,10 +49,11 @@ export interface Intake {
   waitingBytes(): number;
   /** Everything so far is durable. Rejects as the buffer does. */
   flush(): Promise<void>;
-  /** By key, the mark from which nothing is missing in any feed. */
-  marks(): ReadonlyMap<string, Mark>;
+  marks(): ReadonlyMap<string, KeptMark>;
   /** All feeds have what there was before it. Where `more` has `rest`, it is told also when the place is no other. */
   markAll(mark: Mark): void;
+  /** In each feed what it had under the one is under the other. */
+  rename(key: string, to: string): void;
   forget(key: string): void;
 }
 
@@ -155,16 +161,16 @@ export function openIntake(feed: FeedSettings, deps: IntakeDeps): Intake {
     waitingBytes: () => waiting,
     flush,
     marks() {
-      const all = new Map<string, Mark>();
+      const all = new Map<string, KeptMark>();
       const keys = new Set(targets.flatMap((target) => [...target.marks.keys()]));
       for (const key of keys) {
         const found = targets.map((target) => target.marks.get(key));
         const known = found.filter((mark) => mark !== undefined);
         const first = known.reduce((least, mark) => (isBehind(mark, least) ? mark : least));
         const last = known.reduce((most, mark) => (isBehind(most, mark) ? mark : most));
-        // A feed that has no mark may lack every record: from the beginning of the newest turn, because a turn begins only when all have the one before.
-        const isWhole = known.length === found.length && first.turn === last.turn;
-        all.set(key, isWhole ? first : { ...last, at: 0 });
+        // A feed that has no mark may lack every record of the newest turn, but of none before: a turn begins when all have the last one, durably. So does a rest.
+        const isKnown = known.length === found.length && first.turn === last.turn;
+        all.set(key, { ...last, from: last.more['rest'] !== undefined ? last : isKnown ? first : { at: 0, more: {} } });
       }
       return all;
     },
@@ -173,6 +179,17 @@ export function openIntake(feed: FeedSettings, deps: IntakeDeps): Intake {
         if (has(target, mark) && mark.more['rest'] === undefined) continue;
         target.store.mark(checkpointOf(mark));
         target.marks.set(mark.key, mark);
+      }
+    },
+    rename(key, to) {
+      for (const target of targets) {
+        const mark = target.marks.get(key);
+        if (mark === undefined) continue;
+        const renamed = { ...mark, key: to };
+        target.store.mark(checkpointOf(renamed));
+        target.store.mark({ source: prefix + key, state: null });
+        target.marks.delete(key);
+        target.marks.set(to, renamed);
       }
     },
     forget(key) {

@@ -7,7 +7,7 @@ import { basename } from 'node:path';
 import { sleep } from '#base/clock.ts';
 import { reasonOf } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
-import type { Mark } from '../intake.ts';
+import type { KeptMark, Mark } from '../intake.ts';
 import type { FileSettings, Framing } from '../source-settings.ts';
 import { hasFingerprint, isRotatedName, listFolder, openFound, tellingBytes } from './folder.ts';
 import type { FoundFile } from './folder.ts';
@@ -72,7 +72,7 @@ async function isContentOf(file: FoundFile, mark: Mark): Promise<boolean> {
 }
 
 /** Null: it has gone in between. */
-async function startTail(on: Following, file: FoundFile, from: Mark | null, { turn = 1, key = file.key, path = file.isMatch || from === null ? file.path : String(from.more['path']) } = {}): Promise<Tail | null> {
+async function startTail(on: Following, file: FoundFile, from: KeptMark | null, { turn = 1, key = file.key, path = file.isMatch || from === null ? file.path : String(from.more['path']) } = {}): Promise<Tail | null> {
   const opened = await openExactly(file);
   if (opened === null) return null;
   const { deps, framing, tally } = on;
@@ -95,7 +95,7 @@ async function readToEnd(tail: Tail): Promise<'end' | 'truncated'> {
   }
 }
 
-async function readWhole(on: Following, file: FoundFile, from: Mark | null, key = file.key): Promise<void> {
+async function readWhole(on: Following, file: FoundFile, from: KeptMark, key = file.key): Promise<void> {
   const tail = await startTail(on, file, from, { key });
   if (tail === null) return;
   try {
@@ -129,7 +129,7 @@ function sinceMark(mark: Mark): { readonly key: string; readonly bornMs: number 
 }
 
 /** The rest of a turn that its file does not have any more: out of the copy that was made before the file was truncated. */
-async function recoverTurn(on: Following, mark: Mark): Promise<boolean> {
+async function recoverTurn(on: Following, mark: KeptMark): Promise<boolean> {
   const all = await listFolder(on.settings.path);
   const path = String(mark.more['path']);
   if (mark.at === 0) return (await followMissed(on, all, path, sinceMark(mark))) > 0;
@@ -139,7 +139,8 @@ async function recoverTurn(on: Following, mark: Mark): Promise<boolean> {
     if (mark.at < tellingBytes && Math.max(file.bornMs, file.changedMs) < Number(mark.more['ms']) - copyTimeSlackMs) continue;
     if (!(await isContentOf(file, mark))) continue;
     await readWhole(on, file, mark, mark.key);
-    // It is known from here on, also where the pattern finds it.
+    // Known from here on, also where the pattern finds it, but only when what was in it cannot be lost any more.
+    await on.deps.intake.flush();
     const copy = await startTail(on, file, null);
     if (copy !== null) {
       await copy.skipToEnd();
@@ -153,7 +154,8 @@ async function recoverTurn(on: Following, mark: Mark): Promise<boolean> {
 }
 
 async function beginNextTurn(on: Following, tail: Tail): Promise<void> {
-  const isRecovered = await recoverTurn(on, tail.lastMark());
+  const last = tail.lastMark();
+  const isRecovered = await recoverTurn(on, { ...last, from: last });
   // What waits for its end was in the copy, or is all there is.
   if (!isRecovered) tail.cut();
   await on.deps.intake.flush();
@@ -163,7 +165,7 @@ async function beginNextTurn(on: Following, tail: Tail): Promise<void> {
 }
 
 /** One with a mark of its own. */
-async function followKnown(on: Following, file: FoundFile, mark: Mark, all: readonly FoundFile[]): Promise<Tail | null> {
+async function followKnown(on: Following, file: FoundFile, mark: KeptMark, all: readonly FoundFile[]): Promise<Tail | null> {
   if (mark.at === 0) await followMissed(on, all, file.path, sinceMark(mark));
   if (await isContentOf(file, mark)) return startTail(on, file, mark);
   // Truncated since, or another file with the number of one that was deleted.
@@ -186,9 +188,8 @@ async function followNew(on: Following, file: FoundFile, all: readonly FoundFile
       return null;
     }
     // The same bytes, and the file that had them is gone: an editor wrote it anew.
-    const tail = await startTail(on, file, { ...mark, key: file.key });
-    tail?.mark(true);
-    if (tail !== null) intake.forget(mark.key);
+    const tail = await startTail(on, file, mark);
+    if (tail !== null) intake.rename(mark.key, file.key);
     return tail;
   }
   const tail = await startTail(on, file, null);
@@ -213,7 +214,7 @@ async function settleMarks(on: Following, all: readonly FoundFile[]): Promise<vo
       continue;
     }
     if (file.isMatch || isAsLeft(on, file) || !(await isContentOf(file, mark))) continue;
-    const tail = file.bytes > mark.at ? await startTail(on, file, mark) : null;
+    const tail = file.bytes > mark.from.at ? await startTail(on, file, mark) : null;
     if (tail === null) on.atRest.set(file.key, file);
     else {
       on.tails.set(file.key, tail);
@@ -301,6 +302,7 @@ async function readFile(on: Following, tail: Tail): Promise<boolean> {
   const quietMs = clock.monoMs() - tail.grewMs;
   if (tail.isRotated ? quietMs < limits.feedTailQuietMs : quietMs < idleMs || !tail.isAtRest()) return false;
   if (tail.isRotated) tail.cut();
+  await on.deps.intake.flush();
   tail.rest();
   on.tails.delete(tail.key);
   on.atRest.set(tail.key, await tail.facts());

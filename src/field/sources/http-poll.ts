@@ -120,7 +120,7 @@ function takenBefore({ intake }: SourceDeps): Taken {
   const mark = intake.marks().get(pollKey);
   if (mark === undefined) return { turn: 0, sha256: '', etag: '', modified: '', isWhole: false };
   const text = (name: string) => String(mark.more[name] ?? '');
-  return { turn: mark.turn, sha256: text('sha256'), etag: text('etag'), modified: text('modified'), isWhole: mark.at === mark.more['of'] };
+  return { turn: mark.turn, sha256: text('sha256'), etag: text('etag'), modified: text('modified'), isWhole: mark.from.at === mark.more['of'] };
 }
 
 export function openHttpPoll(settings: HttpPollSettings, deps: SourceDeps): Source {

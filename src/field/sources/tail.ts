@@ -5,7 +5,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { Fault } from '#base/fault.ts';
 import { openFramer } from '../framer.ts';
 import type { FramerPlace } from '../framer.ts';
-import type { Intake, Mark } from '../intake.ts';
+import type { Intake, KeptMark, Mark } from '../intake.ts';
 import type { Framing } from '../source-settings.ts';
 import { backBytes, fingerprintOf, hasFingerprint, headBytes, readAt } from './folder.ts';
 import type { Fingerprint } from './folder.ts';
@@ -55,21 +55,22 @@ export interface Tail {
   close(): Promise<void>;
 }
 
+const stateIn = (from: KeptMark['from'] | null): FramerPlace['state'] => (from?.more['state'] ?? '') as FramerPlace['state'];
+
 const pieceBytes = 64 * 1024;
 /** As long as `at` may stand behind what was read last, by a record that is cut one byte back. */
 const windowBytes = backBytes * 2;
 
-const nothing = fingerprintOf(0, Buffer.alloc(0), Buffer.alloc(0));
-
-/** The fingerprint that a mark carries. One at the beginning may be an intake's, which knows no fingerprints. */
+/** The fingerprint that a mark carries. */
 export function fingerprintIn({ at, more }: Mark): Fingerprint {
-  return at === 0 ? nothing : { at, head: String(more['head']), back: String(more['back']) };
+  return { at, head: String(more['head']), back: String(more['back']) };
 }
 
-/** `from`: a mark whose fingerprint the file has; null: from its beginning. `turn`: the first one, without a mark. */
-export async function openTail(options: TailOptions, from: Mark | null, turn = 1): Promise<Tail> {
+/** `mark`: its fingerprint is the file's; null: from its beginning. `turn`: the first one, without a mark. Fault `conflict`: it has changed just now. */
+export async function openTail(options: TailOptions, mark: KeptMark | null, turn = 1): Promise<Tail> {
   const { handle, key, framing, intake, tally } = options;
-  let turnNow = from?.turn ?? turn;
+  const from = mark?.from ?? null;
+  let turnNow = mark?.turn ?? turn;
   let read = from?.at ?? 0;
   let head: Buffer = Buffer.alloc(0);
   /** The last bytes before `read`, and while a piece is taken also that piece. */
@@ -83,18 +84,14 @@ export async function openTail(options: TailOptions, from: Mark | null, turn = 1
   };
   await load();
   let isReady = true;
-  let marked = from === null ? '' : `${turnNow}:${read}`;
+  let marked = mark === null || mark.at !== read ? '' : `${turnNow}:${read}`;
 
   const printAt = (at: number): Fingerprint => {
     const end = window.length - (windowEnd - at);
     return fingerprintOf(at, head.subarray(0, Math.min(at, headBytes)), window.subarray(Math.max(0, end - backBytes), end));
   };
-  if (from !== null) {
-    const found = printAt(read);
-    const expected = fingerprintIn(from);
-    // Between the look that found it and this one somebody truncated it. The next look will see.
-    if (found.head !== expected.head || found.back !== expected.back) throw new Fault('conflict', `${options.path} changed while it was opened`);
-  }
+  // Between the look that found it and this one somebody truncated it. The next look will see.
+  if (mark !== null && !(await hasFingerprint(handle, fingerprintIn(mark)))) throw new Fault('conflict', `${options.path} changed while it was opened`);
   const markAt = ({ at, state }: FramerPlace): Mark => {
     const { head: first, back } = printAt(at);
     return { key, turn: turnNow, at, more: { path: tail.path, born: options.bornMs, ms: options.nowMs(), state, head: first, back } };
@@ -104,7 +101,7 @@ export async function openTail(options: TailOptions, from: Mark | null, turn = 1
     tally.tookRecord();
     if (!intake.record(record, last)) isReady = false;
   };
-  let framer = openFramer(framing, give, { at: read, state: read === 0 ? '' : (from?.more['state'] as FramerPlace['state']) });
+  let framer = openFramer(framing, give, { at: read, state: stateIn(from) });
   const take = (bytes: Buffer) => {
     tally.bytes += bytes.length;
     if (head.length < headBytes) head = Buffer.concat([head, bytes.subarray(0, headBytes - head.length)]);
@@ -188,6 +185,6 @@ export async function openTail(options: TailOptions, from: Mark | null, turn = 1
       await handle.close();
     },
   };
-  let last: Mark = from ?? markAt({ at: 0, state: '' });
+  let last = markAt({ at: read, state: stateIn(from) });
   return tail;
 }
