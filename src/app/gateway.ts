@@ -260,7 +260,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const joinService = openServiceServer((request, response) => joinListener(request, response));
     undo.push(() => joinService.close());
     const fleet = await openFleet({
-      tables, operations, clock, log, journal, limits, random, newId,
+      tables, operations: { ...operations, ...keeping.guarded }, clock, log, journal, limits, random, newId,
       folder, newRequestId,
       snapshot: () => snapshot,
       mayStore: () => keeping.mayStore(),
@@ -395,7 +395,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       certificates: { changes: certificateChanges, caPem: certificates.ca.pem, describe: () => certificates.describe(), signRequest: (order) => certificates.signRequest(order), issueLeaf: (names, spki) => certificates.issueLeaf(names, spki), nextLeafKey: (id, what) => certificates.nextLeafKey(id, what), roots: publicRoots },
       pins,
       sealingKey: await folder.readOrMake(sealingKeyFile, () => random(sealingKeyBytes)),
-      acme, deliveries, leases: fleet.leases, keeping: keeping.deps,
+      acme, deliveries, leases: fleet.leases, feeds: fleet.feeds, files: fleet.files, keeping: keeping.deps,
       tables, operations, control, live, journal, clock, random, log, newId, limits, inTurn, status,
       version: options.version,
       setupDigest: () => (tables.people.size === 0 && setup.code !== null ? digestOf(setup.code.reveal()) : null),
@@ -466,6 +466,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         devices: () => ({ all: tables.devices.size, online: Array.from(tables.devices.values()).filter((device) => hub.linkOf(device.agentId)).length }),
         revision: () => control.config().revision,
         disk: () => keeping.disk(),
+        intake: fleet.counts,
+        intakeWaiting: fleet.waiting,
         dropped: () => keeping.dropped(),
       },
       options.version,
