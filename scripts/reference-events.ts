@@ -80,6 +80,7 @@ const auditMeanings: Readonly<Record<string, string>> = {
   'delivery.failed': 'it could not be put in place; `why` says why not',
   'delivery.removed': 'somebody ended that; what is in place stays',
   'delivery.retried': 'somebody had it tried again',
+  'feed.removed': 'somebody removed a feed with all its bytes; `bytes` says how many were kept',
   'device.added': 'a device was added, behind an agent that had joined before or without one',
   'device.certificate-accepted': 'the certificate of a device\'s https port was accepted: by somebody, or, with `first`, by the gateway because none was before',
   'device.certificate-forgotten': 'somebody forgot it: the next one shown is accepted',

@@ -109,6 +109,8 @@ const meanings: Readonly<Record<string, string>> = {
   installTimeoutMs: 'one installation, with its command',
   installCommandTimeoutMs: 'its command',
   installCommandOutputBytesMax: 'what is kept of what the command says',
+  recordShownBytesMax: 'of one record that the API shows',
+  recordsPageBytesMax: 'of records in one answer of the API',
   redirectFailedMs: 'that a device is not sent to a server again where it could not deliver without having a lease there',
   redirectFailuresMax: 'devices of which such failures are remembered',
   redirectSealsRememberedMax: 'devices that were sent away, and whose seals need not be looked for again',

@@ -23,6 +23,7 @@ import { buildDeviceKeyActs, buildWaitingActs } from './device-identity.ts';
 import { buildDeviceMoveActs } from './device-moves.ts';
 import { buildDeviceActs } from './devices.ts';
 import { keepEvents } from './events.ts';
+import { buildFeedActs, readFeedBytes } from './feeds.ts';
 import { buildFrontDoorActs } from './front-door.ts';
 import { buildGatewayActs, buildPlaceActs } from './gateway.ts';
 import { buildRequestListener, type Beside } from './listener.ts';
@@ -43,7 +44,7 @@ const apiHeaders = {
   'x-content-type-options': 'nosniff',
 } as const;
 
-type PlainRoute = Exclude<RouteName, 'getEvents' | 'getOpenApi' | 'makeBackup'>;
+type PlainRoute = Exclude<RouteName, 'getEvents' | 'getOpenApi' | 'makeBackup' | 'readFeedBytes'>;
 
 function buildActs(room: Room): Acts<PlainRoute> {
   return {
@@ -71,6 +72,7 @@ function buildActs(room: Room): Acts<PlainRoute> {
     ...buildGatewayActs(room),
     ...buildKeepingActs(room),
     ...buildRedirectActs(room),
+    ...buildFeedActs(room),
   };
 }
 
@@ -200,6 +202,7 @@ export function buildAdmin(deps: AdminDeps): Admin {
   const act = async (name: RouteName, asked: Asked): Promise<Response> => {
     if (name === 'getEvents') return events.open(asked as unknown as Asked<'getEvents'>);
     if (name === 'makeBackup') return makeBackup(room, asked as unknown as Asked<'makeBackup'>);
+    if (name === 'readFeedBytes') return readFeedBytes(room, asked as unknown as Asked<'readFeedBytes'>);
     if (name === 'getOpenApi') return new Response((openApi ??= JSON.stringify(buildOpenApi(room.version, signInCookie))), { headers: { 'content-type': 'application/json' } });
     const run = acts[name] as (asked: Asked) => unknown;
     const answer = await run(asked);
@@ -216,7 +219,8 @@ export function buildAdmin(deps: AdminDeps): Admin {
       response = problemResponse(thrown, requestId, reply.faultStatus);
       noteRefusal(room, name, thrown, { requestId, from: beside.asker.from, who: reply.who ?? null });
     }
-    for (const [key, value] of Object.entries(apiHeaders)) response.headers.set(key, value);
+    // What an answer says of itself is stricter.
+    for (const [key, value] of Object.entries(apiHeaders)) if (!response.headers.has(key)) response.headers.set(key, value);
     response.headers.set('postern-request', requestId);
     if (reply.cookie) response.headers.append('set-cookie', reply.cookie);
     if (reply.etag) response.headers.set('etag', reply.etag);

@@ -1,6 +1,7 @@
 // What has changed, gathered a few times a second from tables and Live, for the event streams.
 import type { Timer } from '#base/clock.ts';
 import type { Id } from '#base/ids.ts';
+import type { FeedNews } from '#model/feed-meter.ts';
 import type { ConnCounts, LiveLink } from '#model/live.ts';
 import type { AgentNote, JoinToken, Visit } from '#model/rows.ts';
 import type { Room } from './room.ts';
@@ -9,6 +10,16 @@ const tellEveryMs = 250;
 const measureEveryMs = 2_000;
 /** The data plane tells nobody of connections: their counts are looked at while somebody listens. */
 const countEveryMs = 1_000;
+/** Batches come all the time, and who looks at a feed reads it again. */
+const feedsEveryMs = 1_000;
+const feedsGatheredMax = 1_000;
+
+export interface ChangedFeed {
+  readonly customerId: Id;
+  readonly deviceId: Id;
+  readonly feed: string;
+  readonly news: ReadonlySet<FeedNews>;
+}
 
 export interface Changes {
   readonly devices: ReadonlySet<Id>;
@@ -23,13 +34,15 @@ export interface Changes {
   readonly waiting: ReadonlySet<Id>;
   /** Rows came, went or changed, or an order went on. */
   readonly certificates: boolean;
+  /** Feeds that got data, or to which something happened; at most once a second. */
+  readonly feeds: readonly ChangedFeed[];
   /** Revision, or whether it waits to be confirmed. */
   readonly config: boolean;
   /** Connections came, went or were refused. */
   readonly conns: ConnCounts | null;
 }
 
-const noChanges = () => ({ devices: new Set<Id>(), joins: new Map<Id, JoinToken>(), agents: new Set<Id>(), visits: [] as Visit[], links: false, people: false, waiting: new Set<Id>(), certificates: false, config: false, conns: null as ConnCounts | null });
+const noChanges = () => ({ devices: new Set<Id>(), joins: new Map<Id, JoinToken>(), agents: new Set<Id>(), visits: [] as Visit[], links: false, people: false, waiting: new Set<Id>(), certificates: false, feeds: [] as ChangedFeed[], config: false, conns: null as ConnCounts | null });
 
 /** What runs, compared with the last time. */
 function buildComparison({ live }: Pick<Room, 'live'>) {
@@ -97,6 +110,8 @@ export function gatherChanges(room: Room, tell: (changes: Changes) => void, onPe
   let measuring: Timer | undefined;
   let counting: Timer | undefined;
   let counted: ConnCounts | null = null;
+  let feedsMoved = new Map<string, { readonly customerId: Id; readonly deviceId: Id; readonly feed: string; readonly news: Set<FeedNews> }>();
+  let feedsTelling: Timer | undefined;
 
   const tellNow = () => {
     telling = undefined;
@@ -146,6 +161,19 @@ export function gatherChanges(room: Room, tell: (changes: Changes) => void, onPe
     // Batches of "last used" are puts, too: they are no news.
     tables.signIns.watch(({ removed }) => removed.length > 0 && left()),
     tables.tokens.watch(({ removed }) => removed.length > 0 && left()),
+    room.feeds.watch(({ customerId, deviceId, feed, news }) => {
+      if (!listening) return;
+      const key = `${deviceId} ${feed}`;
+      const moved = feedsMoved.get(key);
+      if (moved) for (const each of news) moved.news.add(each);
+      else if (feedsMoved.size < feedsGatheredMax) feedsMoved.set(key, { customerId, deviceId, feed, news: new Set(news) });
+      feedsTelling ??= clock.after(feedsEveryMs, () => {
+        feedsTelling = undefined;
+        const told = [...feedsMoved.values()];
+        feedsMoved = new Map();
+        note(() => changes.feeds.push(...told));
+      });
+    }),
     control.watchState(() => note(() => (changes.config = true))),
     live.watch((topic) => {
       if (topic === 'visits') return note(() => (visitsMoved = true));
@@ -159,7 +187,9 @@ export function gatherChanges(room: Room, tell: (changes: Changes) => void, onPe
     telling?.cancel();
     measuring?.cancel();
     counting?.cancel();
-    telling = measuring = counting = undefined;
+    feedsTelling?.cancel();
+    telling = measuring = counting = feedsTelling = undefined;
+    feedsMoved = new Map();
     if (!wanted) return;
     changes = noChanges();
     visitsMoved = false;

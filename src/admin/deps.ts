@@ -13,6 +13,7 @@ import type { IssuedCertificate } from '#model/certificate.ts';
 import type { CertificateChanges } from '#model/certificate-changes.ts';
 import type { Control } from '#model/control.ts';
 import type { Deliveries } from '#model/deliveries.ts';
+import type { FeedRates } from '#model/feed-meter.ts';
 import type { BackupState, KeepingState } from '#model/keeping.ts';
 import type { Leases } from '#model/leases.ts';
 import type { Journal, Live } from '#model/live.ts';
@@ -133,6 +134,8 @@ export interface AdminDeps {
   readonly sealingKey: Uint8Array;
   /** Which device is at which server. */
   readonly leases: Leases;
+  /** How fast feeds grow now, and that something happened to one. */
+  readonly feeds: FeedRates;
   /** Certificates that agents put in place. */
   readonly deliveries: Deliveries;
   /** null: it cannot be used here. */

@@ -7,6 +7,7 @@ import { mayAnywhere, subjectOfDevice } from '#model/rights.ts';
 import type { Device } from '#model/rows.ts';
 import { may, rightsOf, visitorOf, type Asked, type Known } from './asked.ts';
 import { gatherChanges, type Changes } from './changes.ts';
+import { subjectOfFeed } from './feeds.ts';
 import type { Room } from './room.ts';
 import { maySeeVisit } from './seen.ts';
 import { joinTokenState } from './views.ts';
@@ -53,6 +54,8 @@ function eventsFor(room: Room, known: Known, changes: Changes): string {
   if (changes.visits.some((visit) => maySeeVisit(room, asked, visit))) text += encode('visits', {});
   if (changes.people) text += encode('people', {});
   if (changes.waiting.size > 0 && [...changes.waiting].some((customerId) => may(asked, 'see', { customerId }))) text += encode('waiting', {});
+  const feeds = changes.feeds.filter((each) => may(asked, 'see', subjectOfFeed(room, each)));
+  if (feeds.length > 0) text += encode('feeds', { feeds: feeds.slice(0, listedMax).map(({ deviceId, feed, news }) => ({ deviceId, feed, news: [...news] })), more: feeds.length > listedMax });
   const audited = changes.devices.size > 0 || changes.joins.size > 0 || changes.visits.length > 0 || changes.people || changes.waiting.size > 0 || changes.links || changes.certificates || changes.config;
   if (audited && mayAnywhere(rights, 'administer')) text += encode('audit', {});
   if ((changes.links || changes.certificates || changes.config) && may(asked, 'see', 'gateway')) text += encode('status', {});

@@ -32,11 +32,13 @@ export const byName = (row: { readonly name: string; readonly id: string }) => `
 /** Ids grow with time. */
 export const byId = (row: { readonly id: string }) => row.id;
 
-function parseCursor(cursor: string): string {
+export function parseCursor(cursor: string): string {
   const key = Buffer.from(cursor, 'base64url').toString();
   if (key === '' || Buffer.from(key).toString('base64url') !== cursor) throw new Fault('bad-input', 'this cursor is not one of ours', { remedy: 'start the list again without a cursor' });
   return key;
 }
+
+export const writeCursor = (key: string): string => Buffer.from(key).toString('base64url');
 
 export function pageOf<Row, View>(rows: readonly Row[], order: PageOrder<Row>, { cursor, limit }: { readonly cursor?: string | undefined; readonly limit: number }, wanted: (row: Row) => boolean, view: (row: Row) => View): { items: View[]; next: string | null } {
   let start = 0;
@@ -55,7 +57,7 @@ export function pageOf<Row, View>(rows: readonly Row[], order: PageOrder<Row>, {
   for (let i = start; i < rows.length; i++) {
     const row = rows[i]!;
     if (!wanted(row)) continue;
-    if (items.length === limit) return { items, next: Buffer.from(order.keyOf(last!)).toString('base64url') };
+    if (items.length === limit) return { items, next: writeCursor(order.keyOf(last!)) };
     items.push(view(row));
     last = row;
   }

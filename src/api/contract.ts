@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { certificateRoutes } from './certificate-shapes.ts';
 import { deliveryRoutes } from './delivery-shapes.ts';
+import { feedRoutes } from './feed-shapes.ts';
 import { identityRoutes } from './identity-shapes.ts';
 import { keepingRoutes } from './keeping-shapes.ts';
 import { redirectRoutes } from './redirect-shapes.ts';
@@ -131,6 +132,7 @@ const shapes = {
 
   ...certificateRoutes,
   ...deliveryRoutes,
+  ...feedRoutes,
   ...identityRoutes,
   ...keepingRoutes,
   ...redirectRoutes,

@@ -90,6 +90,14 @@ export const paths = {
   listJournal: { method: 'GET', path: '/journal', needs: 'sign-in' },
   getEvents: { method: 'GET', path: '/events', needs: 'sign-in' },
 
+  // what devices brought
+  listFeeds: { method: 'GET', path: '/feeds', needs: 'sign-in' },
+  getFeed: { method: 'GET', path: '/feeds/{feed}', needs: 'sign-in' },
+  searchRecords: { method: 'GET', path: '/feeds/{feed}/records', needs: 'sign-in' },
+  readFeedBytes: { method: 'GET', path: '/feeds/{feed}/bytes', needs: 'sign-in' },
+  listGaps: { method: 'GET', path: '/feeds/{feed}/gaps', needs: 'sign-in' },
+  removeFeed: { method: 'DELETE', path: '/feeds/{feed}', needs: 'sign-in' },
+
   // which server a device belongs to
   listRedirects: { method: 'GET', path: '/redirects', needs: 'sign-in' },
   previewRedirect: { method: 'POST', path: '/redirects/preview', needs: 'sign-in' },

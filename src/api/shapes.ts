@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { limits } from '#base/limits.ts';
 import type { Config } from '#model/config.ts';
+import { feedNews } from '#model/feed-meter.ts';
 
 export const id = z.string().regex(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/, 'is not an id').meta({ description: 'UUIDv7' });
 export const time = z.int().min(0).meta({ description: 'milliseconds since 1970' });
@@ -351,6 +352,8 @@ export const eventShapes = {
   config: z.object({}),
   /** A serial that is not known asked for the first time, or was approved or refused. */
   waiting: z.object({}),
+  /** Feeds that got data or to which something happened; at most once a second. first: nothing had come of it since the gateway started, so it may be new. */
+  feeds: z.object({ feeds: z.array(z.object({ deviceId: id, feed: z.string(), news: z.array(z.enum(feedNews)) })).max(200), more: z.boolean() }),
   join: z.object({ id, state: z.enum(['waiting', 'used', 'expired']), deviceId: id.nullable() }),
   /** The sign-in ended: the stream closes behind it. */
   bye: z.object({ why: z.string() }),

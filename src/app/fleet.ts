@@ -16,10 +16,11 @@ import { buildIntake } from '#fleet/intake.ts';
 import { buildKeyedIntake } from '#fleet/keyed-intake.ts';
 import { buildPush, type Pushed } from '#fleet/push.ts';
 import { buildRedirects } from '#fleet/redirects.ts';
-import type { RawRequest } from '#fleet/requests.ts';
+import { callerId, type RawRequest } from '#fleet/requests.ts';
 import { buildServeDevices } from '#fleet/serve.ts';
 import { keepUploads } from '#fleet/uploads.ts';
 import { sealingKeyBytes, sealingKeyFile } from '#model/device-keys.ts';
+import { buildFeedMeter, newsOf, type FeedRates } from '#model/feed-meter.ts';
 import { feedSettingsOf, strangersOf } from '#model/feed-rules.ts';
 import { buildLeases, type Leases } from '#model/leases.ts';
 import type { Journal } from '#model/live.ts';
@@ -33,6 +34,7 @@ import { bodyOf } from '#proxy/exchange-body.ts';
 import type { DataFolder } from '#store/data-folder.ts';
 import { fieldOf } from '#wire/http1-fields.ts';
 import { openFleetLink } from './fleet-link.ts';
+import { countCommit, countRefusal, newIntakeCounts, type IntakeCounts } from './intake-counts.ts';
 
 export interface FleetOptions {
   readonly tables: Tables;
@@ -59,27 +61,19 @@ export interface Fleet {
   readonly leases: Leases;
   readonly files: Files;
   readonly notes: DeviceNotes;
-  readonly counts: FleetCounts;
+  readonly counts: IntakeCounts;
+  readonly feeds: FeedRates;
   readonly waiting: () => { readonly batches: number; readonly bytes: number };
   close(): Promise<void>;
-}
-
-export interface FleetCounts {
-  batches: number;
-  records: number;
-  bytes: number;
-  repeats: number;
-  gaps: number;
-  conflicts: number;
-  refused: number;
 }
 
 export async function openFleet(options: FleetOptions): Promise<Fleet> {
   const { tables, operations, clock, log, journal, limits, random, newId } = options;
   const nowMs = () => clock.nowMs();
   const sealingKey = await options.folder.readOrMake(sealingKeyFile, () => random(sealingKeyBytes));
-  const counts: FleetCounts = { batches: 0, records: 0, bytes: 0, repeats: 0, gaps: 0, conflicts: 0, refused: 0 };
-  const intake = buildIntake({ operations, limits, mayStore: options.mayStore });
+  const counts = newIntakeCounts();
+  const feeds = buildFeedMeter(nowMs);
+  const intake = buildIntake({ operations, limits, mayStore: options.mayStore, monoMs: () => clock.monoMs(), onCommitted: (batches, ms) => countCommit(counts.commits, batches, ms) });
   const config = () => options.snapshot().config;
   const { mayStore } = options;
   const settingsOf = (customer: string, serial: string, feed: string) => feedSettingsOf(config(), customer, serial, feed);
@@ -106,13 +100,12 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
     } else if (outcome.kind === 'gap') {
       // An offset above ours was once confirmed: this gateway has less than it had.
       if (outcome.first) journal.note('feed.behind', { ...about, next: outcome.next, why: 'the device is ahead: was the store restored from an older backup?' });
-    } else {
-      counts.refused += 1;
-      if (outcome.kind === 'conflict') {
-        counts.conflicts += 1;
-        journal.note('feed.conflict', { ...about, next: outcome.next, why: 'other bytes are stored at this offset' });
-      }
+    } else if (outcome.kind === 'conflict') {
+      counts.conflicts += 1;
+      journal.note('feed.conflict', { ...about, next: outcome.next, why: 'other bytes are stored at this offset' });
     }
+    const news = newsOf(outcome);
+    if (news.length > 0) feeds.note({ customerId: request.customer.id, deviceId: callerId(caller), feed, news }, bytes);
     if (caller.kind === 'device') notes.note(caller.device.id, caller.device.customerId, { lastSeenAt: nowMs(), ...(outcome.kind === 'stored' ? { lastPushAt: nowMs() } : {}), from: request.from });
     if (caller.kind === 'waiting' && outcome.kind === 'stored') {
       const row = tables.waitingDevices.get(caller.waiting.id);
@@ -152,12 +145,13 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
         readsBody: true,
         act: buildKeyedIntake({
           operations, limits, nowMs, newId, random, settingsOf, mayStore,
-          onTakenIn: ({ request, device, bytes, outcome }) => {
+          onTakenIn: ({ request, device, feed, bytes, outcome }) => {
             if (outcome.kind !== 'stored' && outcome.kind !== 'repeat') return;
             if (outcome.kind === 'stored') {
               counts.batches += 1;
               counts.bytes += bytes;
             } else counts.repeats += 1;
+            feeds.note({ customerId: device.customerId, deviceId: device.id, feed, news: ['data'] }, outcome.kind === 'stored' ? bytes : 0);
             notes.note(device.id, device.customerId, { lastSeenAt: nowMs(), lastPushAt: nowMs(), from: request.from });
           },
         }),
@@ -166,6 +160,7 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
       action: { readsBody: true, act: buildAction() },
     },
     onAnswered: (request, _caller, status, code, why) => {
+      if (status >= 400) countRefusal(counts, code || 'other');
       if (status < 400 || code === 'gap' || code === 'sealed' || code === 'busy') return;
       journal.note('device.refused', { conn: request.connId, request: request.requestId, from: request.from, method: request.method, path: printable(request.target.split('?', 1)[0]!, 200), status, code, why: printable(why, 200) });
     },
@@ -174,7 +169,7 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
 
   const link = openFleetLink({ serve, limits, log, newRequestId: options.newRequestId });
   return {
-    counts, leases, files, notes,
+    counts, feeds, leases, files, notes,
     waiting: () => ({ batches: intake.waiting, bytes: intake.waitingBytes }),
     serveLink: link.serve,
     answerDevice(exchange) {

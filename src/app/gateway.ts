@@ -139,11 +139,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const customerId = tables.customers.values().next().value!.id;
     const inTurn = buildInTurn(1_000);
     const journal = buildJournal(() => clock.nowMs(), limits.journalLinesMax);
+    let filesOfDevices: { drop(bounds: { before?: number; bytesMax?: number }): Promise<{ files: number }> } | null = null;
     const keeping = await buildKeeping({
       folder, store: options.store, operations, inTurn, clock, log, journal, limits, customerId, disk: options.disk,
       version: options.version,
       customerKey: (id) => tables.customers.get(id)?.key ?? '',
       config: () => snapshot?.config ?? {},
+      dropFiles: async ({ before, bytesMax }) => (filesOfDevices ? (await filesOfDevices.drop({ ...(before > 0 && { before }), ...(bytesMax !== null && { bytesMax }) })).files : 0),
     });
     undo.push(() => keeping.close());
     const sweep = buildSweep(clock);
@@ -266,6 +268,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       mayStore: () => keeping.mayStore(),
       pinsFor: (host, servers) => pinsToAnnounce({ announced: pins.announced(), host: host.toLowerCase().replace(/:\d+$/, ''), servers }),
     });
+    filesOfDevices = fleet.files;
     undo.push(() => fleet.close());
     const front = buildHttpFront({
       snapshot: () => snapshot, limits, journal, room,

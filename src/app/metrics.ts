@@ -3,6 +3,7 @@
 /* eslint-disable no-new */
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import type { DiskState } from '#model/keeping.ts';
+import { commitMsBounds, commitSizeBounds, type IntakeCounts } from './intake-counts.ts';
 import { DURATION_BOUNDS_MS, type TrafficCounts } from '#proxy/meter.ts';
 
 export interface MetricsSource {
@@ -19,6 +20,9 @@ export interface MetricsSource {
   devices(): { readonly all: number; readonly online: number };
   revision(): number;
   disk(): DiskState;
+  readonly intake: IntakeCounts;
+  /** Batches that arrived and are not durable yet. */
+  intakeWaiting(): { readonly batches: number; readonly bytes: number };
   /** By retention. */
   dropped(): Readonly<Record<string, number>>;
 }
@@ -33,7 +37,7 @@ export function buildMetrics(source: MetricsSource, version: string): Metrics {
   collectDefaultMetrics({ register: registry, prefix: 'postern_' });
   const gauge = (name: string, help: string, read: () => number) => new Gauge({ name: `postern_${name}`, help, registers: [registry], collect() { this.set(read()); } });
   const counter = (name: string, help: string, read: () => number) => new Counter({ name: `postern_${name}`, help, registers: [registry], collect() { this.reset(); this.inc(read()); } });
-  const { counts } = source;
+  const { counts, intake } = source;
   gauge('links', 'Links that stand now', source.links);
   gauge('streams', 'Streams open in links now', source.streams);
   gauge('flows', 'UDP flows open in links now', () => source.flows().open);
@@ -64,16 +68,32 @@ export function buildMetrics(source: MetricsSource, version: string): Metrics {
   new Counter({ name: 'postern_flow_datagrams_total', help: 'Datagrams in links, by direction seen from the gateway', labelNames: ['direction'], registers: [registry], collect() { const { received, sent } = source.flows(); this.reset(); this.inc({ direction: 'in' }, received); this.inc({ direction: 'out' }, sent); } });
   new Counter({ name: 'postern_http_answers_total', help: 'Answers, by class of status', labelNames: ['class'], registers: [registry], collect() { this.reset(); for (let i = 1; i <= 5; i++) this.inc({ class: `${i}xx` }, counts.answers[i]!); } });
   new Gauge({ name: 'postern_build_info', help: 'Always 1; the version is a label', labelNames: ['version', 'runtime'], registers: [registry], collect() { this.set({ version, runtime: process.version }, 1); } });
-  // A histogram of ours, because prom-client's would have to be observed per exchange.
-  const durations = () => {
-    let sum = 0;
-    let lines = '# HELP postern_http_duration_seconds From a request head to the end of its answer\n# TYPE postern_http_duration_seconds histogram\n';
-    DURATION_BOUNDS_MS.forEach((bound, i) => {
-      sum += counts.durationCounts[i]!;
-      lines += `postern_http_duration_seconds_bucket{le="${bound / 1000}"} ${sum}\n`;
-    });
-    sum += counts.durationCounts[DURATION_BOUNDS_MS.length]!;
-    return `${lines}postern_http_duration_seconds_bucket{le="+Inf"} ${sum}\npostern_http_duration_seconds_sum ${counts.durationSumMs / 1000}\npostern_http_duration_seconds_count ${sum}\n`;
+  counter('intake_batches_total', 'Batches of devices that were stored', () => intake.batches);
+  counter('intake_records_total', 'Records that ended in them', () => intake.records);
+  counter('intake_bytes_total', 'Bytes in them', () => intake.bytes);
+  counter('intake_repeats_total', 'Batches that came once more, in whole or in part: answered, and not stored again', () => intake.repeats);
+  counter('intake_gaps_total', 'Batches with which devices declared bytes lost', () => intake.gaps);
+  counter('intake_conflicts_total', 'Batches with other bytes than those stored at their offset', () => intake.conflicts);
+  new Counter({ name: 'postern_intake_refused_total', help: 'Requests of devices that were refused, by code', labelNames: ['code'], registers: [registry], collect() { this.reset(); for (const [code, refused] of Object.entries(intake.refused)) this.inc({ code }, refused); } });
+  gauge('intake_waiting_batches', 'Batches that arrived and are not durable yet', () => source.intakeWaiting().batches);
+  gauge('intake_waiting_bytes', 'Bytes in them', () => source.intakeWaiting().bytes);
+  const commits = () => {
+    const { sizes, times, batches, ms } = intake.commits;
+    return histogram('postern_intake_commit_batches', 'Batches that became durable together', commitSizeBounds, sizes, batches) + histogram('postern_intake_commit_seconds', 'From taking batches together until they are durable', commitMsBounds.map((bound) => bound / 1_000), times, ms / 1_000);
   };
-  return { contentType: registry.contentType, text: async () => `${await registry.metrics()}\n${durations()}` };
+  // A histogram of ours, because prom-client's would have to be observed per exchange.
+  const durations = () => histogram('postern_http_duration_seconds', 'From a request head to the end of its answer', DURATION_BOUNDS_MS.map((bound) => bound / 1000), counts.durationCounts, counts.durationSumMs / 1000);
+  return { contentType: registry.contentType, text: async () => `${await registry.metrics()}\n${durations()}${commits()}` };
+}
+
+/** `counted` has one more than `bounds`: what is above them. */
+function histogram(name: string, help: string, bounds: readonly number[], counted: ArrayLike<number>, total: number): string {
+  let sum = 0;
+  let lines = `# HELP ${name} ${help}\n# TYPE ${name} histogram\n`;
+  bounds.forEach((bound, i) => {
+    sum += counted[i]!;
+    lines += `${name}_bucket{le="${bound}"} ${sum}\n`;
+  });
+  sum += counted[bounds.length]!;
+  return `${lines}${name}_bucket{le="+Inf"} ${sum}\n${name}_sum ${total}\n${name}_count ${sum}\n`;
 }

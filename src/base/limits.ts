@@ -199,6 +199,8 @@ export const limits = {
   quarantineBytes: 1024 * 1024,
   waitingDevicesMax: 10_000,
   redirectHopsMax: 5,
+  recordShownBytesMax: 64 * 1024,
+  recordsPageBytesMax: 1024 * 1024,
 
   // store
   storeQueueMax: 4_096,

@@ -18,6 +18,9 @@ export interface IntakeOptions {
   readonly limits: Limits;
   /** A reason to store nothing now: a full disk. */
   readonly mayStore: () => Fault | null;
+  readonly monoMs: () => number;
+  /** So many batches became durable together, and how long that took. */
+  readonly onCommitted?: (batches: number, ms: number) => void;
 }
 
 interface Waiting {
@@ -29,7 +32,7 @@ interface Waiting {
 /** Two operations at a time: while one waits for its fsync, the next is on its way to the store's thread. */
 const atOnceMax = 2;
 
-export function buildIntake({ operations, limits, mayStore }: IntakeOptions): Intake {
+export function buildIntake({ operations, limits, mayStore, monoMs, onCommitted }: IntakeOptions): Intake {
   let queue: Waiting[] = [];
   let bytes = 0;
   let under = 0;
@@ -49,8 +52,10 @@ export function buildIntake({ operations, limits, mayStore }: IntakeOptions): In
   };
 
   const settle = async (batch: readonly Waiting[]): Promise<void> => {
+    const from = monoMs();
     try {
       const outcomes = await operations.intake(batch.map(({ push }) => push));
+      onCommitted?.(batch.length, monoMs() - from);
       batch.forEach(({ resolve }, index) => resolve(outcomes[index]!));
     } catch (thrown) {
       if (batch.length === 1 || isFault(thrown, 'busy')) return void batch.forEach(({ reject }) => reject(thrown));

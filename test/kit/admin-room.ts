@@ -21,6 +21,7 @@ import { silentLog } from '#base/log.ts';
 import { digestOf } from '#base/secret.ts';
 import { buildCertificateChanges } from '#model/certificate-changes.ts';
 import { buildDeliveries } from '#model/deliveries.ts';
+import { buildFeedMeter, type FeedMeter } from '#model/feed-meter.ts';
 import { buildLeases } from '#model/leases.ts';
 import { buildControl } from '#model/change-config.ts';
 import { firstConfig } from '#model/config.ts';
@@ -187,6 +188,7 @@ export interface AdminRoom {
   readonly tables: Tables;
   readonly operations: Operations;
   readonly clock: HandClock;
+  readonly feeds: FeedMeter;
   readonly live: ReturnType<typeof buildLive>;
   readonly journal: ReturnType<typeof buildJournal>;
   /** What `closeFor` was called with. */
@@ -302,13 +304,14 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
     linkOf: () => null,
     install: () => Promise.reject(new Fault('offline', 'no agent has a link here')),
   });
+  const feeds = buildFeedMeter(clock.nowMs);
   const leases = buildLeases({ tables, operations, clock, log: silentLog, journal, limits, redirects: () => control.snapshot().redirects, pinsOf: (id) => tables.deviceNotes.get(id)?.pins ?? [] });
   const deps: AdminDeps = {
     certificates: { changes, caPem: shown.ca.pem, describe: () => shown.describe(), signRequest: (order) => shown.signRequest(order), issueLeaf: (names, spki) => shown.issueLeaf(names, spki), nextLeafKey: (id, what) => shown.nextLeafKey(id, what), roots: () => [] },
     pins,
     sealingKey: randomBytes(32),
     acme: null, keeping: null,
-    deliveries, leases,
+    deliveries, leases, feeds,
     tables, operations, control, live, journal, clock, random: randomBytes, log: silentLog, newId, limits, version: '0.0.0-test', inTurn,
     setupDigest: () => digestOf(setupCode),
     askerOf: () => ({ from: room.from, secure: room.secure, conn: room.conn }),
@@ -329,7 +332,7 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
   const admin = buildAdmin(deps);
   const audit = (what: string): AuditEntry => ({ at: clock.nowMs(), customerId: site.customerId, actor: { kind: 'gateway', id: null, name: 'test', from: '' }, what, subjectKind: 'device', subjectId: null, subjectName: '', detail: {} });
   const room: AdminRoom = {
-    admin, tables, operations, clock, live, journal, cut, handOvers, host, newId,
+    admin, tables, operations, clock, feeds, live, journal, cut, handOvers, host, newId,
     from: '192.0.2.10',
     secure: false,
     conn: 'c0',
