@@ -34,7 +34,7 @@ export interface KeepingOptions {
   readonly customerId: Id;
   readonly customerKey: (id: Id) => string;
   readonly config: () => Pick<Config, 'retention' | 'feeds' | 'sinks'>;
-  readonly files?: { readonly drop: NonNullable<RetentionOptions['dropFiles']>; readonly figures: () => Promise<KeptFigures> };
+  readonly dropFiles: RetentionOptions['dropFiles'];
   /** Instead of the data folder's disk: for tests. */
   readonly disk?: (() => Promise<{ readonly freeBytes: number; readonly usedBytes: number }>) | undefined;
 }
@@ -75,7 +75,7 @@ export async function buildKeeping(options: KeepingOptions): Promise<Keeping> {
   const retention = keepRetention({
     operations, config: options.config, customerKey: options.customerKey, customerId: options.customerId, clock, log, journal, limits,
     isHeld: () => backups.state().running !== null,
-    dropFiles: options.files?.drop ?? null,
+    dropFiles: options.dropFiles,
   });
   let hurriedAtMono = Number.NEGATIVE_INFINITY;
   const disk = keepDiskWatch({
@@ -109,10 +109,10 @@ export async function buildKeeping(options: KeepingOptions): Promise<Keeping> {
   };
 
   const state = async (): Promise<KeepingState> => {
-    const [stored, files] = await Promise.all([operations.keptFigures(), options.files?.figures() ?? nothing]);
+    const stored = await operations.keptFigures();
     const bounds = retention.bounds();
     const inMemory: KeptFigures = { count: journal.length, oldestAt: journal.oldestAt, bytes: null };
-    const figures = { ...stored, journal: inMemory, files, recordings: nothing };
+    const figures = { ...stored, journal: inMemory, recordings: nothing };
     return {
       now: clock.nowMs(),
       kinds: keptKinds.map((kind): KeptView => ({ kind, ...figures[kind], keep: bounds[kind], dropped: retention.dropped[kind] })),

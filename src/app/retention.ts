@@ -153,7 +153,8 @@ export function keepRetention(options: RetentionOptions): RetentionKeeper {
       [
         'files',
         async () => {
-          if (options.dropFiles && !options.isHeld()) dropped.files += await options.dropFiles({ before: before(bounds.files), bytesMax: bounds.files.bytes });
+          const asked = { before: before(bounds.files), bytesMax: bounds.files.bytes };
+          if (options.dropFiles && !options.isHeld() && (asked.before > 0 || asked.bytesMax !== null)) dropped.files += await options.dropFiles(asked);
         },
       ],
       // Recordings have a row in the configuration and none in the store yet: their step belongs here.

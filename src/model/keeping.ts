@@ -64,8 +64,8 @@ export interface DiskState {
 export const keptKinds = ['journal', 'audit', 'visits', 'records', 'gaps', 'alerts', 'keys', 'files', 'recordings'] as const;
 export type KeptKind = (typeof keptKinds)[number];
 
-/** Those that the store holds; the journal is in memory, files are counted by who keeps them, recordings are still to come. */
-export type StoredKind = 'audit' | 'visits' | 'records' | 'gaps' | 'alerts' | 'keys';
+/** Those that the store holds; the journal is in memory, recordings are still to come. */
+export type StoredKind = 'audit' | 'visits' | 'records' | 'gaps' | 'alerts' | 'keys' | 'files';
 
 /** What the store holds of one kind. */
 export interface KeptFigures {

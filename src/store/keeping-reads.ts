@@ -67,6 +67,11 @@ async function sinkFloor(db: Kysely<Schema>, kind: StoreKind, epoch: number, sin
   return Math.min(...sinks.map((sink) => at.get(sink) ?? 0));
 }
 
+async function fileFigures(db: Kysely<Schema>): Promise<KeptFigures> {
+  const { count, oldestAt, bytes } = await db.selectFrom('deviceFile').select((of) => [of.fn.countAll<number>().as('count'), of.fn.min('createdAt').as('oldestAt'), sql<number | null>`sum(bytes)`.as('bytes')]).executeTakeFirstOrThrow();
+  return { count: Number(count), oldestAt: oldestAt as number | null, bytes: Number(bytes ?? 0) };
+}
+
 export const keepingReads = {
   async keptFigures(db: Kysely<Schema>): Promise<Figures> {
     return {
@@ -76,6 +81,7 @@ export const keepingReads = {
       gaps: await plainFigures(db, 'feedGap'),
       alerts: await plainFigures(db, 'feedAlert'),
       keys: await plainFigures(db, 'intakeKey'),
+      files: await fileFigures(db),
     };
   },
 
