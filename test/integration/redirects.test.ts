@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { test } from 'node:test';
 import { realClock } from '#app/real.ts';
 import type { Clock } from '#base/clock.ts';
-import { finishesCleanly, startGateway, until, type TestGateway } from '../kit/gateway.ts';
+import { finishesCleanly, startGateway, temporaryFolder, until, type TestGateway } from '../kit/gateway.ts';
 import { askRaw, assertOnce, knowDevice, RawDevice, storedRanges } from '../kit/raw-device.ts';
 
 const key = 'pdk_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG';
@@ -284,4 +284,27 @@ test('files go with their device; what counts by keys, and what only asks, stays
   assert.deepEqual([file.status, file.headers.location], [307, `${plain(b)}/file/SN1/report%20one.txt`]);
   assert.equal((await ask('GET', '/v1/default/file/SN1/report%20one.txt')).status, 404);
   assert.equal((await ask('POST', '/v1/default/in/SN1/cdr', Buffer.from('line\n'))).status, 200);
+});
+
+test('a gateway that is started again knows who is where, and goes on with its seals', async () => {
+  using folder = temporaryFolder();
+  const dataDir = `${folder.path}/data`;
+  await using b = await startGateway();
+  knowDevice(b, 'SN1', key);
+  const one = device('', 'SN1');
+  for (const life of [1, 2]) {
+    await using a = await startGateway({ dataDir, config: { servers: [server('b', plain(b))], redirects: life === 1 ? [] : [rule('all', ['b'])] } });
+    knowDevice(a, 'SN1', key);
+    one.goTo(plain(a));
+    await one.push(1_000);
+    if (life === 2) assert.equal(one.base, plain(b));
+  }
+  await using a = await startGateway({ dataDir, config: { servers: [server('b', plain(b))], redirects: [rule('all', ['b'])] } });
+  knowDevice(a, 'SN1', key);
+  assert.deepEqual(Array.from(a.tables.leases.values(), ({ serial, server: at }) => [serial, at]), [['SN1', 'b']]);
+  const again = device(plain(a));
+  Object.assign(again, { epoch: one.epoch });
+  assert.deepEqual([(await again.push(10))?.status, again.next], [307, 1_000], 'it stands where it stood');
+  await deliver(one);
+  assertOnce([a, b], one);
 });
