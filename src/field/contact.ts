@@ -12,6 +12,7 @@ import { parsePins } from '#wire/device.ts';
 import { buildBackoff, random01, restUntilWoken } from './backoff.ts';
 import type { FieldClock } from './clock.ts';
 import type { Answered, OpenDestination } from './destination.ts';
+import { isConnectFault } from './device-http.ts';
 import type { AskedSettings } from './destination-state.ts';
 
 export interface ContactBuffer {
@@ -47,8 +48,13 @@ export interface ContactOptions {
 export interface Contact {
   /** Until the signal aborts. */
   run(signal: AbortSignal): Promise<void>;
-  /** Checks in soon: an answer said `work=1`. */
+  /** Checks in soon: an answer said `work=1`, or something is urgent while the first one still waits its turn. */
   soon(): void;
+  /**
+   * The server was heard, so that its time is known if it can be. Until then nothing is taken out of the buffers: records are dated when they are,
+   * and a whole region that gets its power back does not push at once.
+   */
+  readonly heard: Promise<void>;
   /** The most to hold data before a push, as the server says; milliseconds. */
   holdMs(): number;
   isUrgent(record: Uint8Array): boolean;
@@ -60,6 +66,8 @@ const holdStandardMs = 1_000;
 /** A clock that is less off is left alone. */
 const clockOffMs = 1_000;
 const soonMs = 1_000;
+/** A server that is there, but answers no check-in: data goes without the time. */
+const unheardMax = 4;
 /** Confirming a list, or work, again and again would be a server's mistake. */
 const soonEveryMs = 30_000;
 
@@ -112,8 +120,15 @@ export function buildContact(options: ContactOptions): Contact {
   const backoff = buildBackoff(clock, random);
   let prio = patternOf(destination.state.asked.prio, log, destination.name);
   let wake = () => {};
+  let wakeFirst = () => {};
   let isWanted = false;
   let lastSoonMs = Number.NEGATIVE_INFINITY;
+  const heard = Promise.withResolvers<void>();
+  let unheard = 0;
+  const notHeard = () => {
+    unheard += 1;
+    if (unheard >= unheardMax) heard.resolve();
+  };
 
   const setClock = async () => {
     const ahead = fieldClock.systemAheadMs();
@@ -148,6 +163,8 @@ export function buildContact(options: ContactOptions): Contact {
     const answered = await destination.ask(redirect ?? home, { method: 'POST', suffix, fields: { 'Content-Type': 'text/plain' }, body: Buffer.from(describeDevice(options, why)) }, signal);
     const { status, values } = answered;
     log.debug('check-in.answered', { destination: destination.name, status, believed: answered.isBelieved });
+    if (status === 503 || status === 429) notHeard();
+    else if (status !== 307 && status !== 308) heard.resolve();
     if (status === 307 || status === 308) {
       const to = destination.redirect(answered, suffix);
       if (to === null) backoff.failed(answered.retryAfter);
@@ -180,7 +197,8 @@ export function buildContact(options: ContactOptions): Contact {
       const isBoot = options.uptimeMs() < bootMs;
       let why = isBoot ? 'boot' : 'start';
       // Power comes back to a whole region at once.
-      await restUntilWoken(clock, isBoot ? random01(random) * (destination.state.asked.jitterSeconds ?? 0) * 1000 : 0, signal, () => {});
+      await restUntilWoken(clock, isBoot ? random01(random) * (destination.state.asked.jitterSeconds ?? 0) * 1000 : 0, signal, (run) => (wakeFirst = run));
+      wakeFirst = () => {};
       while (!signal.aborted) {
         if (isWanted) lastSoonMs = clock.monoMs();
         isWanted = false;
@@ -192,6 +210,8 @@ export function buildContact(options: ContactOptions): Contact {
           if (!isFault(thrown)) log.error('check-in.mistake', { destination: destination.name, why: reasonOf(thrown), stack: thrown instanceof Error ? thrown.stack : undefined });
           else log.debug('check-in.failed', { destination: destination.name, why: printable(reasonOf(thrown)) });
           destination.trouble(thrown);
+          // Where nobody answers, a push would not get through either.
+          if (!isConnectFault(thrown)) notHeard();
           backoff.failed();
         }
         await restUntilWoken(clock, restMs(), signal, (run) => (wake = run));
@@ -201,8 +221,10 @@ export function buildContact(options: ContactOptions): Contact {
     },
     soon() {
       isWanted = true;
+      wakeFirst();
       clock.after(restMs(), () => isWanted && wake());
     },
+    heard: heard.promise,
     holdMs: () => (destination.state.asked.pushSeconds === null ? holdStandardMs : destination.state.asked.pushSeconds * 1000),
     isUrgent: (record) => prio?.test(record) ?? false,
   };

@@ -10,6 +10,7 @@ import { OpenDestination, readDestinationSecrets } from './destination.ts';
 import { DeviceHttp } from './device-http.ts';
 import type { Server } from './device-http.ts';
 import { buildFieldClock } from './clock.ts';
+import type { FieldClock } from './clock.ts';
 import { openFeeds } from './feeds.ts';
 import type { FeedsSettings } from './settings.ts';
 
@@ -57,6 +58,8 @@ export async function runFeeds(options: RunFeedsOptions, signal: AbortSignal): P
   signal.addEventListener('abort', stop);
   if (signal.aborted) stop();
   const running: Promise<void>[] = [];
+  const deliveries: (() => Promise<void>)[] = [];
+  const stops: (() => void)[] = [];
   try {
     for (const [i, destination] of settings.destinations.entries()) {
       const open = await OpenDestination.open({
@@ -67,17 +70,32 @@ export async function runFeeds(options: RunFeedsOptions, signal: AbortSignal): P
       const buffers = feeds.feeds.filter(({ destinations }) => destinations.includes(destination.name)).map(({ buffer }) => buffer);
       const contact = buildContact({ destination: open, buffers, facts: options.facts, clock, fieldClock, uptimeMs, random, log, setSystemClock: options.setSystemClock });
       contacts.push(contact);
-      running.push(contact.run(ended.signal), keepDelivering({ destination: open, buffers, clock, random, log, holdMs: () => contact.holdMs(), onWork: () => contact.soon() }, ended.signal));
+      // What is urgent waits for no turn at power-up.
+      for (const buffer of buffers) stops.push(buffer.onAppended((urgent) => urgent && contact.soon()));
+      deliveries.push(() => keepDelivering({ destination: open, buffers, clock, random, log, holdMs: () => contact.holdMs(), onWork: () => contact.soon() }, ended.signal));
+      running.push(contact.run(ended.signal));
     }
+    running.push(afterHeard(contacts, fieldClock, ended.signal).then(() => Promise.all(deliveries.map((deliver) => deliver()))).then(() => {}));
     log.info('feeds.running', { feeds: settings.feeds.map(({ name }) => name).join(','), destinations: settings.destinations.map(({ name }) => name).join(',') });
     options.onOpen?.((run) => openHttp().alone(run));
     // They end when they are told to; one that fails before takes the rest with it.
     await Promise.all(running);
   } finally {
     stop();
+    for (const each of stops) each();
     signal.removeEventListener('abort', stop);
     // Pushes under way end first; what their answers moved is durable when the buffers close.
     await Promise.allSettled(running);
     await Promise.all(clients.map((client) => client[Symbol.asyncDispose]()));
   }
+}
+
+/** The first server whose time is believed is enough; without one, until all were heard. */
+async function afterHeard(contacts: readonly Contact[], fieldClock: FieldClock, signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve) => {
+    fieldClock.onTrusted(() => resolve());
+    signal.addEventListener('abort', () => resolve());
+    if (signal.aborted) resolve();
+    void Promise.all(contacts.map(({ heard }) => heard)).then(() => resolve());
+  });
 }

@@ -3,14 +3,16 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { appendFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { connect as connectTls } from 'node:tls';
+import type { AddressInfo, Socket } from 'node:net';
+import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import { test } from 'node:test';
 import { keyFingerprintOf } from '#model/fingerprint.ts';
 import { pinOfFingerprint } from '#wire/device.ts';
-import { splitRecords } from '../kit/stored-records.ts';
+import { makeCertificate } from '../kit/authority.ts';
 import { startGateway, until, type TestGateway } from '../kit/gateway.ts';
 import { openProcesses, postern, type Processes } from '../kit/processes.ts';
 import { knowDevice } from '../kit/raw-device.ts';
+import { splitRecords } from '../kit/stored-records.ts';
 
 const key = 'pdk_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG';
 
@@ -105,4 +107,47 @@ test('what is missing is said at once, with what to do', async (t) => {
   assert.match(noKey.stderr, /key file/);
   const both = await processes.run(postern, ['agent', '--key-file', 'x', '--state', stateDir]);
   assert.equal(both.code, 2);
+});
+
+test('a man in the middle whose authority the whole system trusts: the agent sends him nothing', { timeout: 60_000 }, async (t) => {
+  await using processes = openProcesses(t.signal);
+  const now = Date.now();
+  const ca = await makeCertificate({ name: 'A public CA', ca: true, now });
+  const his = await makeCertificate({ name: 'localhost', issuer: ca, now, names: [{ type: 'dns', value: 'localhost' }, { type: 'ip', value: '127.0.0.1' }] });
+  const heard = { bytes: 0, connections: 0 };
+  const sockets = new Set<Socket>();
+  const middle = createTlsServer({ key: his.keyPem, cert: his.pem }, (socket) => {
+    socket.on('error', () => {});
+    socket.on('data', (piece: Buffer) => {
+      heard.bytes += piece.length;
+      socket.end('HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\nnext=9999');
+    });
+  });
+  middle.on('connection', (socket: Socket) => {
+    heard.connections += 1;
+    sockets.add(socket);
+  });
+  middle.on('tlsClientError', () => {});
+  await new Promise<void>((done) => middle.listen(0, '127.0.0.1', () => done()));
+  processes.defer(async () => {
+    for (const socket of sockets) socket.destroy();
+    await new Promise((done) => middle.close(done));
+  });
+  const roots = join(processes.folder, 'roots.pem');
+  writeFileSync(roots, ca.pem);
+  const base = `https://localhost:${(middle.address() as AddressInfo).port}`;
+  const run = (name: string, pins: readonly string[]) => {
+    const { stateDir, append } = setUp(processes, { base, keyFile: 'key', pins }, join(processes.folder, name));
+    append(100);
+    return processes.start(postern, ['agent', '--push-only', '--state', stateDir, '--verbose'], { env: { NODE_EXTRA_CA_CERTS: roots } });
+  };
+  const pinned = run('pinned', [`sha256//${'A'.repeat(43)}=`]);
+  await pinned.says(/not on the list/);
+  await until('three tries', () => heard.connections >= 3);
+  await pinned.stop('SIGTERM');
+  assert.equal(heard.bytes, 0);
+  // He is as trusted as we say: an agent without a list speaks to him.
+  const trusting = run('trusting', []);
+  await until('an agent without a list', () => heard.bytes > 0);
+  await trusting.stop('SIGTERM');
 });

@@ -26,6 +26,7 @@ const kinds = {
   haproxy: { package: 'haproxy', folders: system },
   tshark: { package: 'tshark' },
   curl: { package: 'curl' },
+  faketime: { package: 'faketime' },
   nghttp: { package: 'nghttp2-client' },
   h2load: { package: 'nghttp2-client' },
   h2spec: { package: 'golang-go, then scripts/install-peers.sh', folders: system },
