@@ -39,12 +39,13 @@ function openRoom(change: Partial<CheckInDeps> & { readonly epochs?: readonly Pa
     elsewhereFor: async () => null,
     ...change,
   });
-  return { clock, notes, written, deviceNotes, events, act, ask: (asked: Omit<Asked, 'customer' | 'path'> & { path?: string }, as = caller) => act(deviceRequest({ path: 'check-in/SN1', ...asked, customer }), as) };
+  return { clock, notes, written, deviceNotes, events, act, ask: (asked: Omit<Asked, 'customer' | 'path'> & { path?: string }, as: Caller = caller) => act(deviceRequest({ path: 'check-in/SN1', ...asked, customer }), as) };
 }
 
 test('a device that says nothing is told when to come again', async () => {
   const room = openRoom();
   assert.deepEqual(await room.ask({ method: 'POST', body: '' }), { status: 200, values: { poll: 86_400, jitter: 600, push: 300 } });
+  assert.equal(room.deviceNotes.size, 0, 'noted in batches');
   assert.deepEqual(room.events, []);
 });
 
@@ -64,7 +65,7 @@ test('every line of the page: what it says is noted, what it should know is told
       'next.cdr': 152_000, pins: `${pin},${pin.replace('AA', 'BB')}`, base: 'https://in2.example.test/v1/acme', ttl: 3_600,
     },
   });
-  assert.equal(room.deviceNotes.size, 0, 'in batches');
+  assert.equal(room.deviceNotes.size, 1, 'pins at once: whether a key may change depends on them');
   room.clock.advance(5_000);
   await room.notes.flush();
   const at = Date.UTC(2026, 10, 20, 15);

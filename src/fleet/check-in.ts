@@ -69,6 +69,9 @@ async function checkIn(deps: CheckInDeps, request: DeviceRequest, caller: Caller
   const zone = [said.get('tz'), before?.zone, settings.zone].map((name) => (name ? zoneRules(name, deps.nowMs()) : null)).find((rules) => rules !== null) ?? null;
   // What it says of its fingerprints decides already where it may be sent.
   note(deps, request, caller, said);
+  // Whether a key of ours may change depends on it: a device that pins from now on must not be forgotten by a crash.
+  const pinsSaid = said.get('pins');
+  if (pinsSaid !== undefined && parsePins(pinsSaid).join() !== (before?.pins ?? []).join()) await deps.notes.flush();
   // First: what it brought here is sealed by it, and that is where it stands then.
   const elsewhere = caller.kind === 'device' ? await deps.elsewhereFor(request, caller) : null;
   const rows = feeds.length === 0 ? [] : await deps.operations.epochsOfDevice(callerId(caller));
