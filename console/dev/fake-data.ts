@@ -87,7 +87,7 @@ function fakeDevice(wanted: Wanted, at: number, now: number, sites: readonly Sit
     lastLeftWhy: wanted.why ?? null,
     version: wanted.online ? 'postern/0.1.0 linux-x64' : 'postern/0.0.9 linux-arm64',
     policy: ['reach tcp 127.0.0.1 ports 80, 443, 22', 'reach tcp 192.0.2.0/24 ports 80'],
-    contact: wanted.agentState === 'none' ? { lastPushAt: now - 3 * MINUTE, lastCheckInAt: now - 5 * HOUR, from: '198.51.100.77', firmware: '2.95', hardware: 'ip4', pins: true } : null,
+    contact: wanted.agentState === 'none' ? { lastPushAt: now - 3 * MINUTE, lastCheckInAt: now - 5 * HOUR, from: '198.51.100.77', firmware: '2.95', hardware: 'ip4', pins: true, fingerprints: ['sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA='], clockSkewMs: -1_400, zone: 'Europe/Berlin', upSeconds: 86_400 * 12, facts: {} } : null,
     visitsLive: at === 0 ? 2 : 0,
     may: ['see', 'open', 'administer'],
   };

@@ -49,9 +49,9 @@ suite('devices without an agent', () => {
     const device = await pushing('SN 1/ä');
     assert.deepEqual([device.agentId, device.agentState, device.online, device.serial, device.ports, device.url, device.contact, device.label], [null, 'none', false, 'SN 1/ä', [], null, null, 'sn-1-ae']);
     assert.deepEqual((await everything()).devices.map((row) => [row.id, row.agentId]), [[device.id, null]]);
-    room.tables.deviceNotes.publish({ put: [{ deviceId: device.id, customerId: device.customerId, lastSeenAt: 9, lastPushAt: 8, lastCheckInAt: 9, from: '192.0.2.7', fw: '2.95', hw: 'ip4', up: 37, clockSkewMs: null, zone: null, pins: ['sha256//x'], facts: {} }] });
+    room.tables.deviceNotes.publish({ put: [{ deviceId: device.id, customerId: device.customerId, lastSeenAt: 9, lastPushAt: 8, lastCheckInAt: 9, from: '192.0.2.7', fw: '2.95', hw: 'ip4', up: 37, clockSkewMs: -1_500, zone: 'Europe/Berlin', pins: ['sha256//x'], facts: { name: 'Lobby' } }] });
     const seen = await owner.call('getDevice', { params: { device: device.id } });
-    assert.deepEqual([seen.lastSeenAt, seen.contact], [9, { lastPushAt: 8, lastCheckInAt: 9, from: '192.0.2.7', firmware: '2.95', hardware: 'ip4', pins: true }]);
+    assert.deepEqual([seen.lastSeenAt, seen.contact], [9, { lastPushAt: 8, lastCheckInAt: 9, from: '192.0.2.7', firmware: '2.95', hardware: 'ip4', pins: true, fingerprints: ['sha256//x'], clockSkewMs: -1_500, zone: 'Europe/Berlin', upSeconds: 37, facts: { name: 'Lobby' } }]);
     assert.equal((await owner.call('changeDevice', { params: { device: device.id }, body: { serial: 'SN2' } })).serial, 'SN2');
     assert.equal((await owner.refused('changeDevice', { params: { device: device.id }, body: { serial: null } })).status, 409);
     await owner.call('makeDeviceKey', { params: { device: device.id }, body: {} });

@@ -114,7 +114,7 @@ export function viewDevice(room: Room, asked: Anyone, addresses: Addresses, devi
     ports: device.ports.map(({ number, name, kind, fingerprint }) => ({ number, name, kind, fingerprint, url: kind === 'http' || kind === 'https' ? deviceUrl(addresses, device, number) : null })),
     ...presence,
     lastSeenAt: latest(presence.lastSeenAt, note?.lastSeenAt ?? null),
-    contact: note ? { lastPushAt: note.lastPushAt, lastCheckInAt: note.lastCheckInAt, from: note.from, firmware: note.fw, hardware: note.hw, pins: (note.pins?.length ?? 0) > 0 } : null,
+    contact: note ? { lastPushAt: note.lastPushAt, lastCheckInAt: note.lastCheckInAt, from: note.from, firmware: note.fw, hardware: note.hw, pins: (note.pins?.length ?? 0) > 0, fingerprints: [...(note.pins ?? [])], clockSkewMs: note.clockSkewMs, zone: note.zone, upSeconds: note.up, facts: { ...note.facts } } : null,
     visitsLive: visits.get(device.id) ?? 0,
     may: actions.filter((action) => may(asked, action, subjectOfDevice(device))),
   };

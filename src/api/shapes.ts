@@ -119,7 +119,19 @@ export const deviceView = z.object({
   ports: z.array(portView),
   ...presence,
   contact: z
-    .object({ lastPushAt: time.nullable(), lastCheckInAt: time.nullable(), from: z.string().nullable(), firmware: z.string().nullable(), hardware: z.string().nullable(), pins: z.boolean().meta({ description: 'it pins our keys' }) })
+    .object({
+      lastPushAt: time.nullable(),
+      lastCheckInAt: time.nullable(),
+      from: z.string().nullable(),
+      firmware: z.string().nullable(),
+      hardware: z.string().nullable(),
+      pins: z.boolean().meta({ description: 'it pins our keys' }),
+      fingerprints: z.array(z.string()).meta({ description: 'on its list, as it last said' }),
+      clockSkewMs: z.number().nullable().meta({ description: 'its clock less ours, before it heard the time' }),
+      zone: z.string().nullable(),
+      upSeconds: z.number().nullable().meta({ description: 'since its start, at its last check-in' }),
+      facts: z.record(z.string(), z.string()).meta({ description: 'the other lines of its last check-in' }),
+    })
     .nullable()
     .meta({ description: 'what it said of itself, when it pushed or checked in; null: it never did' }),
   visitsLive: count,

@@ -5,7 +5,7 @@ import { printable } from '#base/log.ts';
 import { commonUsage, openGateway, parseCommand } from './arguments.ts';
 import { exitCodes, usageFault } from './io.ts';
 import type { CommandIo } from './io.ts';
-import { formatAgo, formatBytes, formatTime, printFacts, printJson, printLine } from './output.ts';
+import { formatAgo, formatBytes, formatLength, formatTime, printFacts, printJson, printLine } from './output.ts';
 import { parsePorts, portUsage } from './ports.ts';
 import { confirm } from './trust.ts';
 
@@ -108,6 +108,24 @@ async function remove(io: CommandIo, client: Client, device: string, sure: boole
   return null;
 }
 
+/** What it said of itself, of a device that pushes or checks in. */
+function contactFacts({ contact }: DeviceView, now: number): (readonly [string, string])[] {
+  if (contact === null) return [];
+  const { firmware, hardware, clockSkewMs, zone, upSeconds, fingerprints } = contact;
+  const said = [
+    firmware === null ? null : `firmware ${firmware}`,
+    hardware === null ? null : `hardware ${hardware}`,
+    upSeconds === null ? null : `up ${formatLength(upSeconds * 1_000)}`,
+    clockSkewMs === null ? null : `clock ${clockSkewMs < 0 ? 'behind' : 'ahead'} by ${formatLength(Math.abs(clockSkewMs))}`,
+    zone,
+    fingerprints.length === 0 ? null : `${fingerprints.length} fingerprints on its list`,
+  ].filter((each) => each !== null);
+  return [
+    ['pushed', `${formatAgo(contact.lastPushAt, now)}${contact.from === null ? '' : `, from ${contact.from}`}`],
+    ['checked in', `${formatAgo(contact.lastCheckInAt, now)}${said.length === 0 ? '' : `: ${said.join(', ')}`}`],
+  ];
+}
+
 function printDevice(io: CommandIo, device: DeviceView): void {
   const { link } = device;
   const now = Date.now();
@@ -125,6 +143,7 @@ function printDevice(io: CommandIo, device: DeviceView): void {
           ['traffic', `${link.streams} streams, ${formatBytes(link.bytesIn)} to the device, ${formatBytes(link.bytesOut)} from it`],
         ] as const)),
     ['agent', device.agentId === null ? 'none: it pushes and checks in only' : `${device.version ?? 'version unknown'}, dials ${device.host}`],
+    ...contactFacts(device, now),
     ['host header', device.agentId === null ? null : device.hostHeader === 'own' ? 'the device sees its own address' : 'the device sees the public name'],
     ...(device.contact === null
       ? []
