@@ -109,14 +109,51 @@ function openSection(value: unknown, path: string, gathered: Gathered): Section 
   };
 }
 
+const tokens = /[ \t\r\n]*(?:([[{])|([\]}])|([,:])|("(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"(?![^\s,:\]}]))|(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)(?![^\s,\]}]))/y;
+
+/** Where text that JSON.parse refuses stops being JSON. */
+function endOfJson(text: string): number {
+  const open: string[] = [];
+  /** What may come: a value, a value or the end of an empty list, a name, a name or the end of an empty object, a colon, a comma or an end. */
+  let next: 'value' | 'first' | 'name' | 'first-name' | 'colon' | 'more' = 'value';
+  const skip = () => text.length - text.slice(tokens.lastIndex).trimStart().length;
+  tokens.lastIndex = 0;
+  for (;;) {
+    const place = skip();
+    const match = tokens.exec(text);
+    if (match === null) return place;
+    const [, begin, end, mark, quoted] = match;
+    const isName = next === 'name' || next === 'first-name';
+    if (end !== undefined) {
+      const isFit = open.pop() === (end === ']' ? '[' : '{') && (next === 'more' || (end === ']' ? next === 'first' : next === 'first-name'));
+      if (!isFit) return place;
+      next = 'more';
+    } else if (mark !== undefined) {
+      if (mark === ':' ? next !== 'colon' : next !== 'more' || open.length === 0) return place;
+      next = mark === ':' || open.at(-1) === '[' ? 'value' : 'name';
+    } else if (isName) {
+      if (quoted === undefined) return place;
+      next = 'colon';
+    } else if (next !== 'value' && next !== 'first') return place;
+    else if (begin !== undefined) {
+      open.push(begin);
+      next = begin === '[' ? 'first' : 'first-name';
+    } else next = 'more';
+    if (open.length === 0 && next === 'more') return skip();
+  }
+}
+
 /** Lines that begin with `//` are comments. Fault `bad-input` with all problems, one a line. `file` is for its words alone. */
 export function readJsonSettings<Settings>(text: string, file: string, read: (section: Section) => Settings): Settings {
   let value: unknown;
+  // Blanks instead of comments: places stay what they are in the file.
+  const plain = text.replace(/^[ \t]*\/\/[^\r\n]*/gm, (comment) => ' '.repeat(comment.length));
   try {
-    // Blanks instead of the comment: places in the messages of JSON.parse stay what they are in the file.
-    value = JSON.parse(text.replace(/^[ \t]*\/\/[^\r\n]*/gm, (comment) => ' '.repeat(comment.length)));
-  } catch (thrown) {
-    throw new Fault('bad-input', `${file} is no JSON: ${(thrown as Error).message}`, { remedy: 'Mend it; comments are lines of their own that begin with //.' });
+    value = JSON.parse(plain);
+  } catch {
+    // The message of JSON.parse is not told: it quotes what stands around, which may be a password.
+    const lines = plain.slice(0, endOfJson(plain)).split('\n');
+    throw new Fault('bad-input', `${file} is no JSON: line ${lines.length}, column ${lines.at(-1)!.length + 1} is not what may stand there`, { remedy: 'Mend it; comments are lines of their own that begin with //.' });
   }
   const gathered: Gathered = { problems: [], sections: [] };
   const settings = read(openSection(value, '', gathered));
