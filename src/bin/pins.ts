@@ -61,7 +61,8 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
       return exitCodes.ok;
     }
     case 'switch':
-      return switchTo(io, client, named(), values);
+      // Awaited: the client closes when this function ends.
+      return await switchTo(io, client, named(), values);
     case 'drop':
       await client.call('dropPin', { body: { certificate: named() }, signal });
       if (values.json) printJson(io, { dropped: what });
