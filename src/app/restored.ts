@@ -38,13 +38,13 @@ function parseNote(bytes: Buffer | null): RestoredNote | null {
 
 export async function readRestored(options: RestoredOptions): Promise<RestoredState> {
   const { folder, operations, journal, clock, log } = options;
-  const entry = (actor: Actor, customerId: Id, what: string, { backupAt, restoredAt, version }: RestoredNote) => ({
-    at: clock.nowMs(), customerId, actor, what, subjectKind: 'gateway', subjectId: null, subjectName: 'gateway',
+  const entry = (who: { readonly what: string; readonly actor: Actor; readonly customerId: Id }, { backupAt, restoredAt, version }: RestoredNote) => ({
+    ...who, at: clock.nowMs(), subjectKind: 'gateway', subjectId: null, subjectName: 'gateway',
     detail: { backupAt: new Date(backupAt).toISOString(), restoredAt: new Date(restoredAt).toISOString(), version },
   });
   let note = parseNote(await folder.read(restoredName));
   if (note && note.notedAt === null) {
-    const said = entry(gateway, options.customerId, 'store.restored', note);
+    const said = entry({ what: 'store.restored', actor: gateway, customerId: options.customerId }, note);
     await operations.addAudit([said]);
     journal.note('store.restored', said.detail);
     log.warn('store.restored', said.detail);
@@ -55,7 +55,7 @@ export async function readRestored(options: RestoredOptions): Promise<RestoredSt
     note: () => note,
     async acknowledge(actor, customerId) {
       if (!note) return;
-      await operations.addAudit([entry(actor, customerId, 'store.restore-acknowledged', note)]);
+      await operations.addAudit([entry({ what: 'store.restore-acknowledged', actor, customerId }, note)]);
       await folder.remove(restoredName);
       note = null;
     },
