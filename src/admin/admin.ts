@@ -24,6 +24,7 @@ import { buildDeviceMoveActs } from './device-moves.ts';
 import { buildDeviceActs } from './devices.ts';
 import { keepEvents } from './events.ts';
 import { buildFeedActs, readFeedBytes } from './feeds.ts';
+import { buildFileActs, downloadFile } from './files.ts';
 import { buildFrontDoorActs } from './front-door.ts';
 import { buildGatewayActs, buildPlaceActs } from './gateway.ts';
 import { buildRequestListener, type Beside } from './listener.ts';
@@ -44,7 +45,7 @@ const apiHeaders = {
   'x-content-type-options': 'nosniff',
 } as const;
 
-type PlainRoute = Exclude<RouteName, 'getEvents' | 'getOpenApi' | 'makeBackup' | 'readFeedBytes'>;
+type PlainRoute = Exclude<RouteName, 'getEvents' | 'getOpenApi' | 'makeBackup' | 'readFeedBytes' | 'downloadFile'>;
 
 function buildActs(room: Room): Acts<PlainRoute> {
   return {
@@ -73,6 +74,7 @@ function buildActs(room: Room): Acts<PlainRoute> {
     ...buildKeepingActs(room),
     ...buildRedirectActs(room),
     ...buildFeedActs(room),
+    ...buildFileActs(room),
   };
 }
 
@@ -202,6 +204,7 @@ export function buildAdmin(deps: AdminDeps): Admin {
   const act = async (name: RouteName, asked: Asked): Promise<Response> => {
     if (name === 'getEvents') return events.open(asked as unknown as Asked<'getEvents'>);
     if (name === 'makeBackup') return makeBackup(room, asked as unknown as Asked<'makeBackup'>);
+    if (name === 'downloadFile') return downloadFile(room, asked as unknown as Asked<'downloadFile'>);
     if (name === 'readFeedBytes') return readFeedBytes(room, asked as unknown as Asked<'readFeedBytes'>);
     if (name === 'getOpenApi') return new Response((openApi ??= JSON.stringify(buildOpenApi(room.version, signInCookie))), { headers: { 'content-type': 'application/json' } });
     const run = acts[name] as (asked: Asked) => unknown;

@@ -1,5 +1,6 @@
 // What the admin room is given: functions and tables, composed in app.
 import type { X509Certificate } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import type { AcmeAccountView, DnsKeyViewShown } from '#api/certificate-shapes.ts';
 import type { ParsedBody } from '#api/contract.ts';
@@ -21,7 +22,7 @@ import type { Operations } from '#model/operations.ts';
 import type { PinWatch } from '#model/pin-watch.ts';
 import type { LeafKey } from '#model/pins.ts';
 import type { RankedRoute, RoutesQuery } from '#model/precedence.ts';
-import type { AcmeSettings, Actor, Certificate, CertificateNames, Device } from '#model/rows.ts';
+import type { AcmeSettings, Actor, AuditEntry, Certificate, CertificateNames, Device } from '#model/rows.ts';
 import type { Snapshot } from '#model/snapshot.ts';
 import type { Tables } from '#model/tables.ts';
 import type { Visitor } from '#model/visitor.ts';
@@ -123,7 +124,16 @@ export interface KeepingDeps {
   };
 }
 
+/** Files that devices brought. */
+export interface FileDeps {
+  /** The bytes; whoever asked closes it. Fault `not-found`. */
+  open(sha256: string): Promise<FileHandle>;
+  remove(id: Id, audit: AuditEntry): Promise<void>;
+}
+
 export interface AdminDeps {
+  /** null: they are not kept here. */
+  readonly files: FileDeps | null;
   readonly tables: Tables;
   readonly operations: Operations;
   readonly control: Control<Snapshot>;

@@ -8,7 +8,7 @@ import { byId, pageOf, sorted } from './pages.ts';
 import type { Room } from './room.ts';
 import { viewAuditLine, viewVisit } from './views.ts';
 
-const storePage = 500;
+export const storePage = 500;
 /** A person with few rights may have to be shown one line of very many: a question looks at this many and goes on with the next. */
 const storePagesMax = 10;
 
@@ -19,7 +19,7 @@ interface Walked<Row> {
 }
 
 /** Reads store pages, newest first, until enough rows are found that may be seen. */
-async function walk<Row>(cursor: string | undefined, limit: number, read: (before: string | undefined) => Promise<Row[]>, cursorOf: (row: Row) => string, wanted: (row: Row) => boolean): Promise<Walked<Row>> {
+export async function walk<Row>(cursor: string | undefined, limit: number, read: (before: string | undefined) => Promise<Row[]>, cursorOf: (row: Row) => string, wanted: (row: Row) => boolean): Promise<Walked<Row>> {
   const items: Row[] = [];
   let before = cursor;
   for (let round = 0; round < storePagesMax; round++) {

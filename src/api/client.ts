@@ -41,7 +41,7 @@ export interface Client {
    */
   call<Name extends RouteName>(name: Name, options?: CallOptions<Name>): Promise<Answer<Name>>;
   /** The answer as it comes, for what is no JSON. Faults as those of `call`; one that breaks off is `closed`. */
-  download<Name extends RouteName>(name: Name, signal: AbortSignal): Promise<AsyncIterable<Buffer>>;
+  download<Name extends RouteName>(name: Name, signal: AbortSignal, params?: Readonly<Record<string, string>>): Promise<AsyncIterable<Buffer>>;
   /** Server-sent events until the signal aborts or the gateway ends them. */
   events(onEvent: (name: string, data: unknown) => void, signal: AbortSignal): Promise<void>;
   close(): void;
@@ -217,8 +217,8 @@ export function openClient(options: ClientOptions): Client {
       // The gateway answers by the same contract; the CLI does not load zod to check it once more.
       return parseAnswer(incoming, text) as never;
     },
-    async download(name, signal) {
-      const incoming = await ask(paths[name].method, pathTo(name), { accept: '*/*' }, undefined, signal, timeoutMs);
+    async download(name, signal, params) {
+      const incoming = await ask(paths[name].method, pathTo(name, params), { accept: '*/*' }, undefined, signal, timeoutMs);
       if (incoming.statusCode !== 200) throw faultOfAnswer(incoming.statusCode ?? 0, await readText(incoming));
       return piecesOf(incoming, way.url.host);
     },

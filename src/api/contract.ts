@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { certificateRoutes } from './certificate-shapes.ts';
 import { deliveryRoutes } from './delivery-shapes.ts';
+import { fileRoutes } from './file-shapes.ts';
 import { feedRoutes } from './feed-shapes.ts';
 import { identityRoutes } from './identity-shapes.ts';
 import { keepingRoutes } from './keeping-shapes.ts';
@@ -132,6 +133,7 @@ const shapes = {
 
   ...certificateRoutes,
   ...deliveryRoutes,
+  ...fileRoutes,
   ...feedRoutes,
   ...identityRoutes,
   ...keepingRoutes,

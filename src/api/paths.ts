@@ -79,6 +79,12 @@ export const paths = {
   removeJoinToken: { method: 'DELETE', path: '/join-tokens/{id}', needs: 'sign-in' },
   createHandOver: { method: 'POST', path: '/hand-over', needs: 'person' },
 
+  // files that devices brought
+  listFiles: { method: 'GET', path: '/files', needs: 'sign-in' },
+  getFile: { method: 'GET', path: '/files/{id}', needs: 'sign-in' },
+  downloadFile: { method: 'GET', path: '/files/{id}/content', needs: 'sign-in' },
+  removeFile: { method: 'DELETE', path: '/files/{id}', needs: 'sign-in' },
+
   // what runs and what happened
   listVisits: { method: 'GET', path: '/visits', needs: 'sign-in' },
   closeVisit: { method: 'POST', path: '/visits/{id}/close', needs: 'sign-in' },

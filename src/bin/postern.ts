@@ -50,6 +50,7 @@ const groups: readonly (readonly [string, Readonly<Record<string, Entry>>])[] = 
       people: { summary: 'list people', load: () => import('./people.ts') },
       invite: { summary: 'a one-time address for a further person', load: () => import('./invite.ts') },
       token: { summary: 'list, make or revoke access tokens', load: () => import('./token.ts') },
+      files: { summary: 'files that devices brought: list, fetch, remove', load: () => import('./files.ts') },
       visits: { summary: 'list visits, or close one', load: () => import('./visits.ts') },
       listeners: { summary: 'ports that the gateway accepts on, and how they fare', load: () => import('./listeners.ts') },
       conns: { summary: 'connections of clients', load: () => import('./conns.ts') },

@@ -20,7 +20,7 @@ function actIn(room: FileRoom, change: Partial<KeyedIntakeOptions> = {}) {
     ...change,
   });
   const caller: Caller = { kind: 'device', device: room.device, by: 'key' };
-  return { taken, ask: (asked: Omit<Asked, 'customer' | 'path'> & { path?: string }, as = caller) => act(deviceRequest({ method: 'POST', path: 'in/SN1/logs', ...asked, customer: room.customer }), as) };
+  return { taken, ask: (asked: Omit<Asked, 'customer' | 'path'> & { path?: string }, as: Caller = caller) => act(deviceRequest({ method: 'POST', path: 'in/SN1/logs', ...asked, customer: room.customer }), as) };
 }
 
 test('every row of the page: new, repeated, reused, and without a key', async () => {

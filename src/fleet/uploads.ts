@@ -145,7 +145,7 @@ export function keepUploads(files: Files): Uploads {
       await keep(upload, taking, append.completes ? taking.bytes : length);
     } catch (thrown) {
       if (isFault(thrown) && (thrown.code === 'too-large' || thrown.detail['length'] === true)) await discard(upload.id);
-      else if ((isFault(thrown, 'closed') || isFault(thrown, 'busy')) && !append.onlyWhole) await keep(upload, taking, null).catch((failed: unknown) => log.debug('upload.not-kept', { why: reasonOf(failed) }));
+      else if ((isFault(thrown, 'closed') || isFault(thrown, 'timeout') || isFault(thrown, 'busy')) && !append.onlyWhole) await keep(upload, taking, null).catch((failed: unknown) => log.debug('upload.not-kept', { why: reasonOf(failed) }));
       throw thrown;
     } finally {
       await taking.close();

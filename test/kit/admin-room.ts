@@ -33,44 +33,10 @@ import type { Agent, AgentCertificate, AuditEntry, Device, Visit } from '#model/
 import { buildTables, type Tables } from '#model/tables.ts';
 import { buildCertificates } from '#net/certificates.ts';
 import { openStore } from '#store/open.ts';
+import { handClock, type HandClock } from './hand-clock.ts';
 import { memoryFiles } from './tls-rooms.ts';
 
-export interface HandClock extends Clock {
-  /** Moves time and runs what became due, in order. */
-  advance(ms: number): void;
-  readonly timers: number;
-}
-
-export function handClock(startMs = 1_800_000_000_000): HandClock {
-  let mono = 0;
-  const due = new Set<{ at: number; run: () => void; periodMs?: number }>();
-  const add = (timer: { at: number; run: () => void; periodMs?: number }) => {
-    due.add(timer);
-    return { cancel: () => void due.delete(timer) };
-  };
-  return {
-    nowMs: () => startMs + mono,
-    monoMs: () => mono,
-    after: (delayMs, run) => add({ at: mono + delayMs, run }),
-    every: (periodMs, run) => add({ at: mono + periodMs, run, periodMs }),
-    advance(ms) {
-      const end = mono + ms;
-      for (;;) {
-        const next = [...due].filter((timer) => timer.at <= end).sort((a, b) => a.at - b.at)[0];
-        if (!next) break;
-        mono = Math.max(mono, next.at);
-        if (next.periodMs === undefined) due.delete(next);
-        // A jump over days does not run what is due every second a million times.
-        else next.at = Math.max(next.at + next.periodMs, end - 10 * next.periodMs);
-        next.run();
-      }
-      mono = end;
-    },
-    get timers() {
-      return due.size;
-    },
-  };
-}
+export { handClock, type HandClock };
 
 export interface Told {
   readonly status: number;
@@ -310,7 +276,7 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
     certificates: { changes, caPem: shown.ca.pem, describe: () => shown.describe(), signRequest: (order) => shown.signRequest(order), issueLeaf: (names, spki) => shown.issueLeaf(names, spki), nextLeafKey: (id, what) => shown.nextLeafKey(id, what), roots: () => [] },
     pins,
     sealingKey: randomBytes(32),
-    acme: null, keeping: null,
+    acme: null, keeping: null, files: null,
     deliveries, leases, feeds,
     tables, operations, control, live, journal, clock, random: randomBytes, log: silentLog, newId, limits, version: '0.0.0-test', inTurn,
     setupDigest: () => digestOf(setupCode),
