@@ -37,6 +37,8 @@ export interface Schema {
   feedAlert: Stored<FeedAlert>;
   /** Keys of bodies that came without offsets. */
   intakeKey: { feedId: string; keyDigest: string; bodyDigest: string; epoch: number; off: number; at: number };
+  deviceFile: Stored<DeviceFile>;
+  upload: Stored<Upload>;
   lease: Stored<Lease>;
   deviceTags: Stored<DeviceTags>;
   suspension: Stored<Suspension>;
