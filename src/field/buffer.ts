@@ -19,11 +19,15 @@ import type { Random } from '#base/ids.ts';
 import { limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
 import { recordBytesMax } from '#wire/records.ts';
-import { framePayloadBytesMax, noBoot, putStamped, recordStart, restamp, stampedHeadBytes, unknownStamp } from './buffer-frames.ts';
+import { framePayloadBytesMax, noBoot, putStamped, recordStart, stampedHeadBytes } from './buffer-frames.ts';
+import { buildBufferBounds, heldBy } from './buffer-bounds.ts';
+import type { BufferBounds } from './buffer-bounds.ts';
 import type { CheckpointLog } from './buffer-checkpoints.ts';
 import { openBufferFolder } from './buffer-open.ts';
 import type { Segments } from './buffer-segments.ts';
-import type { BootClock, BufferState, StateFile } from './buffer-state.ts';
+import type { StateFile, StatePatch } from './buffer-state.ts';
+import { buildBufferStamps } from './buffer-stamps.ts';
+import type { BufferStamps } from './buffer-stamps.ts';
 import { Unwritten } from './buffer-unwritten.ts';
 import { isFull, realDisk } from './disk.ts';
 import type { Disk } from './disk.ts';
@@ -137,17 +141,11 @@ class OpenBuffer implements FeedBuffer {
   readonly #unlock: () => void;
   readonly #bootTag: string;
   readonly #unwritten: Unwritten;
+  readonly #stamps: BufferStamps;
+  readonly #bounds: BufferBounds;
   readonly #listeners = new Set<(urgent: boolean) => void>();
   readonly #minute: Timer;
-  /** Time = uptime + this, as soon as anybody told us. */
-  #deltaMs: number | null;
-  /** Whether stamps may wait for the clock: the state has room for one more boot. */
-  readonly #canWait: boolean;
   #last: Promise<unknown> = Promise.resolve();
-  /** 0 while nobody knows. */
-  readonly #now = () => (this.#deltaMs === null ? 0 : Math.round(this.#options.uptimeMs() + this.#deltaMs));
-  /** Records of this boot were stored, or are about to be, whose stamps wait for its time. */
-  #hasWaiting: boolean;
   #queuedFlush: Promise<void> | null = null;
   #timer: Timer | null = null;
   #retryMs = 0;
@@ -168,9 +166,9 @@ class OpenBuffer implements FeedBuffer {
     this.#bootTag = bootTag;
     this.#unwritten = new Unwritten(segments.end);
     this.#handedTo = segments.end;
-    this.#deltaMs = this.#boot()?.deltaMs ?? null;
-    this.#hasWaiting = this.#boot() !== null;
-    this.#canWait = this.#hasWaiting || state.now.boots.length < limits.bufferBootsMax;
+    const shared = { now: () => state.now, commit: (patch: StatePatch) => this.#commit(patch) };
+    this.#stamps = buildBufferStamps({ ...shared, bootTag, uptimeMs: options.uptimeMs });
+    this.#bounds = buildBufferBounds({ ...shared, feed: options.feed, settings: options.settings, segments, nowMs: this.#stamps.nowMs, log: options.log });
     this.#minute = options.clock.every(60_000, () => this.#tidyLater());
   }
 
@@ -201,12 +199,9 @@ class OpenBuffer implements FeedBuffer {
     const length = stampedHeadBytes + record.length;
     if (record.length > recordBytesMax) return this.#refuse(length, 'too-large');
     if (!this.#hasRoom(length)) return;
-    const up = Math.max(0, Math.round(uptimeMs));
-    const waits = !clockTrusted && this.#deltaMs === null && this.#canWait;
-    const stamp = clockTrusted ? Math.round(atMs) : waits ? up : this.#deltaMs === null ? unknownStamp(up) : Math.round(up + this.#deltaMs);
-    if (waits) this.#hasWaiting = true;
-    const { bytes, at } = this.#unwritten.place(waits ? 'uptime' : 'data', waits ? this.#bootTag : noBoot, this.#now, length);
-    putStamped(bytes, at, stamp, record);
+    const stamp = clockTrusted ? { atMs: Math.round(atMs), waits: false } : this.#stamps.stampAt(uptimeMs);
+    const { bytes, at } = this.#unwritten.place(stamp.waits ? 'uptime' : 'data', stamp.waits ? this.#bootTag : noBoot, this.#stamps.nowMs, length);
+    putStamped(bytes, at, stamp.atMs, record);
     this.#appended(urgent);
   }
 
@@ -215,7 +210,7 @@ class OpenBuffer implements FeedBuffer {
     if (bytes.length > 0 && this.#hasRoom(bytes.length)) {
       for (let done = 0; done < bytes.length; done += framePayloadBytesMax) {
         const piece = bytes.subarray(done, done + framePayloadBytesMax);
-        const place = this.#unwritten.place('data', noBoot, this.#now, piece.length);
+        const place = this.#unwritten.place('data', noBoot, this.#stamps.nowMs, piece.length);
         place.bytes.set(piece, place.at);
       }
       this.#appended(urgent);
@@ -289,8 +284,8 @@ class OpenBuffer implements FeedBuffer {
       for (;;) {
         const group = this.#unwritten.take(this.#segments.room);
         if (group.length === 0) break;
-        if (this.#boot() === null && group.some(({ frame }) => frame.kind === 'uptime')) await this.#noteBoot();
-        await this.#makeRoom(group.reduce((sum, { bytes }) => sum + bytes.length, 0));
+        await this.#stamps.noteBoot(group.map(({ frame }) => frame));
+        await this.#bounds.makeRoom(group.reduce((sum, { bytes }) => sum + bytes.length, 0));
         // First, so that no bytes are there whose source would read them again; see buffer-checkpoints.ts.
         await this.#checkpoints.write(group.map(({ frame }) => frame.to));
         await this.#segments.write(group);
@@ -325,64 +320,16 @@ class OpenBuffer implements FeedBuffer {
     this.#retryMs = Math.min(limits.bufferRetryMaxMs, Math.max(limits.bufferRetryFirstMs, this.#retryMs * 2));
     if (!this.#closing) this.#timer ??= this.#options.clock.after(this.#retryMs, () => this.#flushLater());
     // What everybody has is worth less than what is new.
-    if (this.#wasFull) await this.#tidy(0).catch(() => {});
+    if (this.#wasFull) await this.#bounds.tidy(0).catch(() => {});
     return new Fault('busy', `feed ${this.feed} cannot be stored: ${reasonOf(thrown)}`, { remedy: 'look at free space and health of the disk', cause: thrown });
-  }
-
-  /** Offsets below have been confirmed by all. */
-  #confirmed(): number {
-    const all = Object.values(heldBy(this.#state.now));
-    return all.length === 0 ? this.#state.now.first : Math.min(...all);
-  }
-
-  /** Deletes what nobody needs. The pointer moves first, durably: the other way round a crash between leaves one to bytes that are gone. */
-  async #tidy(keptTailBytes: number): Promise<void> {
-    const limit = Math.max(this.#confirmed() - keptTailBytes, this.#state.now.shift);
-    let first = this.#state.now.first;
-    const sealed = this.#segments.list.length - (this.#segments.isOpen ? 1 : 0);
-    for (let at = 0; at < sealed && this.#segments.endOf(at) <= limit; at++) first = Math.max(first, this.#segments.endOf(at));
-    await this.#moveFirst(first);
-    await this.#dropOld();
   }
 
   #tidyLater(): void {
     if (this.#closing) return;
-    void this.#inTurn(() => this.#tidy(this.#options.settings.keptTailBytes)).catch((thrown: unknown) => this.#options.log.warn('feed.not-tidied', { feed: this.feed, error: reasonOf(thrown) }));
+    void this.#inTurn(() => this.#bounds.tidy(this.#options.settings.keptTailBytes)).catch((thrown: unknown) => this.#options.log.warn('feed.not-tidied', { feed: this.feed, error: reasonOf(thrown) }));
   }
 
-  async #moveFirst(first: number): Promise<void> {
-    if (first > this.#state.now.first) {
-      const missed = Math.max(0, first - Math.max(this.#confirmed(), this.#state.now.first));
-      const isForced = missed > 0 && Object.keys(this.#state.now.positions).length > 0;
-      if (isForced) this.#options.log.warn('feed.wrapped', { feed: this.feed, from: first - missed - this.#state.now.shift, to: first - this.#state.now.shift });
-      await this.#commit((state) => ({ first, boots: withoutOld(state.boots, first), ...(isForced ? { forcedTo: first, lost: state.lost + missed } : {}) }));
-    }
-    await this.#segments.removeBelow(this.#state.now.first);
-  }
-
-  /** Room for so many more bytes: the oldest whole segments go. */
-  async #makeRoom(bytes: number): Promise<void> {
-    while (this.#segments.list.length > 0 && this.#segments.bytes + bytes > this.#options.settings.bytesMax) {
-      if (this.#segments.list.length === 1) await this.#segments.seal();
-      await this.#moveFirst(Math.max(this.#state.now.first, this.#segments.endOf(0)));
-    }
-  }
-
-  async #dropOld(): Promise<void> {
-    const { ageMaxMs } = this.#options.settings;
-    const now = this.#now();
-    if (ageMaxMs === null || now === 0) return;
-    while (this.#segments.list.length > 0) {
-      // Newer ones that know their time speak for an older one that does not.
-      const lastAtMs = this.#segments.list.find((segment) => segment.lastAtMs > 0)?.lastAtMs ?? 0;
-      if (lastAtMs === 0 || lastAtMs > now - ageMaxMs) return;
-      if (this.#segments.list.length === 1) await this.#segments.seal();
-      await this.#moveFirst(Math.max(this.#state.now.first, this.#segments.endOf(0)));
-    }
-  }
-
-
-  #commit(patch: (state: BufferState) => Partial<BufferState>): Promise<void> {
+  #commit(patch: StatePatch): Promise<void> {
     return this.#state.commit((state) => ({ end: this.#segments.end, ...patch(state) }));
   }
 
@@ -407,8 +354,7 @@ class OpenBuffer implements FeedBuffer {
     const goneSince = this.#goneAt(at, shift);
     if (goneSince) return goneSince;
     if ('reason' in found) return { bytes: null, gap: { from: found.from - shift, to: found.to - shift, reason: found.reason } };
-    await this.#settleStamps(found.map(({ frame }) => frame));
-    const bytes = Buffer.concat(found.map(({ frame, payload }) => (frame.kind === 'uptime' ? restamp(payload, this.#stampOf(frame.boot, frame.from)) : payload)));
+    const bytes = await this.#stamps.bytesOf(found);
     const skip = at - found[0]!.frame.from;
     return { bytes: bytes.subarray(skip, skip + max), gap: null };
   }
@@ -420,35 +366,8 @@ class OpenBuffer implements FeedBuffer {
     return { bytes: null, gap: { from: at - shift, to: (isForced ? Math.min(first, forcedTo) : first) - shift, reason: isForced ? 'wrap' : 'server-lost' } };
   }
 
-  #boot(): BootClock | null {
-    return this.#state.now.boots.find(({ tag }) => tag === this.#bootTag) ?? null;
-  }
-
-  /** Durable before the first record that waits: so a boot that is not noted has none, and one that is can still be told its time after a restart of ours. */
-  #noteBoot(): Promise<void> {
-    return this.#commit((state) => ({ boots: withBoot(state.boots, this.#bootTag, (known) => ({ ...known, deltaMs: known.deltaMs ?? this.#deltaMs })) }));
-  }
-
-  /** Before bytes with stamps of this boot are given out without its time, it is durable that they were. */
-  async #settleStamps(frames: readonly { readonly kind: string; readonly boot: string; readonly to: number }[]): Promise<void> {
-    const to = frames.reduce((end, frame) => (frame.kind === 'uptime' && frame.boot === this.#bootTag ? Math.max(end, frame.to) : end), 0);
-    const boot = this.#boot();
-    if (to === 0 || (boot !== null && (boot.deltaMs !== null || boot.unknownTo >= to))) return;
-    await this.#commit((state) => ({ boots: withBoot(state.boots, this.#bootTag, (known) => (known.deltaMs === null ? { ...known, unknownTo: Math.max(known.unknownTo, to) } : known)) }));
-  }
-
-  #stampOf(tag: string, from: number): (uptimeMs: number) => number {
-    const boot = this.#state.now.boots.find((known) => known.tag === tag);
-    const deltaMs = boot === undefined || from < boot.unknownTo ? null : boot.deltaMs;
-    return deltaMs === null ? unknownStamp : (uptimeMs) => Math.round(uptimeMs + deltaMs);
-  }
-
-  async setClock(nowMs: number, uptimeMs: number): Promise<void> {
-    const deltaMs = nowMs - uptimeMs;
-    this.#deltaMs = deltaMs;
-    // From here on no record waits. Those that do get the first time that was told; those that are not noted yet get theirs when they are.
-    if (!this.#hasWaiting || (this.#boot()?.deltaMs ?? null) !== null) return;
-    await this.#commit(({ boots }) => ({ boots: boots.map((known) => (known.tag === this.#bootTag && known.deltaMs === null ? { ...known, deltaMs } : known)) }));
+  setClock(nowMs: number, uptimeMs: number): Promise<void> {
+    return this.#stamps.setClock(nowMs, uptimeMs);
   }
 
   #known(destination: string): number {
@@ -557,13 +476,3 @@ class OpenBuffer implements FeedBuffer {
     return this.close();
   }
 }
-
-/** What each destination has or is never to be given, whatever position a new epoch's gateway names. */
-const heldBy = ({ positions, starts }: BufferState): Record<string, number> => Object.fromEntries(Object.entries(positions).map(([name, position]) => [name, Math.max(position, starts[name] ?? 0)]));
-
-function withBoot(boots: readonly BootClock[], tag: string, change: (boot: BootClock) => BootClock): readonly BootClock[] {
-  const known = boots.find((boot) => boot.tag === tag) ?? { tag, deltaMs: null, unknownTo: 0, until: null };
-  return [...boots.filter((boot) => boot.tag !== tag), change(known)];
-}
-
-const withoutOld = (boots: readonly BootClock[], first: number): readonly BootClock[] => boots.filter(({ until }) => until === null || until > first);
