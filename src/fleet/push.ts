@@ -5,10 +5,10 @@ import type { Id } from '#base/ids.ts';
 import type { Limits } from '#base/limits.ts';
 import type { AlertRule, IntakeOperations, PushOutcome } from '#model/intake.ts';
 import type { FeedEpoch } from '#model/rows.ts';
-import { checkEpoch, checkFeedName, offsetMax, parseContentDigest, parseGap, parseOffset, parseStart } from '#wire/device.ts';
+import { checkEpoch, checkFeedName, offsetMax, parseContentDigest, parseGap, parseOffset } from '#wire/device.ts';
 import { parseFormat } from '#wire/records.ts';
 import type { Intake } from './intake.ts';
-import { callerId, type Act, type Caller, type DeviceAnswer, type DeviceRequest } from './requests.ts';
+import { callerId, declaredStart, type Act, type Caller, type DeviceAnswer, type DeviceRequest } from './requests.ts';
 
 /** What the configuration says of a feed. */
 export interface FeedSettings {
@@ -60,8 +60,7 @@ export function buildPush(options: PushOptions): Act {
   const bring = async (request: DeviceRequest, caller: Caller, feed: string, epoch: string): Promise<DeviceAnswer> => {
     const offset = parseOffset(request.query.get('o'));
     const gap = request.header('x-postern-gap');
-    const start = request.header('x-postern-start');
-    const declared = { gap: gap === null ? null : parseGap(gap), start: start === null ? null : parseStart(start) };
+    const declared = { gap: gap === null ? null : parseGap(gap), start: declaredStart(request) };
     const settings = options.settingsOf(request.customer.key, request.serial, feed);
     const format = request.header('x-postern-format') ?? settings.format;
     if (parseFormat(format) === null) throw new Fault('bad-input', 'X-Postern-Format is raw, lines, u16, u32, fixed:N or stamped');

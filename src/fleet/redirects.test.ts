@@ -62,6 +62,21 @@ test('a redirect names the same path under the other base, for how long, and whi
   assert.equal((await b.before(ask({ path: 'push/S%20N/cdr/0123456789abcdef?o=0&x=%2F' }), caller))?.fields?.['Location'], 'https://b.example.test:8443/v1/other/push/S%20N/cdr/0123456789abcdef?o=0&x=%2F');
 });
 
+test('for clients that follow blindly the start stands in the address; not in one that is signed', async () => {
+  const here = room(all());
+  here.state.epochs.set(epoch, 100);
+  const to = async (query: string, headers: Record<string, string> = {}) => (await here.before(ask({ path: `push/SN1/cdr/${epoch}${query}`, headers }), caller))?.fields?.['Location']?.split('/').at(-1);
+  assert.equal(await to('?o=100'), `${epoch}?o=100&start=100`);
+  assert.equal(await to('?o=100&start=40'), `${epoch}?o=100&start=100`, 'the later one counts');
+  assert.equal(await to('?start=140&o=140'), `${epoch}?o=140&start=140`);
+  assert.equal(await to('?start=7'), `${epoch}?start=100`);
+  assert.equal(await to(''), `${epoch}?start=100`);
+  assert.equal(await to('?o=100', { 'x-postern-sign': 'v1,…' }), `${epoch}?o=100`);
+  assert.equal(await to('?o=100', { 'x-postern-start': '100;from=' }), `${epoch}?o=100`);
+  here.state.epochs.clear();
+  assert.equal(await to('?o=9&start=9'), `${epoch}?o=9&start=9`, 'and it is carried on where nothing is');
+});
+
 test('without rules nothing is sealed, and nothing asked', async () => {
   const here = room(compiled([]));
   here.state.isDown = true;

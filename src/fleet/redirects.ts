@@ -7,9 +7,9 @@ import type { IntakeOperations, SealedEpoch } from '#model/intake.ts';
 import type { Leases, RequestFacts, Subject } from '#model/leases.ts';
 import { hopsMax, type RedirectDecision } from '#model/redirect.ts';
 import type { Customer, Device } from '#model/rows.ts';
-import { deviceRoot, parseStart } from '#wire/device.ts';
+import { deviceRoot } from '#wire/device.ts';
 import type { Elsewhere } from './check-in.ts';
-import type { Before, Caller, DeviceAnswer, DeviceRequest } from './requests.ts';
+import { declaredStart, type Before, type Caller, type DeviceAnswer, type DeviceRequest } from './requests.ts';
 
 export interface DeviceRedirects {
   /** 307 or 308 for a push or a file, null: it stays. Faults: `busy` (the store could not seal). */
@@ -140,19 +140,27 @@ function factsOf(request: DeviceRequest, { by }: Extract<Caller, { kind: 'device
 }
 
 /** Fault `bad-input`. */
-function startOf(request: DeviceRequest): number | null {
-  const text = request.header('x-postern-start');
-  return text === null ? null : parseStart(text).at;
+const startOf = (request: DeviceRequest): number | null => declaredStart(request)?.at ?? null;
+
+/**
+ * The query under the other base. A client that follows blindly (curl) sends no X-Postern-Start there, and would be asked for all bytes from 0 again: for it the start
+ * stands in the address. Not where the request is signed, because the signature is over its query; who signs reads `next`.
+ */
+function queryOf(request: DeviceRequest, next: number | null): string {
+  const at = request.target.indexOf('?');
+  const query = at < 0 ? '' : request.target.slice(at);
+  if (next === null || next === 0 || request.header('x-postern-sign') !== null || request.header('x-postern-start') !== null) return query;
+  const rest = query.replace(/([?&])start=\d*(?:&|$)/, '$1').replace(/[?&]$/, '');
+  return `${rest}${rest === '' ? '?' : '&'}start=${next}`;
 }
 
 const ttlOf = ({ lease }: Extract<RedirectDecision, { kind: 'send' }>, nowMs: number): number => Math.max(1, Math.ceil((lease.until - nowMs) / 1000));
 
 function answerOf(request: DeviceRequest, decision: Extract<RedirectDecision, { kind: 'send' }>, next: number | null, nowMs: number): DeviceAnswer {
   const { base, rule } = decision;
-  const query = request.target.includes('?') ? request.target.slice(request.target.indexOf('?')) : '';
   return {
     status: rule.status,
     values: { ...(next === null ? {} : { next }), base, ttl: ttlOf(decision, nowMs), hops: hopsOf(request) + 1 },
-    fields: { Location: `${base}/${pathBehindCustomer(request)}${query}` },
+    fields: { Location: `${base}/${pathBehindCustomer(request)}${queryOf(request, next)}` },
   };
 }

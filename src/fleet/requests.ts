@@ -2,7 +2,7 @@
 import type { X509Certificate } from 'node:crypto';
 import type { Id } from '#base/ids.ts';
 import type { Customer, Device, WaitingDevice } from '#model/rows.ts';
-import type { Values } from '#wire/device.ts';
+import { parseOffset, parseStart, type DeclaredStart, type Values } from '#wire/device.ts';
 
 /** As it came: before anybody looked at the path. */
 export interface RawRequest {
@@ -68,3 +68,11 @@ export const callerId = (caller: Caller): Id => (caller.kind === 'device' ? call
 
 /** Answers before a body is read where the device is to go elsewhere or has to wait. null: go on. */
 export type Before = (request: DeviceRequest, caller: Caller) => Promise<DeviceAnswer | null>;
+
+/** From the field, or from the query, where a redirect put it for clients that follow blindly. Fault `bad-input`. */
+export function declaredStart(request: Pick<DeviceRequest, 'header' | 'query'>): DeclaredStart | null {
+  const field = request.header('x-postern-start');
+  if (field !== null) return parseStart(field);
+  const text = request.query.get('start');
+  return text === null ? null : { at: parseOffset(text, 'start'), from: '' };
+}
