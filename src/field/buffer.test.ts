@@ -432,6 +432,16 @@ test('a new epoch begins with what the slowest lacks, at a record\'s begin; othe
   assert.deepEqual(buffer.stats().pending, { home: 5_013, spare: 7_013 });
 });
 
+test('what is confirmed while a new epoch is being made is not carried into it', async () => {
+  const device = new Device();
+  const buffer = await device.open();
+  for (let count = 0; count < 10; count++) buffer.append(record(88, `${count}`), at(startMs));
+  await all(buffer);
+  const confirming = buffer.setPosition('home', 700);
+  await Promise.all([confirming, buffer.restart('test')]);
+  assert.deepEqual([buffer.next, buffer.position('home')], [300, 0]);
+});
+
 test('a position never passes what was given out', async () => {
   const device = new Device();
   const buffer = await device.open();
