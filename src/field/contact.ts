@@ -95,8 +95,9 @@ function askedBy(values: ReadonlyMap<string, string>, before: AskedSettings): As
   };
 }
 
-/** Lines of a check-in. Values have no control characters; a name may have spaces. */
-export function describeDevice({ destination, buffers, facts, fieldClock, uptimeMs }: Pick<ContactOptions, 'destination' | 'buffers' | 'facts' | 'fieldClock' | 'uptimeMs'>, why: string): string {
+/** Lines of a check-in at `base`. Values have no control characters; a name may have spaces. */
+export function describeDevice({ destination, buffers, facts, fieldClock, uptimeMs }: Pick<ContactOptions, 'destination' | 'buffers' | 'facts' | 'fieldClock' | 'uptimeMs'>, why: string, base: string): string {
+  const server = destination.homes.includes(base) ? null : base;
   const lines: [string, string][] = [
     ['why', why],
     ['fw', facts.version],
@@ -109,6 +110,9 @@ export function describeDevice({ destination, buffers, facts, fieldClock, uptime
   ];
   for (const buffer of buffers.slice(0, limits.feedsPerDestinationMax)) {
     const at = buffer.position(destination.name);
+    const holder = destination.state.holders[buffer.feed];
+    // Elsewhere, what was delivered here would look like lost.
+    if (at > 0 && (holder?.epoch === buffer.epoch ? holder.base : null) !== server) continue;
     lines.push([`feed.${buffer.feed}`, `${buffer.epoch}:${at}:${Math.max(0, buffer.next - at)}:${buffer.stats().lost}`]);
   }
   // eslint-disable-next-line no-control-regex
@@ -160,7 +164,8 @@ export function buildContact(options: ContactOptions): Contact {
   const checkIn = async (why: string, signal: AbortSignal): Promise<void> => {
     const { home, redirect } = destination.now();
     const suffix = `/check-in/${encodeURIComponent(destination.serial)}`;
-    const answered = await destination.ask(redirect ?? home, { method: 'POST', suffix, fields: { 'Content-Type': 'text/plain' }, body: Buffer.from(describeDevice(options, why)) }, signal);
+    const base = redirect ?? home;
+    const answered = await destination.ask(base, { method: 'POST', suffix, fields: { 'Content-Type': 'text/plain' }, body: Buffer.from(describeDevice(options, why, base)) }, signal);
     const { status, values } = answered;
     log.debug('check-in.answered', { destination: destination.name, status, believed: answered.isBelieved });
     if (status === 503 || status === 429) notHeard();

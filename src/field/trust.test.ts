@@ -39,6 +39,7 @@ test('where an answer may send a device', () => {
   const to = { base: 'https://in2.example.test:8443/v1/acme', ttlMs: 60_000, hops: 1 };
   assert.deepEqual(judgeRedirect(offer, tls(ours), [ours]), to);
   assert.deepEqual(judgeRedirect({ ...offer, base: null, location: `${offer.base}${suffix}` }, tls(ours), [ours]), to);
+  assert.deepEqual(judgeRedirect({ ...offer, base: null, location: `${offer.base}${suffix}&start=5000` }, tls(ours), [ours]), to);
   assert.deepEqual(judgeRedirect({ ...offer, base: 'http://192.0.2.7/v1/acme/' }, { ...plain, signed: true }, []), { ...to, base: 'http://192.0.2.7/v1/acme' });
   // Unsigned over plain http: to https, and only where a list will judge the server.
   assert.deepEqual(judgeRedirect(offer, plain, [ours]), to);

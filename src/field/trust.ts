@@ -70,7 +70,9 @@ export function parseBase(text: string): string | null {
 }
 
 function baseOfLocation(location: string, suffix: string): string | null {
-  return location.endsWith(suffix) ? parseBase(location.slice(0, -suffix.length)) : null;
+  // For clients that can add no field, the query there says where the epoch goes on.
+  const plain = location.replace(/&start=\d{1,16}$/, '');
+  return plain.endsWith(suffix) ? parseBase(plain.slice(0, -suffix.length)) : null;
 }
 
 function ttlMsOf(text: string | null): number {
