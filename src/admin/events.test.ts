@@ -96,6 +96,27 @@ suite('the event stream', () => {
     stream.stop();
   });
 
+  test('a serial that begins to wait is told, its further knocking is not, and that it waits no more is', async () => {
+    const customerId = [...room.tables.customers.values()][0]!.id;
+    const bob = await room.person(owner, 'bob', [on('administer', await room.device('Mine'))]);
+    const [boss, guest] = [await listen(owner), await listen(bob)];
+    const row = { id: room.newId(), customerId, serial: 'SN1', name: '', from: '192.0.2.1', product: '', firstSeenAt: 1, lastSeenAt: 1, keyDigest: null, keySealed: null, bytes: 0 };
+    const count = (seen: readonly (readonly [string, unknown])[]) => seen.filter(([name]) => name === 'waiting').length;
+    room.tables.waitingDevices.publish({ put: [row] });
+    room.clock.advance(250);
+    await eventually(() => count(boss.seen) === 1, 'that one waits');
+    room.tables.waitingDevices.publish({ put: [{ ...row, lastSeenAt: 2, bytes: 9 }] });
+    room.clock.advance(15_000);
+    await eventually(() => boss.seen.some(([name]) => name === 'beat'), 'a heartbeat');
+    assert.equal(count(boss.seen), 1);
+    room.tables.waitingDevices.publish({ removed: [row.id] });
+    room.clock.advance(250);
+    await eventually(() => count(boss.seen) === 2, 'that it waits no more');
+    assert.equal(count(guest.seen), 0, 'who administers one device does not decide about others');
+    boss.stop();
+    guest.stop();
+  });
+
   test('an announced policy is news, being seen is not', async () => {
     const device = await room.device('Printer');
     const stream = await listen(owner);

@@ -7,6 +7,8 @@ import { buildIds, type Id } from '#base/ids.ts';
 import { chainLine, emptyAuditHead, verifyLine } from '#model/audit.ts';
 import type { Everything, Operations } from '#model/operations.ts';
 import type { Actor, Agent, AgentCertificate, AuditEntry, Certificate, Delivery, Device, Invite, JoinToken, Person, Right, SignIn, Token, Visit } from '#model/rows.ts';
+import { identityContract } from './identity.ts';
+import { fileContract } from './store-files.ts';
 
 export const newId = buildIds(() => Date.now(), randomBytes);
 const at = 1_800_000_000_000;
@@ -99,11 +101,13 @@ export function storeContract(name: string, open: () => Promise<Operations>): vo
     newStoreContract(contract);
     peopleContract(contract);
     deviceContract(contract);
+    identityContract(contract);
     certificateContract(contract);
     deliveryContract(contract);
     redirectContract(contract);
     recordContract(contract);
     auditContract(contract);
+    fileContract(contract);
   });
 }
 
