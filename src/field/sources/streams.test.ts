@@ -4,13 +4,16 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { limits } from '#base/limits.ts';
+import { keyFingerprintOf } from '#model/fingerprint.ts';
 import { compilePattern } from '#model/pattern.ts';
+import { testLeaf } from '../../../test/kit/test-leaf.ts';
 import { ListStore, sourceDeps, until } from '../../../test/kit/record-store.ts';
 import type { Framing, HttpPollSettings, SyslogSettings, TcpConnectSettings, TcpListenSettings } from '../source-settings.ts';
 import { openHttpPoll } from './http-poll.ts';
@@ -270,4 +273,31 @@ test('polling: what is new is taken once, by lines or whole, across restarts and
   server.closeAllConnections();
   server.close();
   rmSync(folder, { recursive: true });
+});
+
+test('polling over TLS: the pinned key, or nothing is asked', async () => {
+  const leaf = await testLeaf('meter.example.test');
+  let asked = 0;
+  const server = createHttpsServer({ key: leaf.key, cert: leaf.cert }, (_, response) => {
+    asked += 1;
+    response.end('12.5');
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const pin = `sha256//${Buffer.from(keyFingerprintOf(leaf.cert), 'hex').toString('base64')}`;
+  const settings: HttpPollSettings = { kind: 'http-poll', url: `https://127.0.0.1:${(server.address() as AddressInfo).port}/`, everyMs: 1_000, timeoutMs: 10_000, bytesMax: 100, body: 'whole', unchanged: 'keep', headers: {}, credentialsFile: null, caFile: null, pins: [pin] };
+  const store = new ListStore();
+  const good = openHttpPoll(settings, sourceDeps({ cdr: store }, { factor: 20 }));
+  await until('two samples', () => store.records.length >= 2);
+  await good.close();
+  assert.equal(store.records[0], '12.5');
+  const before = asked;
+  for (const pins of [[`sha256//${Buffer.alloc(32).toString('base64')}`], []]) {
+    const bad = openHttpPoll({ ...settings, pins }, sourceDeps({ cdr: new ListStore() }, { factor: 20 }));
+    await until('it is refused', () => bad.status().lastError !== null);
+    await bad.close();
+  }
+  assert.equal(asked, before);
+  server.closeAllConnections();
+  server.close();
 });
