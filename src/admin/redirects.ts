@@ -28,7 +28,9 @@ export function buildRedirectActs(room: Room): Acts<Names> {
       maySee(asked);
       const { rules, servers } = room.control.snapshot().redirects;
       return {
-        rules: rules.map(({ name, conditions, strategy, servers: to, ttlMs }) => ({ name, conditions: conditions.map(({ field, wanted }) => ({ field, wanted })), strategy, servers: to.map((each) => each.name), ttlSeconds: ttlMs / 1000 })),
+        rules: rules.map(({ name, conditions, strategy, servers: to, ttlMs }) => ({
+          name, strategy, conditions: conditions.map(({ field, wanted }) => ({ field, wanted })), servers: to.map((each) => each.name), ttlSeconds: ttlMs / 1000,
+        })),
         servers: Array.from(servers.values(), (server) => viewServer(room, server)),
       };
     },
@@ -84,7 +86,8 @@ async function setTags(room: Room, asked: Asked<'setDeviceTags'>) {
   const before = tagsOf(room, device);
   if (tags.join('\n') === before.join('\n')) return viewTags(room, device);
   const row = { deviceId: device.id, customerId: device.customerId, tags };
-  await room.operations.setDeviceTags(row, auditOf(room, asked, 'device.tagged', { customerId: device.customerId, kind: 'device', id: device.id, name: device.name }, { before: before.join(', '), after: tags.join(', ') }));
+  const subject = { customerId: device.customerId, kind: 'device', id: device.id, name: device.name };
+  await room.operations.setDeviceTags(row, auditOf(room, asked, 'device.tagged', subject, { before: before.join(', '), after: tags.join(', ') }));
   room.tables.deviceTags.publish(tags.length === 0 ? { removed: [device.id] } : { put: [row] });
   return viewTags(room, device);
 }
@@ -95,7 +98,8 @@ const viewTags = (room: Room, device: Device) => ({ deviceId: device.id, tags: [
 function viewServer({ control, leases }: Room, server: RedirectServer): ServerView {
   const { rules } = control.snapshot().redirects;
   const { name, pins, weight, drain } = server;
-  return { name, base: server.base ?? '', pins: [...pins], weight, drain, ...leases.useOf(name), rules: rules.filter((rule) => rule.servers.some((each) => each.name === name)).map((rule) => rule.name) };
+  const leading = rules.filter((rule) => rule.servers.some((each) => each.name === name)).map((rule) => rule.name);
+  return { name, base: server.base ?? '', pins: [...pins], weight, drain, ...leases.useOf(name), rules: leading };
 }
 
 function viewLease({ tables }: Room, { customerId, serial, server, rule, givenAt, until }: Lease): LeaseView {

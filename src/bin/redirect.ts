@@ -25,7 +25,8 @@ type Preview = Answer<'previewRedirect'>;
 const proofs = ['key', 'sign', 'certificate', 'agent', 'nothing'] as const;
 
 export async function run(args: string[], io: CommandIo): Promise<number> {
-  const options = { customer: { type: 'string' }, from: { type: 'string' }, host: { type: 'string' }, path: { type: 'string' }, by: { type: 'string' }, plain: { type: 'boolean' }, hops: { type: 'string' } } as const;
+  const text = { type: 'string' } as const;
+  const options = { customer: text, from: text, host: text, path: text, by: text, plain: { type: 'boolean' }, hops: text } as const;
   const { values, positionals } = parseCommand(args, options, { min: 1, max: 1 });
   const { customer, from = '', host = '', path = '' } = values;
   const by = proofs.find((each) => each === (values.by ?? 'sign'));
@@ -54,5 +55,6 @@ function show(io: CommandIo, serial: string, { known, device, decision, rules, l
   printTable(io, ['RULE', '', 'WHY'], rules.map(({ rule, state, why }) => [rule, state === 'taken' ? 'decides' : state === 'behind' ? 'comes later' : 'does not match', why]), 'There are no rules: every device stays here.');
   if (epochs.length === 0) return;
   printLine(io);
-  printTable(io, ['FEED', 'EPOCH', 'HERE', 'SEALED'], epochs.map(({ feed, epoch, start, next, sealedAt, sealedTo }) => [feed, epoch, `${start}–${next}`, sealedAt === null ? null : `${formatAgo(sealedAt, now)}, went to ${sealedTo ?? 'nobody knows where'}`]), '');
+  const sealed = (at: number | null, to: string | null) => (at === null ? null : `${formatAgo(at, now)}, went to ${to ?? 'nobody knows where'}`);
+  printTable(io, ['FEED', 'EPOCH', 'HERE', 'SEALED'], epochs.map(({ feed, epoch, start, next, sealedAt, sealedTo }) => [feed, epoch, `${start}–${next}`, sealed(sealedAt, sealedTo)]), '');
 }

@@ -77,7 +77,9 @@ export function buildRedirects(options: RedirectsOptions): DeviceRedirects {
       const decision = decide(request, caller);
       if (decision.kind === 'stay') return null;
       const { id } = caller.device;
-      if (options.pushesUnderWay(id) > 0) return { status: 503, values: { error: 'busy', why: 'another batch of this device is under way; when it is stored, this server is not the one for the next', retry: 1 } };
+      if (options.pushesUnderWay(id) > 0) {
+        return { status: 503, values: { error: 'busy', why: 'another batch of this device is under way; when it is stored, this server is not the one for the next', retry: 1 } };
+      }
       const sealedNow = await seal(id, decision.base);
       const next = actOf(request) === 'push' ? await nextOf(request, id, sealedNow) : null;
       return answerOf(request, decision, next, options.nowMs());

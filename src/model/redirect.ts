@@ -106,17 +106,38 @@ export type StayWhy =
   | 'key'; // its key would be read on the way
 
 export type RedirectDecision =
-  | { readonly kind: 'stay'; readonly why: StayWhy; readonly text: string; readonly rule: RedirectRule | null; readonly server: RedirectServer | null; readonly lease: Lease | null; readonly turns: Turns | null }
-  | { readonly kind: 'send'; readonly text: string; readonly rule: RedirectRule; readonly server: RedirectServer; readonly base: string; readonly lease: Lease; readonly isHeld: boolean; readonly turns: Turns | null };
+  | {
+      readonly kind: 'stay';
+      readonly why: StayWhy;
+      readonly text: string;
+      readonly rule: RedirectRule | null;
+      readonly server: RedirectServer | null;
+      /** New, because this gateway was chosen among others. */
+      readonly lease: Lease | null;
+      readonly turns: Turns | null;
+    }
+  | {
+      readonly kind: 'send';
+      readonly text: string;
+      readonly rule: RedirectRule;
+      readonly server: RedirectServer;
+      readonly base: string;
+      readonly lease: Lease;
+      /** It had that lease already. */
+      readonly isHeld: boolean;
+      readonly turns: Turns | null;
+    };
 
 /** The server's base for a customer; '' for this gateway. */
 export const baseFor = ({ base }: Pick<RedirectServer, 'base'>, customer: string): string => (base === null ? '' : base.endsWith('/v1') ? `${base}/${customer}` : base);
 
-export const ruleOf = (redirects: Redirects, facts: RedirectFacts): RedirectRule | null => redirects.rules.find((rule) => rule.conditions.every((each) => each.holds(facts))) ?? null;
+const ruleOf = (redirects: Redirects, facts: RedirectFacts): RedirectRule | null =>
+  redirects.rules.find((rule) => rule.conditions.every((each) => each.holds(facts))) ?? null;
 
 /** Never throws; what it answers is to be carried out: lease and turns are to be kept where they are not null. */
 export function decideRedirect(redirects: Redirects, facts: RedirectFacts, state: RedirectState): RedirectDecision {
-  const stay = (why: StayWhy, text: string, rule: RedirectRule | null = null, server: RedirectServer | null = null) => ({ kind: 'stay', why, text, rule, server, lease: null, turns: null }) as const;
+  const stay = (why: StayWhy, text: string, rule: RedirectRule | null = null, server: RedirectServer | null = null) =>
+    ({ kind: 'stay', why, text, rule, server, lease: null, turns: null }) as const;
   if (redirects.rules.length === 0) return stay('no-rule', 'there are no rules');
   if (facts.hops >= hopsMax) return stay('hops', `it was sent on ${facts.hops} times already; whom it asks then answers`);
   const rule = ruleOf(redirects, facts);
@@ -132,7 +153,11 @@ export function decideRedirect(redirects: Redirects, facts: RedirectFacts, state
   return { kind: 'send', text: `rule "${rule.name}" leads to ${server.name}; ${how}`, rule, server, base: baseFor(server, facts.customer), lease, isHeld, turns };
 }
 
-const whyNot = (server: RedirectServer, state: RedirectState): string => (server.drain === 'now' ? 'is drained' : state.hasFailed(server.name) ? 'could not be reached by it' : server.drain === 'new' ? 'takes no new devices' : 'has weight 0');
+function whyNot({ name, drain }: RedirectServer, state: RedirectState): string {
+  if (drain === 'now') return 'is drained';
+  if (state.hasFailed(name)) return 'could not be reached by it';
+  return drain === 'new' ? 'takes no new devices' : 'has weight 0';
+}
 
 function choose(rule: RedirectRule, facts: RedirectFacts, state: RedirectState) {
   const { lease } = state;
@@ -153,10 +178,13 @@ function choose(rule: RedirectRule, facts: RedirectFacts, state: RedirectState) 
 function objectionTo(server: RedirectServer, facts: RedirectFacts): { why: StayWhy; text: string } | null {
   const isListed = server.secure && server.pins.some((pin) => facts.pins.includes(pin));
   if (server.secure && facts.pins.length > 0 && !isListed) {
-    return { why: 'pin', text: server.pins.length === 0 ? `it pins, and server "${server.name}" has no pins in the configuration` : `it has not confirmed a pin of server "${server.name}" yet: the list goes out with its next check-in` };
+    if (server.pins.length === 0) return { why: 'pin', text: `it pins, and server "${server.name}" has no pins in the configuration` };
+    return { why: 'pin', text: `it has not confirmed a pin of server "${server.name}" yet: the list goes out with its next check-in` };
   }
   if (!server.secure && facts.by === 'key') return { why: 'key', text: `server "${server.name}" is plain http, and this device shows its key: everybody on the way would read it` };
-  if (!facts.secure && facts.by !== 'sign' && !isListed) return { why: 'disbelief', text: `over plain http without a signature it may only be sent to an https server whose fingerprint is on its list` };
+  if (!facts.secure && facts.by !== 'sign' && !isListed) {
+    return { why: 'disbelief', text: 'over plain http without a signature it may only be sent to an https server whose fingerprint is on its list' };
+  }
   return null;
 }
 
@@ -179,7 +207,8 @@ export function explainRules(redirects: Redirects, facts: RedirectFacts): RuleSe
   return redirects.rules.map((rule) => {
     if (rule === taken) return { rule: rule.name, state: 'taken', why: null };
     const failed = rule.conditions.find((each) => !each.holds(facts));
-    return failed ? { rule: rule.name, state: 'not', why: `${failed.field}: ${failed.wanted}, not ${failed.found(facts)}` } : { rule: rule.name, state: 'behind', why: `"${taken!.name}" comes first` };
+    if (failed) return { rule: rule.name, state: 'not', why: `${failed.field}: ${failed.wanted}, not ${failed.found(facts)}` };
+    return { rule: rule.name, state: 'behind', why: `"${taken!.name}" comes first` };
   });
 }
 
@@ -240,9 +269,18 @@ function conditionsOf(rule: ConfigRedirect, at: string, say: Say): Condition[] {
     ofDevice('serials', `are ${rule.serials.join(', ')}`, (facts) => sets.some((set) => set.has(facts.serial)), (facts) => `"${facts.serial}"`);
   }
   if (deviceName !== undefined) ofDevice('deviceName', `is ${deviceName}`, (facts) => matchesGlob(deviceName, facts.deviceName), (facts) => `"${facts.deviceName}"`);
-  if (tag !== undefined) ofDevice('tag', `is "${tag}"`, (facts) => facts.tags.includes(tag), (facts) => (facts.tags.length === 0 ? 'there: the device has no tags' : `among ${facts.tags.join(', ')}`));
-  if (suspended !== undefined) ofDevice('suspended', suspended ? 'is for suspended customers' : 'is for customers that are not suspended', (facts) => facts.suspended === suspended, (facts) => (facts.suspended ? 'for a suspended one' : 'for this one'));
-  if (host !== undefined) ofRequest('host', `is ${host}`, (facts) => facts.host === host || (host.startsWith('*.') && facts.host.endsWith(host.slice(1))), (facts) => (facts.host === '' ? 'known' : facts.host));
+  if (tag !== undefined) {
+    const found = ({ tags }: RedirectFacts) => (tags.length === 0 ? 'there: the device has no tags' : `among ${tags.join(', ')}`);
+    ofDevice('tag', `is "${tag}"`, (facts) => facts.tags.includes(tag), found);
+  }
+  if (suspended !== undefined) {
+    const wanted = suspended ? 'is for suspended customers' : 'is for customers that are not suspended';
+    ofDevice('suspended', wanted, (facts) => facts.suspended === suspended, (facts) => (facts.suspended ? 'for a suspended one' : 'for this one'));
+  }
+  if (host !== undefined) {
+    const below = host.startsWith('*.') ? host.slice(1) : null;
+    ofRequest('host', `is ${host}`, (facts) => facts.host === host || (below !== null && facts.host.endsWith(below)), (facts) => (facts.host === '' ? 'known' : facts.host));
+  }
   if (path !== undefined) {
     ofRequest('path', `begins with ${path}`, (facts) => facts.path === path || facts.path.startsWith(`${path}/`), (facts) => (facts.path === '' ? 'known' : `like ${facts.path}`));
   }
