@@ -1,6 +1,4 @@
 // Backups of the running gateway: one at a time, in the audit before its first byte, sent while it is made.
-import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { Clock } from '#base/clock.ts';
 import { Fault, reasonOf } from '#base/fault.ts';
@@ -16,7 +14,7 @@ import type { StoreLocation } from '#store/location.ts';
 export interface BackupsOptions {
   readonly dataDir: string;
   readonly location: StoreLocation;
-  readonly operations: Pick<Operations, 'addAudit'>;
+  readonly operations: Pick<Operations, 'addAudit' | 'storeRoom'>;
   /** Changes of files and the rows that name them go through it; it is held for the moment that a backup is of. */
   readonly inTurn: InTurn;
   readonly clock: Clock;
@@ -102,7 +100,7 @@ export function keepBackups(options: BackupsOptions): Backups {
       const at = clock.nowMs();
       running = { phase: 'copying', done: 0, total: 0, startedAt: at };
       try {
-        await mustHaveRoom(dataDir, await bytesOf(location));
+        await mustHaveRoom(dataDir, (await options.operations.storeRoom()).bytes);
         await options.operations.addAudit([{ at, customerId, actor, what: 'backup.made', subjectKind: 'gateway', subjectId: null, subjectName: 'gateway', detail: {} }]);
       } catch (thrown) {
         running = null;
@@ -142,11 +140,4 @@ function beat(clock: Clock, signal: AbortSignal): Promise<false> {
       resolve(false);
     }, { once: true });
   });
-}
-
-/** What the store's copy will need, as far as it can be told. */
-async function bytesOf(location: StoreLocation): Promise<number> {
-  if (location.kind !== 'sqlite') return 0;
-  const sizes = await Promise.all([location.file, join(`${location.file}-wal`)].map((path) => stat(path).then(({ size }) => size, () => 0)));
-  return sizes.reduce((sum, size) => sum + size, 0);
 }

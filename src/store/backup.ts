@@ -27,7 +27,7 @@ export const storeName = 'postern.db';
 export const filesPrefix = 'data/';
 export const digestsName = 'digests.txt';
 /** What the disk must have left beside the store's copy. */
-const spareBytes = 64 * 1024 * 1024;
+const spareBytes = 2 * limits.diskFullFreeBytes;
 const readBytes = 256 * 1024;
 
 export interface BackupOptions {

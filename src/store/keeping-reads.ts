@@ -104,13 +104,18 @@ export const keepingReads = {
   async planDrop(db: Kysely<Schema>, kind: StoreKind, { epoch, before, below, sinks }: DropQuery): Promise<DropPlan> {
     const row = await db.selectFrom('feedEpoch').select(['first', 'format', 'next']).where('number', '=', epoch).executeTakeFirst();
     if (!row) return { first: 0, held: false, more: false };
-    const places = await db.selectFrom('chunk').select(['off', 'len', 'at']).where('epoch', '=', epoch).orderBy('off').limit(chunksPerPlan).execute();
+    const oldest = db.selectFrom('chunk').select(['off', 'len', 'at']).where('epoch', '=', epoch).orderBy('off');
+    const mayGo = ({ off, len, at }: { readonly off: number; readonly len: number; readonly at: number }) => at < before || off + len <= below;
+    // Of most epochs nothing is due: one row says so.
+    const [first] = await oldest.limit(1).execute();
+    if (!first || !mayGo(first)) return { first: row.first, held: false, more: false };
+    const places = await oldest.limit(chunksPerPlan).execute();
     let going = 0;
     let bytes = 0;
     while (going < places.length) {
-      const { off, len, at } = places[going]!;
-      if ((at >= before && off + len > below) || (bytes > 0 && bytes + len > bytesPerPlan)) break;
-      bytes += len;
+      const place = places[going]!;
+      if (!mayGo(place) || (bytes > 0 && bytes + place.len > bytesPerPlan)) break;
+      bytes += place.len;
       going += 1;
     }
     const floor = going === 0 ? null : await sinkFloor(db, kind, epoch, sinks);
@@ -128,8 +133,8 @@ export const keepingReads = {
       splitter.push(off < from ? body.subarray(from - off) : body, ignore);
     }
     // Behind a length that could not be there are only bytes.
-    const first = splitter.unframed ? splitter.end : splitter.boundary;
-    return { first, held, more: !held && first > row.first && going === wanted && (going === places.length ? places.length === chunksPerPlan : bytes >= bytesPerPlan / 2) };
+    const reached = splitter.unframed ? splitter.end : splitter.boundary;
+    return { first: reached, held, more: !held && reached > row.first && going === wanted && (going === places.length ? places.length === chunksPerPlan : bytes >= bytesPerPlan / 2) };
   },
 
   /** For the disk's watch: what the store takes, and the room inside its file that what was dropped has left. */

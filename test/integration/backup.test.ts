@@ -37,6 +37,13 @@ async function succeed(...args: string[]): Promise<Ran> {
 
 const login = { login: 'owner', password: 'correct horse battery staple' };
 
+const quarantine = { strangers: [{ policy: 'quarantine', quarantineBytes: 1_000_000 }] };
+
+async function push(gateway: TestGateway, offset: number, text: string): Promise<string> {
+  const answer = await request(gateway.ports.http, { method: 'POST', path: `/v1/default/push/SN1/cdr/00000000000000aa?o=${offset}`, headers: { host: 'localhost' }, body: text });
+  return `${answer.status} next=${/^next=(\d+)$/m.exec(answer.body.toString())?.[1]}`;
+}
+
 /** A person, an agent with a device, a certificate of the private CA, and many lines of audit. */
 async function fill(gateway: TestGateway): Promise<{ certificateId: string; key: string }> {
   const { cookie } = await gateway.owner();
@@ -140,21 +147,26 @@ suite('a backup of the running gateway', { timeout: 180_000 }, () => {
     writeFileSync(wrong!, 'wrong horse battery staple\n');
     const dataDir = join(folder.path, 'data');
     {
-      await using gateway = await startGateway({ dataDir });
+      await using gateway = await startGateway({ dataDir, config: quarantine });
       await gateway.owner();
+      assert.equal(await push(gateway, 0, 'one\n'), '200 next=4');
       assert.match((await run(['backup', file, '--passphrase-file', short!, '--data', dataDir])).err, /too short/);
       const made = await run(['backup', file, '--passphrase-file', secret!, '--data', dataDir], { isTerminal: true });
       assert.equal(made.code, 0, made.err);
       assert.match(made.out, /whole and sealed/);
       assert.doesNotMatch(made.err, /keys/);
       assert.equal(readFileSync(file).includes('manifest'), false);
+      assert.equal(await push(gateway, 4, 'two\n'), '200 next=8', 'taken after the backup');
     }
     assert.match((await run(['restore', file, '--data', dataDir, '--force'])).err, /sealed with a passphrase/);
     const refused = await run(['restore', file, '--data', dataDir, '--force', '--passphrase-file', wrong!]);
     assert.equal(refused.code, 4);
     assert.match((await succeed('restore', file, '--data', dataDir, '--force', '--passphrase-file', secret!)).out, /What was there is in .*\.before-restore-/);
     for (const round of [1, 2]) {
-      await using gateway = await startGateway({ dataDir });
+      await using gateway = await startGateway({ dataDir, config: quarantine });
+      // The device is ahead, and told where the gateway is; it has the rest still.
+      if (round === 1) assert.equal(await push(gateway, 8, 'three\n'), '409 next=4');
+      else assert.equal(await push(gateway, 4, 'two\nthree\n'), '200 next=14');
       const signedIn = await gateway.api('POST', '/sign-in', { body: login });
       const cookie = String(signedIn.headers['set-cookie']).split(';', 1)[0]!;
       const lines = (await gateway.api('GET', '/audit?what=store.restored', { cookie })).json['items'] as unknown[];
