@@ -38,6 +38,7 @@ const sections: readonly Section[] = [
       routes: 'What leads where, beyond what is built in: [routes](#routes)',
       acme: 'Certificates from a public authority that nobody has to order: [ACME](#acme)',
       strangers: 'What becomes of devices that nobody knows: [strangers](#strangers)',
+      checkIn: 'When devices come, and what they are told: [check-ins](#check-ins)',
       pins: 'Devices that know the gateway by its keys: [pins](#pins)',
       servers: 'Where devices\' data may go instead of here: [servers](#servers)',
       redirects: 'Which devices\' data goes where: [redirects](#redirects)',
@@ -226,6 +227,17 @@ const sections: readonly Section[] = [
       policy: '`"refuse"`: they are turned away · `"wait"`: they wait to be approved · `"quarantine"`: they wait, and bring data meanwhile',
       quarantineBytes: 'So much data of each that waits; beyond it is told to come back later',
       keyless: 'Devices that were never given a key may push with nothing but their serial. Whoever knows a serial can then send data in its name',
+    },
+  },
+  {
+    title: '## Check-ins',
+    at: 'checkIn',
+    before: 'What devices are told when they [check in](../wire/device.md#5-check-in).',
+    fields: {
+      pollSeconds: 'Between two check-ins of a device. One that waits to be approved comes after ten minutes at most',
+      jitterSeconds: 'The most that it waits, at random, after power-up; and over which the gateway spreads those that it cannot take at once',
+      pushSeconds: 'The most that it holds data before it pushes',
+      zone: 'The time zone of devices that name none, like `Europe/London`. Absent: they are told none',
     },
   },
   {

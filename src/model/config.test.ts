@@ -35,6 +35,12 @@ test('every problem is named with its path', () => {
   for (const nothing of [null, [], 'x', 1, {}]) assert.ok(problemsOf(nothing).length > 0);
 });
 
+test('the zone of check-ins is one that the runtime knows', () => {
+  const problems = (zone: string) => problemsOf({ ...firstConfig({ domain: 'localhost', httpPort: 1, httpsPort: 2 }), checkIn: { zone } }).map((each) => each.path);
+  for (const zone of ['Mars/Olympus', '', '+01:00', 'GMT0BST,M3.5.0/1,M10.5.0']) assert.deepEqual(problems(zone), ['checkIn.zone'], zone);
+  assert.ok('config' in parseConfig({ ...firstConfig({ domain: 'localhost', httpPort: 1, httpsPort: 2 }), checkIn: { zone: 'Europe/London' } }));
+});
+
 test('texts that go into heads cannot end them', () => {
   const wrong: object[] = [
     { target: { kind: 'redirect', to: 'https://a.example.test/\r\nSet-Cookie: a=b' } }, { target: { kind: 'redirect', to: 'javascript:alert(1)' } }, { target: { kind: 'respond', contentType: 'text/plain\r\nX: y' } }, { target: { kind: 'respond', status: 101 } }, { target: { kind: 'redirect', to: '/', status: 200 } },

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { parseNetwork } from '#base/cidr.ts';
 import { limits } from '#base/limits.ts';
+import { isZone } from './zone.ts';
 
 const hostName = z
   .string()
@@ -182,7 +183,7 @@ const checkIn = z.strictObject({
   jitterSeconds: z.int().min(0).max(86_400).default(600),
   pushSeconds: z.int().min(1).max(86_400).default(300),
   /** IANA name, for devices that name none. */
-  zone: z.string().max(100).optional(),
+  zone: z.string().max(64).refine(isZone, 'is not a time zone like Europe/London').optional(),
 });
 
 /** Devices that know us by our keys. */
