@@ -171,9 +171,9 @@ export async function openCheckpointLog(disk: Disk, folder: string, end: number)
       await file.truncate(length);
       await file.sync();
     }
-    return new CheckpointLog(disk, folder, { file, bytes: length, entries });
-  } catch (thrown) {
+    // Not written on: an fsync of the earlier process may have failed, and then what was read here is on no disk. The next write makes a new one.
+    return new CheckpointLog(disk, folder, { file: null, bytes: 0, entries });
+  } finally {
     await file.close().catch(() => {});
-    throw thrown;
   }
 }

@@ -149,6 +149,11 @@ class World {
     const flushed = this.truth.findLast(({ isFlushed }) => isFlushed);
     assert.ok(flushed === undefined || flushed.end <= this.next, `flushed up to ${flushed?.end}, and it ends at ${this.next}`);
     this.truth = this.truth.filter(({ end }) => end <= this.next);
+    // The source goes on behind the last record that is here: no later, which would lose one, and no earlier, which would double it.
+    // (Where the end is a gap, or something rots, nobody here knows which record is the last.)
+    const checkpoint = Number(this.buffer!.checkpoints().get('file') ?? 0);
+    const here = this.truth.at(-1)?.end ?? 0;
+    assert.ok(checkpoint <= this.next && (checkpoint >= here || here < this.next || !harmless.has(this.weather)), `the source stands at ${checkpoint}, the last record ends at ${here}, the buffer at ${this.next}`);
     for (const record of this.truth) record.isDoubtful = !record.isFlushed;
     for (const [name, epochs] of this.gateways) {
       const received = epochs.get(epoch);
@@ -180,8 +185,9 @@ class World {
     const urgent = this.roll() < 0.1;
     this.upMs += this.below(1_000);
     const before = buffer.stats().lost;
-    if (this.format === 'lines') buffer.appendBytes(Buffer.concat([record, Buffer.from('\n')]), { urgent });
-    else buffer.append(record, { atMs: 1_800_000_000_000 + this.upMs, uptimeMs: this.upMs, clockTrusted: this.clockKnown, urgent });
+    const checkpoint = { source: 'file', state: String(off + record.length + (this.format === 'lines' ? 1 : stampedBytes)) };
+    if (this.format === 'lines') buffer.appendBytes(Buffer.concat([record, Buffer.from('\n')]), { urgent, checkpoint });
+    else buffer.append(record, { checkpoint, atMs: 1_800_000_000_000 + this.upMs, uptimeMs: this.upMs, clockTrusted: this.clockKnown, urgent });
     const end = this.next;
     if (buffer.stats().lost > before) return;
     const head = Buffer.alloc(this.format === 'lines' ? 0 : stampedBytes);
