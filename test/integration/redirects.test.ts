@@ -210,7 +210,7 @@ test('from http to https, from a public address into the LAN; and never a shown 
   assertOnce([a], shows);
 });
 
-test('wherever a device goes with the same feed, whatever leases say: three servers, each byte once', async () => {
+test('wherever a device goes with the same feed, whatever leases say: three servers, each byte once', async (t) => {
   const gateways = await Promise.all([startGateway(), startGateway(), startGateway()]);
   try {
     for (const each of gateways) knowDevice(each, 'SN1', key);
@@ -218,7 +218,8 @@ test('wherever a device goes with the same feed, whatever leases say: three serv
     // All three believe that the device is theirs, or another's: rules that contradict each other, changed on the way.
     const names = ['x', 'y', 'z'];
     const apply = (at: number, to: number) => configure(gateways[at]!, { servers: bases.map((base, i) => server(names[i]!, base)), redirects: to === at ? [] : [rule('all', [names[to]!])] });
-    let seed = 42;
+    let seed = Number(process.env['POSTERN_SIM_SEED'] ?? 42);
+    t.diagnostic(`POSTERN_SIM_SEED=${seed}`);
     const next = (below: number) => (seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648) % below;
     const one = device(bases[0]!, 'SN1', { bytes: randomBytes(60_000) });
     for (let step = 0; step < 150 && !one.done; step++) {
