@@ -144,6 +144,7 @@ const tags: readonly (readonly [string, RegExp])[] = [
   ['First run and signing in', /^\/(?:setup|sign-in|me|sign-ins|tokens|cli-logins)(?:\/|$)/],
   ['People', /^\/(?:people|invites|customers|sites)(?:\/|$)/],
   ['Devices and agents', /^\/(?:devices|agents|join-tokens|hand-over)(?:\/|$)/],
+  ['Devices at other servers', /^\/(?:redirects|leases|servers)(?:\/|$)/],
   ['Certificates', /^\/(?:certificates|certificate-form|acme|deliveries)(?:\/|$)/],
   ['What runs and what happened', /^\/(?:visits|conns|legacy-clients|audit|journal|events)(?:\/|$)/],
   ['The gateway', /^\/(?:config|listeners|routes|explain|status|doctor|openapi\.json)(?:\/|$)/],
