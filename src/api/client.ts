@@ -1,6 +1,6 @@
 // The REST client of the CLI and of tests: Node's own http(s), typed by the contract, without zod at run time.
 import type { X509Certificate } from 'node:crypto';
-import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { Agent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { connect as connectTcp, isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { getCACertificates, connect as connectTls, type TLSSocket } from 'node:tls';
@@ -42,6 +42,8 @@ export interface Client {
   call<Name extends RouteName>(name: Name, options?: CallOptions<Name>): Promise<Answer<Name>>;
   /** The answer as it comes, for what is no JSON. Faults as those of `call`; one that breaks off is `closed`. */
   download<Name extends RouteName>(name: Name, signal: AbortSignal, params?: Readonly<Record<string, string>>): Promise<AsyncIterable<Buffer>>;
+  /** The whole answer with its fields, for what is no JSON and bounded. Faults as those of `call`. */
+  fetchBytes<Name extends RouteName>(name: Name, options?: CallOptions<Name>): Promise<{ readonly bytes: Buffer; readonly headers: IncomingHttpHeaders }>;
   /** Server-sent events until the signal aborts or the gateway ends them. */
   events(onEvent: (name: string, data: unknown) => void, signal: AbortSignal): Promise<void>;
   close(): void;
@@ -134,7 +136,7 @@ function dialGateway(way: Way, options: ClientOptions, timeoutMs: number, withPu
   });
 }
 
-async function readText(incoming: IncomingMessage): Promise<string> {
+async function readBytes(incoming: IncomingMessage): Promise<Buffer> {
   const parts: Buffer[] = [];
   let bytes = 0;
   for await (const part of incoming as AsyncIterable<Buffer>) {
@@ -142,8 +144,10 @@ async function readText(incoming: IncomingMessage): Promise<string> {
     if (bytes > answerBytesMax) throw new Fault('too-large', `the answer has more than ${answerBytesMax} bytes`);
     parts.push(part);
   }
-  return Buffer.concat(parts).toString();
+  return Buffer.concat(parts);
 }
+
+const readText = async (incoming: IncomingMessage): Promise<string> => (await readBytes(incoming)).toString();
 
 function parseAnswer(incoming: IncomingMessage, text: string): unknown {
   try {
@@ -221,6 +225,11 @@ export function openClient(options: ClientOptions): Client {
       const incoming = await ask(paths[name].method, pathTo(name, params), { accept: '*/*' }, undefined, signal, timeoutMs);
       if (incoming.statusCode !== 200) throw faultOfAnswer(incoming.statusCode ?? 0, await readText(incoming));
       return piecesOf(incoming, way.url.host);
+    },
+    async fetchBytes(name, { params, query, signal } = {}) {
+      const incoming = await ask(paths[name].method, pathTo(name, params as Record<string, string | number> | undefined, query as Record<string, string | number | boolean | undefined> | undefined), { accept: '*/*' }, undefined, signal, timeoutMs);
+      if (incoming.statusCode !== 200) throw faultOfAnswer(incoming.statusCode ?? 0, await readText(incoming));
+      return { bytes: await readBytes(incoming), headers: incoming.headers };
     },
     async events(onEvent, signal) {
       const incoming = await ask('GET', pathTo('getEvents'), { accept: 'text/event-stream' }, undefined, signal, 0);

@@ -24,7 +24,7 @@ function parametersOf(name: RouteName): Json[] {
 function operationOf(name: RouteName): Json {
   const { summary, body, answer }: Shapes = contract[name];
   const { needs, method } = paths[name];
-  const media = name === 'getEvents' ? 'text/event-stream' : name === 'makeBackup' ? 'application/gzip' : name === 'downloadFile' ? 'application/octet-stream' : 'application/json';
+  const media = name === 'getEvents' ? 'text/event-stream' : name === 'makeBackup' ? 'application/gzip' : name === 'downloadFile' || name === 'readFeedBytes' ? 'application/octet-stream' : 'application/json';
   const ifMatch = name === 'putConfig' ? [{ name: 'If-Match', in: 'header', required: true, schema: { type: 'string' } }] : [];
   const parameters = [...parametersOf(name), ...ifMatch];
   return {
