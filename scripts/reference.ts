@@ -143,7 +143,7 @@ Beside these stand the runtime's own, under \`postern_process_\` and \`postern_n
 const tags: readonly (readonly [string, RegExp])[] = [
   ['First run and signing in', /^\/(?:setup|sign-in|me|sign-ins|tokens|cli-logins)(?:\/|$)/],
   ['People', /^\/(?:people|invites|customers|sites)(?:\/|$)/],
-  ['Devices and agents', /^\/(?:devices|agents|join-tokens|hand-over)(?:\/|$)/],
+  ['Devices and agents', /^\/(?:devices|agents|join-tokens|hand-over|files)(?:\/|$)/],
   ['Devices at other servers', /^\/(?:redirects|leases|servers)(?:\/|$)/],
   ['Certificates', /^\/(?:certificates|certificate-form|acme|deliveries)(?:\/|$)/],
   ['What runs and what happened', /^\/(?:visits|conns|legacy-clients|audit|journal|events)(?:\/|$)/],

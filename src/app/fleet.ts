@@ -81,7 +81,7 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
   const leases = buildLeases({ tables, operations, clock, log, journal, limits, redirects: () => options.snapshot().redirects, pinsOf: (id) => notes.get(id)?.pins ?? [] });
   const underWay = new Map<Id, number>();
   const redirects = buildRedirects({ leases, operations, limits, nowMs, deviceBySerial: tables.deviceBySerial, pushesUnderWay: (id) => underWay.get(id) ?? 0 });
-  const files = await openFiles({ dir: join(options.folder.path, 'files'), operations, clock, random, newId, log, journal, limits, mayStore });
+  const files = await openFiles({ dir: join(options.folder.path, 'files'), operations, clock, random, newId, log, journal, limits, mayStore, devices: tables.devices });
   const uploads = keepUploads(files);
 
   const onPushed = (pushed: Pushed) => {

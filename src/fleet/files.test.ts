@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { Fault, isFault } from '#base/fault.ts';
 import type { WaitingDevice } from '#model/rows.ts';
 import { openPipe } from '../../test/kit/device-requests.ts';
-import { openFileRoom } from '../../test/kit/file-room.ts';
+import { eventually, openFileRoom } from '../../test/kit/file-room.ts';
 
 const sha256 = (bytes: string | Buffer) => createHash('sha256').update(bytes).digest('hex');
 const base64 = (bytes: string | Buffer) => createHash('sha256').update(bytes).digest('base64');
@@ -153,6 +153,20 @@ test('a start sweeps away what a crash left, and nothing else', async () => {
   await room.reopen();
   await room.files.swept;
   assert.deepEqual(await room.lying(), { digests: [], takings: [] });
+});
+
+test('with a device its files go, and what it had begun', async () => {
+  await using room = await openFileRoom();
+  const other = await room.addDevice('SN2');
+  await room.ask({ method: 'PUT', path: 'file/SN1/a', body: 'mine' });
+  await room.ask({ method: 'PUT', path: 'file/SN1/b', body: 'half', headers: { 'upload-complete': '?0' } });
+  await room.ask({ method: 'PUT', path: 'file/SN2/a', body: 'of another' }, other);
+  await room.operations.removeDevice(room.device.id, room.audit('device.removed'));
+  room.devices.publish({ removed: [room.device.id] });
+  assert.equal((await room.lying()).digests.length, 2);
+  room.clock.advance(60_000);
+  await eventually(async () => (await room.lying()).digests.length === 1, 'the bytes are gone');
+  assert.deepEqual(await room.lying(), { digests: [sha256('of another')], takings: [] });
 });
 
 test('many devices bring the same and other bytes at once, while some are removed', async () => {

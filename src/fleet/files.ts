@@ -2,7 +2,7 @@
 // row names go, after a crash at the next start.
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
-import type { Clock } from '#base/clock.ts';
+import type { Clock, Timer } from '#base/clock.ts';
 import { Fault, reasonOf } from '#base/fault.ts';
 import type { Id, Random } from '#base/ids.ts';
 import type { Limits } from '#base/limits.ts';
@@ -10,6 +10,7 @@ import { printable, type Log } from '#base/log.ts';
 import type { DeviceFile, FileOperations } from '#model/files.ts';
 import type { Journal } from '#model/live.ts';
 import type { AuditEntry, Device } from '#model/rows.ts';
+import type { Table } from '#model/table.ts';
 import { openShelf, type Shelf } from './shelf.ts';
 
 export interface FilesDeps {
@@ -22,6 +23,8 @@ export interface FilesDeps {
   readonly log: Log;
   readonly journal: Journal;
   readonly limits: Limits;
+  /** With a device its rows go; what only they named goes a while later. */
+  readonly devices: Pick<Table<Device>, 'watch'>;
   /** A reason to store nothing now: a full disk. */
   readonly mayStore: () => Fault | null;
 }
@@ -59,6 +62,9 @@ export interface Files extends FilesDeps {
 }
 
 const dropAtOnce = 500;
+const sweepAfterMs = 60_000;
+/** As uploads name theirs: what comes whole has another name, and goes with its request. */
+const uploadName = /^[0-9a-f]{32}$/;
 
 /** Clears away what a crash left: what was on its way and is no upload's, then, beside everything else, bytes that no row names. */
 export async function openFiles(deps: FilesDeps): Promise<Files> {
@@ -83,16 +89,31 @@ export async function openFiles(deps: FilesDeps): Promise<Files> {
   };
   const sweep = async (): Promise<number> => {
     let removed = 0;
+    // First the names, then the rows: an upload has its row before it has a file.
+    const takings = (await shelf.takings()).filter((name) => uploadName.test(name));
+    const open = new Set(takings.length > 0 ? await operations.openUploads() : []);
+    for (const name of takings.filter((each) => !open.has(each))) await shelf.discard(name);
     for await (const digests of shelf.digests()) {
       if (closed) break;
       removed += await removeUnnamed(await operations.unnamedDigests(digests));
     }
     return removed;
   };
-  const swept = sweep().then(
-    (removed) => void (removed > 0 && log.info('files.swept', { removed })),
-    (thrown: unknown) => log.warn('files.not-swept', { why: reasonOf(thrown) }),
-  );
+  const sweepAndSay = () =>
+    sweep().then(
+      (removed) => void (removed > 0 && log.info('files.swept', { removed })),
+      (thrown: unknown) => log.warn('files.not-swept', { why: reasonOf(thrown) }),
+    );
+  const swept = sweepAndSay();
+  let later: Timer | undefined;
+  let sweeping: Promise<void> = swept;
+  const unwatch = deps.devices.watch(({ removed }) => {
+    if (removed.length === 0 || closed) return;
+    later ??= deps.clock.after(sweepAfterMs, () => {
+      later = undefined;
+      sweeping = sweeping.then(sweepAndSay);
+    });
+  });
   const settle: Files['settle'] = async (incoming, temporary, { sha256, bytes }, uploadId) => {
     const { device, name, type, from } = incoming;
     const file: DeviceFile = { id: deps.newId(), customerId: device.customerId, deviceId: device.id, name, bytes, sha256, type, from, createdAt: deps.clock.nowMs(), replacedAt: null };
@@ -165,7 +186,9 @@ export async function openFiles(deps: FilesDeps): Promise<Files> {
     },
     async close() {
       closed = true;
-      await swept;
+      unwatch();
+      later?.cancel();
+      await sweeping;
     },
   };
 }

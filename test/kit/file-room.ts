@@ -14,6 +14,7 @@ import type { Caller, DeviceAnswer } from '#fleet/requests.ts';
 import { keepUploads, type Uploads } from '#fleet/uploads.ts';
 import type { Operations } from '#model/operations.ts';
 import type { AuditEntry, Customer, Device } from '#model/rows.ts';
+import { buildTable, type TableWriter } from '#model/table.ts';
 import { openStore } from '#store/open.ts';
 import { deviceRequest, type Asked } from './device-requests.ts';
 import { handClock, type HandClock } from './hand-clock.ts';
@@ -24,6 +25,7 @@ export interface FileRoom {
   readonly customer: Customer;
   readonly operations: Operations;
   readonly device: Device;
+  readonly devices: TableWriter<Device>;
   files: Files;
   uploads: Uploads;
   /** Set: nothing is stored now. */
@@ -58,12 +60,13 @@ export async function openFileRoom(limits: Partial<Record<keyof Limits, number>>
   const all = { ...realLimits, ...limits } as Limits;
   const audit = (what: string): AuditEntry => ({ at: clock.nowMs(), customerId: customers[0]!.id, actor: { kind: 'gateway', id: null, name: 'test', from: '' }, what, subjectKind: 'device', subjectId: null, subjectName: '', detail: {} });
   const open = async () => {
-    const files = await openFiles({ dir, operations, clock, random: randomBytes, newId, log: silentLog, journal: { note() {}, lines: () => [], dropped: 0 }, limits: all, mayStore: () => room.full });
+    const files = await openFiles({ dir, operations, clock, random: randomBytes, newId, log: silentLog, journal: { note() {}, lines: () => [], dropped: 0 }, limits: all, mayStore: () => room.full, devices: room.devices });
     return { files, uploads: keepUploads(files) };
   };
   let labels = 0;
   const room: FileRoom = {
     dir, clock, operations,
+    devices: buildTable<Device>({ name: 'devices', kind: 'kept', keyOf: (row) => row.id }),
     customer: customers[0]!,
     device: undefined as never,
     files: undefined as never,
@@ -73,6 +76,7 @@ export async function openFileRoom(limits: Partial<Record<keyof Limits, number>>
     async addDevice(serial) {
       const device: Device = { id: newId(), customerId: customers[0]!.id, siteId: sites[0]!.id, agentId: null, serial, label: `device-${++labels}`, name: serial, host: '127.0.0.1', ports: [], hostHeader: 'own', locked: false, createdAt: clock.nowMs() };
       await operations.addDevice(device, audit('device.added'));
+      room.devices.publish({ put: [device] });
       return device;
     },
     ask: (asked, device = room.device) => room.askAs({ kind: 'device', device, by: 'key' }, asked),
