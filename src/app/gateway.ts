@@ -139,6 +139,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const customerId = tables.customers.values().next().value!.id;
     const inTurn = buildInTurn(1_000);
     const journal = buildJournal(() => clock.nowMs(), limits.journalLinesMax);
+    const sweep = buildSweep(clock);
+    undo.push(() => sweep.stop());
+    const counts = newTrafficCounts();
+    let snapshot: Snapshot;
     let filesOfDevices: { drop(bounds: { before?: number; bytesMax?: number }): Promise<{ files: number }> } | null = null;
     const keeping = await buildKeeping({
       folder, store: options.store, operations, inTurn, clock, log, journal, limits, customerId, disk: options.disk,
@@ -148,10 +152,6 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       dropFiles: async ({ before, bytesMax }) => (filesOfDevices ? (await filesOfDevices.drop({ ...(before > 0 && { before }), ...(bytesMax !== null && { bytesMax }) })).files : 0),
     });
     undo.push(() => keeping.close());
-    const sweep = buildSweep(clock);
-    undo.push(() => sweep.stop());
-    const counts = newTrafficCounts();
-    let snapshot: Snapshot;
     const ports = (): Ports => listeners.ports(snapshot);
 
     const pins = buildPinWatch({

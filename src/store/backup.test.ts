@@ -148,6 +148,11 @@ suite('a backup', () => {
     assert.equal((await readdir(dataDir)).includes('.backup.tmp'), false);
     await rejectsWith(makeBackup(dataDir, join(root, 'x.tgz'), { signal: AbortSignal.abort() }), 'closed');
     await makeBackup(dataDir, join(root, 'x.tgz'));
+    // What a crash left goes at the next start.
+    await mkdir(join(dataDir, '.backup.tmp'));
+    await writeFile(join(dataDir, '.backup.tmp', 'postern.db'), 'half');
+    await (await openDataFolder(dataDir)).close();
+    assert.equal((await readdir(dataDir)).includes('.backup.tmp'), false);
   });
 });
 

@@ -118,7 +118,8 @@ suite('a backup of the running gateway', { timeout: 180_000 }, () => {
       assert.equal(stranger.status, 401);
       const foreign = await gateway.api('POST', '/backup', { cookie, headers: { origin: 'https://elsewhere.example.test' } });
       assert.equal(foreign.status, 403, 'a page elsewhere cannot have one made');
-      const keeping = (await gateway.api('GET', '/keeping', { cookie })).json as { backup: { last: { bytes: number } | null; running: unknown } };
+      const keeping = (await gateway.api('GET', '/keeping', { cookie })).json as { backup: { last: { bytes: number } | null; running: unknown }; disk: { freeBytes: number | null } };
+      assert.ok(keeping.disk.freeBytes! > 0, 'the disk was looked at before anybody came');
       assert.equal(keeping.backup.last?.bytes, statSync(file).size);
       assert.equal(keeping.backup.running, null);
       assert.match((await succeed('keeping', '--data', gateway.dataDir)).out, /^audit +\d+ +[\d.]+ kB/m);
