@@ -50,7 +50,9 @@ async function readProof(request: DeviceRequest, readsBody: boolean, limits: Lim
     const signature = parseRequestSignature(signed);
     const digest = request.header('content-digest');
     const said = digest === null ? null : parseContentDigest(digest);
-    const hasBody = request.header('content-length') !== null ? request.header('content-length')!.trim() !== '0' : request.header('transfer-encoding') !== null;
+    // HTTP/2 needs neither field for a body: where none says that there is none, it is read to know. Else one could be added to a signed request.
+    const length = request.header('content-length');
+    const hasBody = length === null ? request.header('transfer-encoding') !== null || !['GET', 'HEAD'].includes(request.method) : length.trim() !== '0';
     if (said === null && hasBody && !readsBody) return refuse(401, 'unauthenticated', 'a signed upload needs Content-Digest: its body is not read before it is known who sends it');
     const bodySha256 = said ?? (hasBody ? (await request.body(limits.pushBodyBytesMax)).rawSha256 : emptySha256);
     return { proof: { by: 'sign', signature, request: { method: request.method, target: request.target, bodySha256 } }, signature, bodySha256: said };
@@ -95,7 +97,7 @@ export function buildAuthenticate(options: AuthenticateOptions): (request: Devic
       if (change !== null) options.onKeyUsed(change);
     }
     if (device.locked) return refuse(403, 'locked', 'this device is locked', { retry: 3_600 });
-    const sign = shown.signature !== null && proved?.text != null ? { key: proved.text, nonce: shown.signature.nonce } : null;
+    const sign = shown.signature !== null && proved !== null && proved.text !== null ? { key: proved.text, nonce: shown.signature.nonce } : null;
     return { caller: { kind: 'device', device, by: proved === null ? 'nothing' : shown.proof!.by }, sign, bodySha256: shown.bodySha256 };
   };
 
@@ -114,7 +116,7 @@ export function buildAuthenticate(options: AuthenticateOptions): (request: Devic
       const waiting = await options.waiting.knock({
         customerId: request.customer.id, serial: request.serial, from: request.from, product: request.header('user-agent') ?? '', name: request.header('x-postern-name') ?? '', keyText, proved: proved !== null,
       });
-      const sign = shown.signature !== null && proved?.text != null ? { key: proved.text, nonce: shown.signature.nonce } : null;
+      const sign = shown.signature !== null && proved !== null && proved.text !== null ? { key: proved.text, nonce: shown.signature.nonce } : null;
       return { caller: { kind: 'waiting', waiting, quarantineBytes: rules.policy === 'quarantine' ? rules.quarantineBytes : null }, sign, bodySha256: shown.bodySha256 };
     } catch (thrown) {
       if (isFault(thrown, 'unauthenticated')) {
@@ -134,8 +136,8 @@ export function buildAuthenticate(options: AuthenticateOptions): (request: Devic
       const signed = request.header('x-postern-sign');
       const shown = signed === null ? null : await readProof(request, readsBody, limits);
       if (shown !== null && 'status' in shown) return shown;
-      const proved = shown?.proof == null ? null : findProved(tables.keysOfDevice(own.id), shown.proof, options.sealingKey);
-      const sign = shown?.signature != null && proved?.text != null ? { key: proved.text, nonce: shown.signature.nonce } : null;
+      const proved = shown === null || shown.proof === null ? null : findProved(tables.keysOfDevice(own.id), shown.proof, options.sealingKey);
+      const sign = shown !== null && shown.signature !== null && proved !== null && proved.text !== null ? { key: proved.text, nonce: shown.signature.nonce } : null;
       return { caller: { kind: 'device', device: own, by: 'agent' }, sign, bodySha256: null };
     }
     if (request.agentId !== null) return refuse(403, 'unknown', 'no device of this agent has this serial', { retry: 3_600 });

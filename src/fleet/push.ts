@@ -48,7 +48,7 @@ export function buildPush(options: PushOptions): Act {
   const ask = async (request: DeviceRequest, caller: Caller, feed: string, epoch: string): Promise<DeviceAnswer> => {
     const row = await find(caller, feed, epoch);
     const values = { next: row?.next ?? 0, ...(caller.kind === 'waiting' ? { waiting: true } : {}) };
-    if (row?.sealedAt == null) return { status: 200, values };
+    if ((row?.sealedAt ?? null) === null || row === null) return { status: 200, values };
     return sealed(request, row.next, row.sealedTo);
   };
 

@@ -68,7 +68,8 @@ async function splitFrom(db: Kysely<Schema>, epoch: FeedEpoch, from: number): Pr
   if (from <= epoch.first) return epoch.first;
   // Any offset may be asked for; a record begins for sure only at the start, behind a gap, and where the caller was told that one does.
   const gap = (await db.selectFrom('feedGap').select((sql) => sql.fn.max('toOff').as('toOff')).where('epoch', '=', epoch.number).where('fromOff', '<', from).executeTakeFirst()) as { toOff: number | null } | undefined;
-  return gap?.toOff != null && gap.toOff > from ? gap.toOff : from;
+  const to = gap?.toOff ?? 0;
+  return to > from ? to : from;
 }
 
 export const intakeReads = {
@@ -159,7 +160,7 @@ export const intakeReads = {
     if (trailing) splitter.gap(trailing.toOff, onRecord);
     if (splitter.unframed && !atEnd) {
       const gap = await db.selectFrom('feedGap').select((sql) => sql.fn.min('toOff').as('toOff')).where('epoch', '=', epoch.number).where('toOff', '>', splitter.end).executeTakeFirst() as { toOff: number | null } | undefined;
-      return { records, gaps, reached: gap?.toOff ?? epoch.next, atEnd: gap?.toOff == null };
+      return { records, gaps, reached: gap?.toOff ?? epoch.next, atEnd: (gap?.toOff ?? null) === null };
     }
     // What is open is looked at again, with what follows it.
     const reached = splitter.unframed ? splitter.end : splitter.boundary;
