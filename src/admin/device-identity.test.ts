@@ -112,6 +112,24 @@ suite('keys of devices', () => {
     assert.equal((await everything()).deviceKeys.length, 2);
   });
 
+  test('a key that is displaced while it is used for the first time stays', async () => {
+    await owner.call('makeDeviceKey', { params: { device: device.id }, body: {} });
+    const waiting = room.tables.keysOfDevice(device.id)[0]!;
+    const making = owner.call('makeDeviceKey', { params: { device: device.id }, body: {} });
+    // As if the device's request came while the store wrote.
+    const changeDeviceKeys = room.operations.changeDeviceKeys;
+    let first = true;
+    (room.operations as { changeDeviceKeys: typeof changeDeviceKeys }).changeDeviceKeys = async (change, audit) => {
+      await changeDeviceKeys(change, audit);
+      if (first) room.tables.deviceKeys.publish({ put: [{ ...waiting, state: 'current', usedAt: 5 }] });
+      first = false;
+    };
+    const { key } = await making;
+    const expected = [[waiting.id, 'current'], [key.id, 'next']];
+    assert.deepEqual((await list()).map(({ id, state }) => [id, state]), expected);
+    assert.deepEqual((await everything()).deviceKeys.map(({ id, state }) => [id, state]).sort(), expected.sort());
+  });
+
   test('for who administers the device alone', async () => {
     const seer = await room.person(owner, 'bob', [{ action: 'open', scopeKind: 'device', scopeId: device.id }]);
     assert.equal((await seer.refused('listDeviceKeys', { params: { device: device.id } })).status, 403);
@@ -267,7 +285,12 @@ suite('devices from one gateway to another', () => {
     assert.equal((await seer.refused('exportDevices', { body: { passphrase } })).status, 403);
     const { sealed } = await owner.call('exportDevices', { body: { passphrase } });
     const otherSeer = await other.person(there, 'eve', [{ action: 'see', scopeKind: 'gateway', scopeId: null }]);
-    assert.deepEqual((await otherSeer.call('importDevices', { body: { passphrase, sealed } })).refused.map((each) => each.serial), ['SN1']);
-    assert.equal(other.tables.devices.size, 0);
+    assert.equal((await otherSeer.refused('importDevices', { body: { passphrase, sealed } })).status, 403);
+    const ofDevice = await other.person(there, 'dan', [{ action: 'administer', scopeKind: 'device', scopeId: (await other.device('Printer')).id }]);
+    assert.deepEqual((await ofDevice.call('importDevices', { body: { passphrase, sealed } })).refused.map((each) => each.serial), ['SN1']);
+    assert.equal(other.tables.devices.size, 1);
+    const dear = Buffer.from(sealed, 'base64');
+    dear[17] = 20;
+    assert.match((await there.refused('importDevices', { body: { passphrase, sealed: dear.toString('base64') } })).detail, /more work/);
   });
 });

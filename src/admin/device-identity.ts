@@ -53,7 +53,10 @@ export function buildDeviceKeyActs(room: Room): Acts<KeyNames> {
         const { row, text } = certificate === undefined ? newKey(room, device) : { row: certificateRow(device, certificate), text: null };
         const change = withNext(tables.keysOfDevice(device.id), row);
         await operations.changeDeviceKeys(change, auditOf(room, asked, 'device.key-added', subjectOf(device), factsOf(row)));
-        tables.deviceKeys.publish(change);
+        // The one that it displaces may have been used for the first time just now: then it is the device's key, and stays.
+        const used = change.removed.flatMap((id) => tables.deviceKeys.get(id) ?? []).filter((each) => each.state === 'current');
+        if (used.length > 0) await operations.changeDeviceKeys({ put: used, removed: [] }, auditOf(room, asked, 'device.key-added', subjectOf(device), factsOf(used[0]!)));
+        tables.deviceKeys.publish({ put: change.put, removed: change.removed.filter((id) => !used.some((each) => each.id === id)) });
         return { key: viewKey(row), secret: text };
       }),
     removeDeviceKey: (asked) =>

@@ -7,9 +7,9 @@ import { digestOf } from '#base/secret.ts';
 import { keyTextRefusal, openKey, sealKey } from '#model/device-keys.ts';
 import type { IdentifiedDevice } from '#model/identity-operations.ts';
 import { labelTaken, makeLabel } from '#model/labels.ts';
-import { subjectOfDevice } from '#model/rights.ts';
+import { mayAnywhere, subjectOfDevice } from '#model/rights.ts';
 import type { AuditEntry, Device, DeviceKey } from '#model/rows.ts';
-import { buildSealer, buildUnsealer } from '#wire/sealed.ts';
+import { buildSealer, buildUnsealer, sealedMagic } from '#wire/sealed.ts';
 import { auditOf, may, mustMay, type Acts, type Asked } from './asked.ts';
 import { siteFor, subjectOf } from './devices.ts';
 import { byId, keepSorted, pageOf } from './pages.ts';
@@ -27,10 +27,15 @@ function seal(room: Room, devices: readonly ExportedDevice[], passphrase: string
   return Buffer.concat([sealer.head, sealer.push(Buffer.from(JSON.stringify({ format: 'postern devices 1', devices }))), sealer.finish()]).toString('base64');
 }
 
+/** scrypt with 128 MiB, about a quarter of a second; ours take half of that. */
+const log2CostMax = 17;
+
 /** Faults: `forbidden` (another passphrase), `bad-input`. */
 function unseal(sealed: string, passphrase: string): ExportedDevice[] {
+  const bytes = Buffer.from(sealed, 'base64');
+  if ((bytes[sealedMagic.length] ?? 0) > log2CostMax) throw new Fault('bad-input', 'this file asks for more work than ours do');
   const unsealer = buildUnsealer(passphrase);
-  const text = unsealer.push(Buffer.from(sealed, 'base64'));
+  const text = unsealer.push(bytes);
   unsealer.finish();
   try {
     return exportedDevices.parse(JSON.parse(text.toString())).devices;
@@ -134,6 +139,8 @@ export function buildDeviceMoveActs(room: Room): Acts<Names> {
     },
     importDevices: (asked) =>
       room.inTurn(async () => {
+        // Before anything is computed: what a file asks of us by its head is work.
+        if (!mayAnywhere(asked.rights, 'administer')) throw new Fault('forbidden', 'you may not add devices', { remedy: 'ask somebody who administers the customer' });
         const { plan, look } = buildPlanning(room, asked);
         for (const each of unseal(asked.body.sealed, asked.body.passphrase)) {
           try {

@@ -10,7 +10,7 @@ export interface IdentifiedDevice {
 }
 
 export interface IdentityOperations {
-  /** `audit` null: a key was used, nobody did anything. Fault `not-found`: the device is gone. */
+  /** `audit` null: a key was used, nobody did anything; one that is gone is passed over, with all of the change. Fault `not-found`: the device is gone. */
   changeDeviceKeys(change: KeyChange, audit: AuditEntry | null): Promise<void>;
   /** `dropped` makes room; Fault `conflict` when data came for it meanwhile. */
   addWaitingDevice(row: WaitingDevice, dropped: Id | null): Promise<void>;

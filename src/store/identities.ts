@@ -25,6 +25,15 @@ async function changeKeys(unit: Unit, { put, removed }: KeyChange): Promise<void
   await putKeys(unit, put);
 }
 
+/** A key that was removed while it was being used does not come back, and takes no other with it. */
+async function noteUse(unit: Unit, { put, removed }: KeyChange): Promise<void> {
+  for (const { id, state, usedAt } of put) {
+    const touched = await unit.db.updateTable('deviceKey').set({ state, usedAt }).where('id', '=', id).executeTakeFirst();
+    if (touched.numUpdatedRows === 0n) return;
+  }
+  for (const id of removed) await unit.db.deleteFrom('deviceKey').where('id', '=', id).execute();
+}
+
 /** What a waiting device brought goes with it. Chunks, gaps and alerts go with their epochs by the schema. */
 async function dropQuarantine(unit: Unit, id: Id): Promise<void> {
   await unit.db.deleteFrom('feed').where('deviceId', '=', id).execute();
@@ -34,11 +43,12 @@ async function dropQuarantine(unit: Unit, id: Id): Promise<void> {
 
 export const identityWrites = {
   async changeDeviceKeys(unit: Unit, change: KeyChange, audit: AuditEntry | null): Promise<void> {
+    if (audit === null) return noteUse(unit, change);
     for (const deviceId of new Set(change.put.map((key) => key.deviceId))) {
       if (!(await unit.db.selectFrom('device').select('id').where('id', '=', deviceId).executeTakeFirst())) throw new Fault('not-found', `device ${deviceId} does not exist, or not any more`);
     }
     await changeKeys(unit, change);
-    if (audit) await appendAudit(unit, audit);
+    await appendAudit(unit, audit);
   },
 
   async addWaitingDevice(unit: Unit, row: WaitingDevice, dropped: Id | null): Promise<void> {

@@ -99,8 +99,9 @@ export function identityContract(contract: Contract): void {
     await store.changeDeviceKeys({ put: [{ ...next, state: 'current', usedAt: at + 1, digest: 'not written', sealed: 'neither' }], removed: [old.id] }, null);
     assert.deepEqual((await store.loadEverything()).deviceKeys, [{ ...next, state: 'current', usedAt: at + 1 }], 'a use changes no key');
     assert.equal((await store.listAudit({ limit: 9 })).length, 3, 'and is no line');
-    await rejectsWith(store.changeDeviceKeys({ put: [keyOf({ id: newId(), customerId: rows.customerId })], removed: [next.id] }, null), 'not-found');
-    assert.equal((await store.loadEverything()).deviceKeys.length, 1, 'nothing of what failed');
+    await rejectsWith(store.changeDeviceKeys({ put: [keyOf({ id: newId(), customerId: rows.customerId })], removed: [next.id] }, rows.audit('device.key-added')), 'not-found');
+    await store.changeDeviceKeys({ put: [{ ...old, usedAt: at + 2 }], removed: [next.id] }, null);
+    assert.deepEqual((await store.loadEverything()).deviceKeys.map((row) => row.id), [next.id], 'a use of a key that is gone brings it not back, and drops no other');
     await store.removeDevice(device.id, rows.audit('device.removed'));
     assert.deepEqual((await store.loadEverything()).deviceKeys, []);
   });
