@@ -2,7 +2,7 @@
 // go back (files), which records a buffer has already. A *mark* says how far a source had come; a buffer keeps it in one piece with the
 // record that it was given with, so that a crash loses both or neither and each record is there once.
 import type { Clock } from '#base/clock.ts';
-import { reasonOf } from '#base/fault.ts';
+import { isFault, reasonOf } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
 import type { Stamp } from './clock.ts';
@@ -43,8 +43,10 @@ export interface Intake {
   record(record: Uint8Array, mark?: Mark): boolean;
   /** For feeds of plain bytes. */
   bytes(bytes: Uint8Array, mark?: Mark): boolean;
-  /** Resolves at once unless a source should pause. */
-  ready(): Promise<void>;
+  /** Resolves at once unless a source should pause. False: the source is being closed and gives no more. */
+  ready(): Promise<boolean>;
+  /** Whoever waits for `ready` waits no longer: the disk may be in trouble for good. */
+  release(): void;
   /** Bytes on their way to the disk. */
   waitingBytes(): number;
   /** Everything so far is durable. Rejects as the buffer does. */
@@ -108,20 +110,24 @@ export function openIntake(feed: FeedSettings, deps: IntakeDeps): Intake {
 
   let waiting = 0;
   let flushing: Promise<void> | null = null;
+  let isReleased = false;
+  const released = Promise.withResolvers<void>();
   const flush = async () => {
     await Promise.all(targets.map(({ store }) => store.flush()));
   };
-  /** Bytes that came while a flush ran may not be in it: they count until the next one. */
+  /** Bytes that came while a flush ran may not be in it: they count until the next one. A disk that takes nothing makes sources wait rather than lose. */
   const drain = () => {
     flushing ??= (async () => {
       const before = waiting;
       try {
         await flush();
+        waiting -= before;
       } catch (thrown) {
-        deps.log.warn('feed.unflushed', { feed: feed.name, why: reasonOf(thrown) });
-        await new Promise<void>((resolve) => void deps.clock.after(pausedAgainMs, resolve));
+        deps.log.debug('feed.unflushed', { feed: feed.name, why: reasonOf(thrown) });
+        // A buffer that was closed takes nothing any more; nobody waits for it.
+        if (isFault(thrown, 'closed')) waiting = 0;
+        else await new Promise<void>((resolve) => void deps.clock.after(pausedAgainMs, resolve));
       }
-      waiting -= before;
       flushing = null;
     })();
   };
@@ -153,10 +159,16 @@ export function openIntake(feed: FeedSettings, deps: IntakeDeps): Intake {
       return counted(bytes.length);
     },
     async ready() {
-      while (waiting >= limits.feedUnflushedBytesMax) {
+      const mustWait = () => !isReleased && waiting >= limits.feedUnflushedBytesMax;
+      while (mustWait()) {
         drain();
-        await flushing;
+        await Promise.race([flushing, released.promise]);
       }
+      return !isReleased;
+    },
+    release() {
+      isReleased = true;
+      released.resolve();
     },
     waitingBytes: () => waiting,
     flush,

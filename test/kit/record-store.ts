@@ -2,6 +2,7 @@
 // does when the power is cut. And what a source needs beside it, with a clock that runs faster.
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '#base/clock.ts';
+import { Fault } from '#base/fault.ts';
 import { silentLog } from '#base/log.ts';
 import { openIntake } from '#field/intake.ts';
 import type { Checkpoint, RecordStore } from '#field/intake.ts';
@@ -20,6 +21,8 @@ export class ListStore implements RecordStore {
   /** Flushes wait for it. */
   gate: Promise<void> = Promise.resolve();
   flushes = 0;
+  isBroken = false;
+  refusals = 0;
 
   append(record: Uint8Array, { urgent, checkpoint }: { readonly urgent: boolean; readonly checkpoint?: Checkpoint }): void {
     this.#entries.push({ bytes: Buffer.from(record), urgent, checkpoint: checkpoint ?? null });
@@ -42,6 +45,10 @@ export class ListStore implements RecordStore {
   async flush(): Promise<void> {
     const end = this.#entries.length;
     this.flushes += 1;
+    if (this.isBroken) {
+      this.refusals += 1;
+      throw new Fault('busy', 'the disk takes nothing');
+    }
     await this.gate;
     this.#durable = Math.max(this.#durable, end);
   }

@@ -121,7 +121,7 @@ for (const isRunning of [true, false]) {
     appendFileSync(bench.log, text(all.slice(150, 350)));
     if (!isRunning) source = await bench.start();
     await until('350 lines', () => bench.store.records.length === 350);
-    copyFileSync(`${bench.log}.1`, `${bench.log}.2`);
+    renameSync(`${bench.log}.1`, `${bench.log}.2`);
     copyFileSync(bench.log, `${bench.log}.1`);
     truncateSync(bench.log);
     appendFileSync(bench.log, text(all.slice(350)));
@@ -239,6 +239,23 @@ test('a file that is deleted unread is told of, and the source lives on', async 
   await until('two lines', () => bench.store.records.length === 2);
   await other.close();
   assert.deepEqual(bench.store.records, ['one', 'two']);
+});
+
+test('a disk that takes nothing makes the file wait, and does not keep the source from being closed', async () => {
+  await using bench = openBench();
+  const line = 'x'.repeat(9_999);
+  writeFileSync(bench.log, `${line}\n`.repeat(1_000));
+  bench.store.isBroken = true;
+  let source = await bench.start();
+  await until('it waits', () => bench.store.refusals > 2);
+  assert.ok(bench.store.records.length < 250, `${bench.store.records.length} lines were taken`);
+  await source.close();
+  bench.store.crash(() => 0);
+  bench.store.isBroken = false;
+  source = await bench.start();
+  await until('all lines', () => bench.store.records.length >= 1_000);
+  await source.close();
+  assert.equal(bench.store.records.length, 1_000);
 });
 
 test('names that rotation makes', () => {

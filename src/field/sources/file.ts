@@ -5,7 +5,7 @@
 // place is found again by file, turn and bytes, and by a fingerprint of the bytes before it, whatever the file is called by then.
 import { basename } from 'node:path';
 import { sleep } from '#base/clock.ts';
-import { reasonOf } from '#base/fault.ts';
+import { isFault, reasonOf } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
 import type { KeptMark, Mark } from '../intake.ts';
 import type { FileSettings, Framing } from '../source-settings.ts';
@@ -292,6 +292,8 @@ async function lookAtFolder(on: Following, { isFirst, fromEnd }: { readonly isFi
 /** What is new in one of them; true when there was something. */
 async function readFile(on: Following, tail: Tail): Promise<boolean> {
   const { clock } = on.deps;
+  // Of a file that had nothing nobody can tell whether it was filled, copied and truncated since.
+  if (tail.readBytes() === 0 && !tail.isRotated && (await tail.hasChanged())) await followMissed(on, await listFolder(on.settings.path), tail.path, sinceMark(tail.lastMark()));
   const found = await tail.readOn();
   if (found === 'truncated') await beginNextTurn(on, tail);
   if (found !== 'end') {
@@ -317,6 +319,7 @@ async function readFiles(on: Following): Promise<boolean> {
     try {
       if (await readFile(on, tail)) hasRead = true;
     } catch (thrown) {
+      if (isFault(thrown, 'closed')) throw thrown;
       // One bad file does not hold up the others.
       on.tally.failed(new Error(`${tail.path}: ${reasonOf(thrown)}`));
     }
@@ -361,6 +364,7 @@ export async function openFile(settings: FileSettings, framing: Framing, deps: S
       try {
         await look();
       } catch (thrown) {
+        if (end.signal.aborted) break;
         tally.failed(new Error(`${settings.path}: ${reasonOf(thrown)}`));
         await sleep(clock, troubleMs, end.signal);
       }
@@ -375,6 +379,7 @@ export async function openFile(settings: FileSettings, framing: Framing, deps: S
     status: () => tally.status(`file ${settings.path}`),
     async close() {
       end.abort();
+      deps.intake.release();
       await done;
     },
   };

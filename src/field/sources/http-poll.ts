@@ -110,7 +110,8 @@ async function take(settings: HttpPollSettings, found: Document, last: Taken, { 
   tally.bytes += found.bytes.length;
   for (const [index, record] of records.entries()) {
     tally.tookRecord();
-    if (!intake.record(record, markOf(index + 1))) await intake.ready();
+    intake.record(record, markOf(index + 1));
+    if (!(await intake.ready())) throw new Fault('closed', 'the source is being closed');
   }
   intake.markAll(markOf(records.length));
   return { turn, sha256, etag: found.etag, modified: found.modified, isWhole: true };
@@ -153,6 +154,7 @@ export function openHttpPoll(settings: HttpPollSettings, deps: SourceDeps): Sour
     status: () => tally.status(`http-poll ${settings.url}`),
     async close() {
       end.abort();
+      deps.intake.release();
       await done;
     },
   };

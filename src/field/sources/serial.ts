@@ -54,7 +54,7 @@ export function openSerial(settings: SerialSettings, framing: Framing, deps: Sou
     worked();
     tally.connected = 1;
     try {
-      await takeStream(stream, { framing, silenceMs: 0, signal: end.signal }, deps, tally);
+      await takeStream(stream, { framing, silenceMs: 0, signal: end.signal, isUnstoppable: settings.flow === 'none' }, deps, tally);
     } finally {
       tally.connected = 0;
       stream.destroy();
@@ -66,6 +66,7 @@ export function openSerial(settings: SerialSettings, framing: Framing, deps: Sou
     status: () => tally.status(`serial ${device} ${settings.speed} ${settings.bits}${settings.parity[0]!.toUpperCase()}${settings.stop}`),
     async close() {
       end.abort();
+      deps.intake.release();
       await done;
     },
   };

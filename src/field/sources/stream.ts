@@ -22,6 +22,8 @@ export interface StreamOptions {
   readonly prefix?: Buffer;
   /** Ended with Fault `timeout` when nothing comes for so long; 0: never. */
   readonly silenceMs: number;
+  /** Nobody at the other end can be made to wait: what the disk does not take is the buffer's to count. */
+  readonly isUnstoppable?: boolean;
   /** Bytes that were read before. */
   readonly before?: Buffer;
   readonly signal: AbortSignal;
@@ -52,6 +54,7 @@ export function takeStream(stream: ByteStream, options: StreamOptions, deps: Sou
         if (!intake.bytes(Buffer.from(bytes))) isReady = false;
       } else framer.push(bytes);
       if (framing.kind === 'idle') pauseTimer = clock.after(framing.idleMs, () => framer.cut());
+      if (options.isUnstoppable) isReady = true;
       if (isReady) return;
       pauseTimer?.cancel();
       stream.pause();

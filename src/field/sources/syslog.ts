@@ -120,6 +120,7 @@ export async function openSyslog(settings: SyslogSettings, deps: SourceDeps): Pr
     status: () => tally.status(`syslog ${parts.map((part) => part.address()).join(', ')}`),
     async close() {
       end.abort();
+      deps.intake.release();
       await Promise.all(parts.map((part) => part.done));
     },
   };

@@ -50,6 +50,8 @@ export interface Tail {
   /** As `mark`, and: it was read to its end. */
   rest(): void;
   facts(): Promise<{ readonly bytes: number; readonly changedMs: number }>;
+  /** Something was written to it, or cut from it, since a look found it at its end. */
+  hasChanged(): Promise<boolean>;
   /** Whether its path still leads to it. */
   isAtItsName(): Promise<boolean>;
   close(): Promise<void>;
@@ -83,7 +85,6 @@ export async function openTail(options: TailOptions, mark: KeptMark | null, turn
     windowEnd = read;
   };
   await load();
-  let isReady = true;
   let marked = mark === null || mark.at !== read ? '' : `${turnNow}:${read}`;
 
   const printAt = (at: number): Fingerprint => {
@@ -99,7 +100,7 @@ export async function openTail(options: TailOptions, mark: KeptMark | null, turn
   const give = (record: Buffer, behind: FramerPlace) => {
     last = markAt(behind);
     tally.tookRecord();
-    if (!intake.record(record, last)) isReady = false;
+    intake.record(record, last);
   };
   let framer = openFramer(framing, give, { at: read, state: stateIn(from) });
   const take = (bytes: Buffer) => {
@@ -110,14 +111,12 @@ export async function openTail(options: TailOptions, mark: KeptMark | null, turn
     windowEnd = read;
     if (framing.kind === 'none') {
       last = markAt({ at: read, state: '' });
-      if (!intake.bytes(bytes, last)) isReady = false;
+      intake.bytes(bytes, last);
     } else framer.push(bytes);
     window = Buffer.from(window.subarray(-windowBytes));
   };
   const pause = async () => {
-    if (isReady) return;
-    await intake.ready();
-    isReady = true;
+    if (!(await intake.ready())) throw new Fault('closed', 'the source is being closed');
   };
 
   const tail: Tail = {
@@ -173,6 +172,9 @@ export async function openTail(options: TailOptions, mark: KeptMark | null, turn
     async facts() {
       const { size, mtimeMs } = await handle.stat();
       return { bytes: size, changedMs: Math.trunc(mtimeMs) };
+    },
+    async hasChanged() {
+      return seenMs >= 0 && (await handle.stat()).mtimeMs !== seenMs;
     },
     async isAtItsName() {
       const [mine, named] = await Promise.all([handle.stat({ bigint: true }), stat(tail.path, { bigint: true }).catch(() => null)]);

@@ -113,6 +113,7 @@ export function openTcpConnect(settings: TcpConnectSettings, framing: Framing, d
     status: () => tally.status(`tcp-connect ${addressText(settings.address)}`),
     async close() {
       end.abort();
+      deps.intake.release();
       await done;
     },
   };

@@ -15,6 +15,7 @@ export async function openTcpListen(settings: TcpListenSettings, framing: Framin
     status: () => tally.status(`tcp-listen ${server.address()}`),
     async close() {
       end.abort();
+      deps.intake.release();
       await server.done;
     },
   };
