@@ -48,7 +48,7 @@ export function openFleetLink({ serve, limits, log, newRequestId }: { serve: (ra
       const hash = createHash('sha256');
       const pieces: Buffer[] = [];
       let rawBytes = 0;
-      for await (const piece of request as AsyncIterable<Buffer>) {
+      for await (const piece of piecesOf(request)) {
         rawBytes += piece.length;
         if (rawBytes > Math.min(limits.pushBodyBytesMax, request.headers['content-encoding'] === undefined ? max : limits.pushBodyBytesMax)) throw new Fault('too-large', `the body has more than ${max} bytes`);
         hash.update(piece);
@@ -57,9 +57,7 @@ export function openFleetLink({ serve, limits, log, newRequestId }: { serve: (ra
       const raw = Buffer.concat(pieces);
       return { bytes: await decoded(raw, request.headers['content-encoding'], max), rawSha256: hash.digest('hex'), rawBytes };
     },
-    async *pieces() {
-      for await (const piece of request as AsyncIterable<Buffer>) yield piece;
-    },
+    pieces: () => piecesOf(request),
     interim: (status, fields) => {
       if (status === 100) response.writeContinue();
       else response.writeInformation(status, { ...fields });
@@ -92,5 +90,14 @@ async function decoded(raw: Buffer, encoding: string | undefined, max: number): 
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw new Fault('too-large', `the body has more than ${max} bytes when it is unpacked`);
     throw new Fault('bad-input', `the body is not what its encoding says: ${reasonOf(thrown)}`);
+  }
+}
+
+/** Who stops in the middle still has an answer to give, so the request is not destroyed with its body. */
+async function* piecesOf(request: IncomingMessage): AsyncGenerator<Buffer, void, undefined> {
+  try {
+    for await (const piece of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) yield piece;
+  } catch (thrown) {
+    throw new Fault('closed', 'the agent went away in the middle of its request', { cause: thrown });
   }
 }
