@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { FileView } from '#api/file-shapes.ts';
 import { parseLines } from '#wire/device.ts';
+import { signRequest } from '#wire/device-sign.ts';
 import { until } from '../kit/gateway.ts';
 import { findPeers } from '../kit/peers.ts';
 import { openProcesses, postern, startServe } from '../kit/processes.ts';
@@ -72,6 +73,17 @@ test('files with curl', { skip: peers.skip, timeout: 300_000 }, async (t) => {
     assert.equal((await curl('-X', 'PUT', '--data-binary', '@-', '-H', 'Transfer-Encoding: chunked', '--http1.1', `${base}/chunked`)).status, 201);
   });
 
+  await t.test('a 104 comes over HTTP/1.1 and HTTP/2', async () => {
+    for (const version of ['--http1.1', '--http2']) {
+      const { heads, status } = await curl(version, '-T', local('told', version), '-H', 'Upload-Complete: ?1', '-H', 'Upload-Draft-Interop-Version: 8', `${base}/told`);
+      assert.equal(status, 201, version);
+      const told = heads.find((head) => / 104/.test(head.split('\r\n')[0]!))!;
+      assert.match(told, /^upload-draft-interop-version: 8$/im, version);
+      assert.match(fieldOf(told, 'Location')!, /^\/v1\/default\/file\/SN1\/told\/[0-9a-f]{32}$/);
+      assert.match(fieldOf(told, 'Upload-Limit')!, /max-size=\d+/);
+    }
+  });
+
   await t.test('what curl sends with -C is no whole file', async () => {
     const answer = await curl('-C', '100', '-T', largeFile, `${base}/part`);
     assert.equal(answer.status, 400);
@@ -84,6 +96,20 @@ test('files with curl', { skip: peers.skip, timeout: 300_000 }, async (t) => {
     const plain = await processes.run(peers.path('curl'), ['-sS', '-i', '-H', `X-Postern-Key: ${secret}`, '-T', largeFile, `http://localhost:${gateway.httpPort}/v1/default/file/SN1/x`]);
     assert.match(plain.stdout, /error=plain-key/);
     assert.equal((await curl(`${base}/x`)).status, 404);
+  });
+
+  await t.test('signed over plain http: the body has to be the one that was signed', async () => {
+    const target = '/v1/default/file/SN1/signed';
+    const put = async (signed: string, sent: string, digest: string | null = signed) => {
+      const sign = signRequest(secret, { method: 'PUT', target, unix: 0, nonce: randomBytes(16).toString('hex'), bodySha256: sha256(signed) });
+      const said = digest === null ? [] : ['-H', `Content-Digest: sha-256=:${createHash('sha256').update(digest).digest('base64')}:`];
+      return (await processes.run(peers.path('curl'), ['-sS', '-i', '-T', local('signed', sent), '-H', `X-Postern-Sign: ${sign}`, ...said, `http://localhost:${gateway.httpPort}${target}`])).stdout;
+    };
+    assert.match(await put('mine', 'mine'), / 201 [^]*x-postern-answer: v1,[0-9a-f]{64}/i);
+    assert.match(await put('mine', 'ours'), / (?:401|422) /);
+    assert.match(await put('mine', 'ours', 'ours'), / 401 /);
+    assert.match(await put('mine', 'mine', null), / 401 [^]*Content-Digest/);
+    assert.equal((await curl(`${base}/signed`)).values.get('sha256'), sha256('mine'));
   });
 
   await t.test('in parts, by hand; the gateway is killed in between', async () => {
