@@ -30,6 +30,8 @@ export interface DoctorDeps {
   devices(): readonly DeviceSeen[];
   /** Those that lead to a device. */
   routes(): readonly RouteSeen[];
+  /** Further ones: of devices that push. Default: none. */
+  readonly more?: readonly (readonly [id: string, title: string, look: () => Promise<Judgement> | Judgement])[];
   /** When the configuration was last changed. */
   configuredAt(): Promise<number>;
   /** Addresses of a name as this machine sees it; empty when it has none. Default: the system's resolver. */
@@ -84,6 +86,7 @@ export async function runDoctor(deps: DoctorDeps): Promise<Finding[]> {
     ...(restored ? [['restored', 'Backup', () => judgeRestored(restored)] as const] : []),
     ['links', 'Links', () => judgeLinks(deps.devices())],
     ['routes', 'Routes to devices', async () => judgeRoutes(deps.routes(), await deps.configuredAt())],
+    ...(deps.more ?? []),
   ];
   return Promise.all(checks.map(([id, title, look]) => runCheck(clock, id, title, look)));
 }

@@ -56,6 +56,7 @@ import { keepAcme, type Acme } from './acme.ts';
 import { agentAddresses, describeAddresses, deviceUrlOf, type Ports } from './addresses.ts';
 import { keepCertificateCare } from './certificate-care.ts';
 import { buildConsoleListener, openServiceServer } from './console-service.ts';
+import { fleetChecks } from './doctor-fleet.ts';
 import { runDoctor } from './doctor.ts';
 import { openFleet } from './fleet.ts';
 import { openDoor } from './front-door.ts';
@@ -441,8 +442,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
               .slice(0, routesLookedAt)
               .map((each) => ({ ...each, found: findNamed(tables, each.device, clock.nowMs()) ?? null })),
           configuredAt: async () => (await operations.latestRevision())?.at ?? 0,
+          more: fleetChecks({ tables, operations, nowMs: () => clock.nowMs(), config: () => snapshot.config }),
           devices: () =>
-            Array.from(tables.devices.values(), (device) => {
+            // Without an agent a device has no link to be missed.
+            Array.from(tables.devices.values()).filter((device) => device.agentId !== null).map((device) => {
               const note = device.agentId === null ? undefined : tables.agentNotes.get(device.agentId);
               return { label: device.label, online: hub.linkOf(device.agentId) !== undefined, lastSeenAt: note?.lastSeenAt ?? null, lastLeftWhy: note?.lastLeftWhy ?? null };
             }),

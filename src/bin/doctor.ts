@@ -7,7 +7,7 @@ import { printJson, printLine } from './output.ts';
 
 export const usage = `Usage: postern doctor [OPTIONS]
 
-Checks names, ports, certificates, clock, store, disk and links, and says what to do. Exit code 1: a check failed.
+Checks names, ports, certificates, clock, store, disk, links and devices that push, and says what to do. Exit code 1: a check failed.
 
       --quiet         only what is not in order
 ${commonUsage}`;
