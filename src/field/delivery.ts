@@ -13,6 +13,7 @@ import type { DeclaredGap, DeclaredStart } from '#wire/device.ts';
 import { buildBackoff, restUntilWoken } from './backoff.ts';
 import type { Backoff } from './backoff.ts';
 import type { Answered, OpenDestination } from './destination.ts';
+import { isConnectFault } from './device-http.ts';
 import type { Holder } from './destination-state.ts';
 
 /** What delivery needs of a feed's buffer. */
@@ -61,6 +62,8 @@ interface Work {
   acknowledged: number;
   /** A push of this epoch was tried since we started: the server may have more of it than we know. */
   isTouched: boolean;
+  /** A server (null: the programmed one) that may have stored a batch whose answer did not arrive: it is asked before anybody else gets that batch. */
+  unsettled: { readonly server: string | null; /** Answers of it that did not say. */ readonly refusals: number } | null;
   /** A stretch that another server has, and that this one wants declared. */
   moved: DeclaredGap | null;
   compresses: boolean;
@@ -90,8 +93,9 @@ export async function keepDelivering(options: DeliveryOptions, signal: AbortSign
     const work: Work = {
       buffer, backoff: buildBackoff(clock, random), epoch: buffer.epoch, batchMax: limits.pushBatchBytesMax, heldSinceMs: null,
       // What was left from before has waited long enough.
-      isHasty: true, acknowledged: buffer.position(destination.name), isTouched: false, moved: null, compresses: true, isWaitingShown: false,
+      isHasty: true, acknowledged: buffer.position(destination.name), isTouched: false, unsettled: null, moved: null, compresses: true, isWaitingShown: false,
     };
+    work.unsettled = leftUnsettled(holderOf(work, destination));
     return work;
   });
   const stops = works.map((work) =>
@@ -180,16 +184,30 @@ function holderOf(work: Work, destination: OpenDestination): Holder | null {
   return holder?.epoch === work.buffer.epoch ? holder : null;
 }
 
+/** A server that says no again and again is not asked for ever what it has. */
+const refusalsMax = 5;
+
+/** After a restart nobody remembers whether the last answer came. */
+const leftUnsettled = (holder: Holder | null) => (holder === null ? null : { server: holder.tried === undefined ? holder.base : holder.tried, refusals: 0 });
+
 /** Bytes are at one server only: a feed goes on where its bytes are, or where that server sends it (docs/wire/device.md §4). */
 function placeFor(work: Work, at: number, destination: OpenDestination): Place {
   const { home, redirect } = destination.now();
   const holder = holderOf(work, destination);
-  const startOf = (held: Holder): DeclaredStart => ({ at: held.at, from: held.from });
-  if (redirect !== null && holder?.base === redirect) return { base: redirect, server: redirect, start: startOf(holder), expect: false };
-  if (redirect !== null && holder === null && at === 0 && !work.isTouched) return { base: redirect, server: redirect, start: { at: 0, from: destination.homes[0]! }, expect: false };
+  const holding = holder?.base ?? null;
+  /** Sent with each push to the server that began there; where the bytes are elsewhere, it begins here. */
+  const startAt = (server: string | null): DeclaredStart | null => {
+    if (holder !== null && holding === server) return holder.at === 0 ? null : { at: holder.at, from: holder.from };
+    return server === null || holding !== null || at > 0 ? { at, from: holding ?? destination.homes[0]! } : null;
+  };
+  const elsewhere = (server: string): Place => ({ base: server, server, start: startAt(server), expect: false });
+  if (work.unsettled !== null && work.unsettled.server !== null) return elsewhere(work.unsettled.server);
+  if (redirect !== null && work.unsettled === null) {
+    const isNowhere = holding === null && at === 0 && (holder === null || holder.at === 0) && !work.isTouched;
+    if (holding === redirect || isNowhere) return elsewhere(redirect);
+  }
   // The programmed server says, with its seal, from where on another one has to be asked; it needs no body for that.
-  const start = holder === null ? null : holder.base === null ? startOf(holder) : { at, from: holder.base };
-  return { base: home, server: null, start, expect: redirect !== null || (holder !== null && holder.base !== null) };
+  return { base: home, server: null, start: holder === null ? null : startAt(null), expect: redirect !== null || holding !== null };
 }
 
 async function push(work: Work, options: DeliveryOptions, signal: AbortSignal): Promise<void> {
@@ -197,7 +215,7 @@ async function push(work: Work, options: DeliveryOptions, signal: AbortSignal): 
   const { buffer } = work;
   if (buffer.epoch !== work.epoch) {
     // Another destination made it new.
-    Object.assign(work, { epoch: buffer.epoch, acknowledged: buffer.position(destination.name), isTouched: false, moved: null });
+    Object.assign(work, { epoch: buffer.epoch, acknowledged: buffer.position(destination.name), isTouched: false, unsettled: null, moved: null });
   }
   const at = buffer.position(destination.name);
   const piece = await readPiece(work, at);
@@ -209,9 +227,16 @@ async function push(work: Work, options: DeliveryOptions, signal: AbortSignal): 
   const suffix = `/push/${encodeURIComponent(destination.serial)}/${buffer.feed}/${work.epoch}?o=${piece.offset}`;
   const packed = work.compresses && piece.bytes.length > 256 ? gzipSync(piece.bytes) : null;
   const isPacked = packed !== null && packed.length < piece.bytes.length * 0.9;
+  const holder = holderOf(work, destination);
+  // Known on the disk before it happens: another server may get bytes now.
+  if (place.server !== (holder?.base ?? null) && (holder?.tried === undefined || holder.tried !== place.server)) {
+    await hold(work, destination, { ...(holder ?? { epoch: work.epoch, base: null, at: 0, from: destination.homes[0]! }), tried: place.server });
+  }
   work.isTouched = true;
+  const before = work.unsettled;
+  work.unsettled = { server: place.server, refusals: before?.refusals ?? 0 };
   const beganMs = clock.monoMs();
-  const answered = await destination.ask(
+  const asked = destination.ask(
     place.base,
     {
       method: 'POST',
@@ -229,6 +254,14 @@ async function push(work: Work, options: DeliveryOptions, signal: AbortSignal): 
     },
     signal,
   );
+  const answered = await asked.catch((thrown: unknown) => {
+    // Who cannot be reached cannot be asked either.
+    if (isConnectFault(thrown)) work.unsettled = null;
+    throw thrown;
+  });
+  // `next`, or a redirect without it, says what became of all that was sent there; anything else speaks of this request alone.
+  const isSettled = nextOf(answered) !== null || answered.status === 307 || answered.status === 308;
+  work.unsettled = isSettled || before === null || before.refusals + 1 >= refusalsMax ? null : { ...before, refusals: before.refusals + 1 };
   log.debug('delivery.pushed', { destination: destination.name, feed: buffer.feed, at: piece.offset, bytes: piece.bytes.length, status: answered.status, next: answered.values.get('next'), ms: Math.round(clock.monoMs() - beganMs) });
   // It was made new while we waited for the answer, which then is about bytes of before.
   if (buffer.epoch !== work.epoch) return;
@@ -303,7 +336,7 @@ async function acknowledged(turn: Turn): Promise<void> {
   work.isWaitingShown = isWaiting;
   // Where bytes are is known before the position that rests on it.
   const holder = holderOf(work, destination);
-  if (place.server !== (holder?.base ?? null)) await hold(turn, { epoch: work.epoch, base: place.server, at: piece.gap?.from ?? piece.offset, from: place.start?.from ?? destination.homes[0]! });
+  if (place.server !== (holder?.base ?? null)) await hold(work, destination, { epoch: work.epoch, base: place.server, at: piece.gap?.from ?? piece.offset, from: place.start?.from ?? destination.homes[0]! });
   const end = piece.offset + piece.bytes.length;
   const done = next > buffer.next ? end : next;
   if (done < piece.offset) await rewind(turn, done);
@@ -357,8 +390,7 @@ async function move(turn: Turn, next: number): Promise<void> {
   }
 }
 
-async function hold({ work, options }: Turn, holder: Holder): Promise<void> {
-  const { destination } = options;
+async function hold(work: Work, destination: OpenDestination, holder: Holder): Promise<void> {
   await destination.keep({ holders: { ...destination.state.holders, [work.buffer.feed]: holder } });
 }
 
@@ -372,13 +404,18 @@ async function sent(turn: Turn): Promise<void> {
   const isHome = destination.homes.includes(redirect.base);
   const to = isHome ? null : redirect.base;
   const next = nextOf(answered);
+  const position = () => work.buffer.position(destination.name);
   if (place.server === (holder?.base ?? null)) {
     if (next !== null) await move(turn, next);
-    await hold(turn, { epoch: work.epoch, base: to, at: work.buffer.position(options.destination.name), from: place.base });
+    await hold(work, destination, { epoch: work.epoch, base: to, at: position(), from: place.base });
+  } else if (next !== null && next > position()) {
+    // It was asked for the way, and has a batch of which we never heard.
+    await move(turn, next);
+    await hold(work, destination, { epoch: work.epoch, base: to, at: position(), from: place.base });
   } else if (to !== holder?.base) {
-    // It was asked for the way only; the bytes are at a third one.
-    await hold(turn, { epoch: work.epoch, base: to, at: work.buffer.position(options.destination.name), from: holder?.base ?? destination.homes[0]! });
-  }
+    // The bytes are at a third one.
+    await hold(work, destination, { epoch: work.epoch, base: to, at: position(), from: holder?.base ?? destination.homes[0]! });
+  } else if (holder.tried !== undefined) await hold(work, destination, { epoch: holder.epoch, base: holder.base, at: holder.at, from: holder.from });
   work.moved = null;
 }
 
@@ -389,7 +426,7 @@ async function restart({ work, options }: Turn, reason: string, why: string): Pr
   await buffer.restart(reason);
   const { [buffer.feed]: _gone, ...holders } = destination.state.holders;
   await destination.keep({ holders });
-  Object.assign(work, { epoch: buffer.epoch, acknowledged: buffer.position(destination.name), isTouched: false, moved: null });
+  Object.assign(work, { epoch: buffer.epoch, acknowledged: buffer.position(destination.name), isTouched: false, unsettled: null, moved: null });
   // Once is repair; again and again would be a quarrel, so the wait doubles until a push works.
   work.backoff.failed();
   log.warn('delivery.new-epoch', { destination: destination.name, feed: buffer.feed, reason, why, before, epoch: buffer.epoch });

@@ -10,6 +10,8 @@ export interface Holder {
   readonly base: string | null;
   readonly at: number;
   readonly from: string;
+  /** A server that a batch was sent to after that, and whose answer may not have come: it is asked before another one. */
+  readonly tried?: string | null;
 }
 
 /** What the server's check-in answers asked for, as it came. */
@@ -85,9 +87,9 @@ export async function readDestinationState(folder: string, destination: string, 
   const isSame = before.length === programmedPins.length && before.every((pin, i) => pin === programmedPins[i]);
   const holders: Record<string, Holder> = {};
   for (const [feed, item] of Object.entries(recordOf(value['holders']))) {
-    const { epoch, base, at, from } = recordOf(item);
+    const { epoch, base, at, from, tried } = recordOf(item);
     const offset = countOrNull(at);
-    if (typeof epoch === 'string' && (base === null || typeof base === 'string') && offset !== null && typeof from === 'string') holders[feed] = { epoch, base, at: offset, from };
+    if (typeof epoch === 'string' && (base === null || typeof base === 'string') && offset !== null && typeof from === 'string') holders[feed] = { epoch, base, at: offset, from, ...(tried === null || typeof tried === 'string' ? { tried } : {}) };
   }
   const asked = recordOf(value['asked']);
   return {

@@ -81,7 +81,7 @@ function store(server: PushServer, name: string, offset: number, bytes: Buffer, 
     server.epochs.set(name, epoch);
   }
   if (start !== null) epoch.starts.push(start[0]);
-  if (epoch.sealed && start !== null && Number(start[1]) >= nextOf(epoch) && start[2] !== '') {
+  if (start !== null && Number(start[1]) >= nextOf(epoch) && start[2] !== '') {
     const to = Number(start[1]);
     if (to > nextOf(epoch)) {
       epoch.gaps.push({ from: nextOf(epoch), to, reason: 'moved' });
