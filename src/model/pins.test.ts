@@ -83,11 +83,11 @@ test('who is lost: who has the key that goes and not the one that comes', () => 
   assert.deepEqual(lostBy(shown('a'), shown('b'), [{ ...of('a'), isActive: false }]), []);
 });
 
-function watch() {
+function watch(hosts: readonly string[] | null = ['gw.example.test']) {
   const certificates = buildTable<Certificate>({ name: 'certificates', kind: 'kept', keyOf: (row) => row.id });
   const devices = buildTable<Device>({ name: 'devices', kind: 'kept', keyOf: (row) => row.id });
   const deviceNotes = buildTable<DeviceNote>({ name: 'deviceNotes', kind: 'noted', keyOf: (row) => row.deviceId });
-  const pins = buildPinWatch({ tables: { certificates, devices, deviceNotes }, clock: { nowMs: () => now }, hosts: () => ['gw.example.test'], leafOf: shop([]).leafOf, settings: () => ({ activeMs: 45 * dayMs, keepOldMs: 30 * dayMs }) });
+  const pins = buildPinWatch({ tables: { certificates, devices, deviceNotes }, clock: { nowMs: () => now }, hosts: () => hosts, leafOf: shop([]).leafOf, settings: () => ({ activeMs: 45 * dayMs, keepOldMs: 30 * dayMs }) });
   const device = (id: string, on: readonly string[] | null, seenDaysAgo = 0) => {
     devices.publish({ put: [{ id, name: `Device ${id}`, serial: `SN${id}` } as Device] });
     deviceNotes.publish({ put: [note(id, on && on.map(pin), seenDaysAgo)] });
@@ -136,6 +136,18 @@ test('a loss is refused by names, allowed by its exact number alone; devices tha
   pins.refuseLoss([], null);
   pins.refuseLoss([], 0);
   assert.throws(() => pins.refuseLoss([], 1), Fault);
+});
+
+test('while the gateway starts and its names are not known yet, every other key counts', () => {
+  const { pins, certificates, device } = watch(null);
+  const front = certificate('front', ['gw.example.test']);
+  certificates.publish({ put: [front] });
+  device('1', ['front']);
+  device('2', ['front', 'renewed']);
+  assert.deepEqual(pins.lostByRow(front, { ...front, keyFingerprint: key('renewed') }).map((each) => each.deviceId), ['1']);
+  assert.deepEqual(pins.lostByRow(front, null).map((each) => each.deviceId), ['1', '2']);
+  assert.deepEqual(pins.lostByRow(front, { ...front, notAfter: now + 300 * dayMs }), []);
+  assert.ok(pins.isPinned(key('front')));
 });
 
 test('announced keys are kept for a moment, not past a change', () => {

@@ -36,7 +36,7 @@ test('ACME and devices that pin', { timeout: 60_000 }, async () => {
   const { directory, rootPem } = authority;
   const { id } = await gateway.acme.order({ name: 'front', names: [domain], challenge: 'http-01', keyKind: 'ec-p256', directory, rootPem, contact: null, termsAgreed: false }, owner);
   const first = await until('the order to end', () => { const at = gateway.acme.progressOf(id); return at?.state === 'failed' || at?.state === 'done' ? at : null; });
-  assert.deepEqual([first.state, /^1 device would be shut out for good/.test(first.why!), /postern pins prepare/.test(first.remedy!)], ['failed', true, true]);
+  assert.deepEqual([first.state, first.why!.startsWith('1 device would be shut out for good'), /postern pins prepare/.test(first.remedy!)], ['failed', true, true]);
   assert.ok(!authority.asked.includes('newOrder'), 'the authority was not even asked');
   assert.equal(await pinShown(gateway), leaf);
 
