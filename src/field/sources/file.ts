@@ -5,7 +5,7 @@
 // place is found again by file, turn and bytes, and by a fingerprint of the bytes before it, whatever the file is called by then.
 import { basename } from 'node:path';
 import { sleep } from '#base/clock.ts';
-import { isFault, reasonOf } from '#base/fault.ts';
+import { Fault, isFault, reasonOf } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
 import type { KeptMark, Mark } from '../intake.ts';
 import type { FileSettings, Framing } from '../source-settings.ts';
@@ -47,23 +47,20 @@ function bornIn(mark: Mark): number {
   return Number(mark.more['born']);
 }
 
-/** Null: it has gone in between, or leads elsewhere now. */
-async function openExactly(file: FoundFile): Promise<Awaited<ReturnType<typeof openFound>> | null> {
-  try {
-    const opened = await openFound(file.path, file.isMatch);
-    if (opened.found.key === file.key) return opened;
-    await opened.handle.close();
-    return null;
-  } catch (thrown) {
-    if (isGone(thrown)) return null;
-    throw thrown;
-  }
+/** Fault `conflict`: a name leads elsewhere than when the folder was listed. Whatever was being decided is decided anew by the next look. */
+async function openExactly(file: FoundFile): Promise<Awaited<ReturnType<typeof openFound>>> {
+  const moved = () => new Fault('conflict', `${file.path} was renamed while it was looked at`);
+  const opened = await openFound(file.path, file.isMatch).catch((thrown: unknown) => {
+    throw isGone(thrown) ? moved() : thrown;
+  });
+  if (opened.found.key === file.key) return opened;
+  await opened.handle.close();
+  throw moved();
 }
 
 async function isContentOf(file: FoundFile, mark: Mark): Promise<boolean> {
   if (file.bytes < mark.at) return false;
   const opened = await openExactly(file);
-  if (opened === null) return false;
   try {
     return await hasFingerprint(opened.handle, fingerprintIn(mark));
   } finally {
@@ -71,10 +68,8 @@ async function isContentOf(file: FoundFile, mark: Mark): Promise<boolean> {
   }
 }
 
-/** Null: it has gone in between. */
-async function startTail(on: Following, file: FoundFile, from: KeptMark | null, { turn = 1, key = file.key, path = file.isMatch || from === null ? file.path : String(from.more['path']) } = {}): Promise<Tail | null> {
+async function startTail(on: Following, file: FoundFile, from: KeptMark | null, { turn = 1, key = file.key, path = file.isMatch || from === null ? file.path : String(from.more['path']) } = {}): Promise<Tail> {
   const opened = await openExactly(file);
-  if (opened === null) return null;
   const { deps, framing, tally } = on;
   try {
     const tail = await openTail({ handle: opened.handle, key, path, bornMs: file.bornMs, framing, intake: deps.intake, tally, nowMs: () => deps.clock.nowMs() }, from, turn);
@@ -95,13 +90,16 @@ async function readToEnd(tail: Tail): Promise<'end' | 'truncated'> {
   }
 }
 
-async function readWhole(on: Following, file: FoundFile, from: KeptMark, key = file.key): Promise<void> {
-  const tail = await startTail(on, file, from, { key });
-  if (tail === null) return;
+/** The rest of a turn out of a copy, which is known from then on, also where the pattern finds it. */
+async function readCopy(on: Following, file: FoundFile, mark: KeptMark): Promise<void> {
+  const tail = await startTail(on, file, mark, { key: mark.key });
   try {
     await readToEnd(tail);
     tail.cut();
     tail.mark(true);
+    // Only when what was in it cannot be lost any more.
+    await on.deps.intake.flush();
+    tail.restAs(file.key);
   } finally {
     await tail.close();
   }
@@ -114,7 +112,6 @@ async function followMissed(on: Following, all: readonly FoundFile[], path: stri
   for (const file of all) {
     if (file.isMatch || file.key === after.key || file.bornMs < after.bornMs || on.tails.has(file.key) || marks.has(file.key) || !isRotatedName(basename(file.path), basename(path))) continue;
     const tail = await startTail(on, file, null, { path });
-    if (tail === null) continue;
     on.deps.log.info('source.missed-file', { feed: on.deps.feed, file: file.path });
     on.tails.set(file.key, tail);
     await readToEnd(tail);
@@ -138,15 +135,7 @@ async function recoverTurn(on: Following, mark: KeptMark): Promise<boolean> {
     if (file.key === mark.key || on.tails.has(file.key) || marks.has(file.key) || !(on.copies.has(file.key) || isRotatedName(basename(file.path), basename(path)))) continue;
     if (mark.at < tellingBytes && Math.max(file.bornMs, file.changedMs) < Number(mark.more['ms']) - copyTimeSlackMs) continue;
     if (!(await isContentOf(file, mark))) continue;
-    await readWhole(on, file, mark, mark.key);
-    // Known from here on, also where the pattern finds it, but only when what was in it cannot be lost any more.
-    await on.deps.intake.flush();
-    const copy = await startTail(on, file, null);
-    if (copy !== null) {
-      await copy.skipToEnd();
-      copy.rest();
-      await copy.close();
-    }
+    await readCopy(on, file, mark);
     await followMissed(on, all, path, file);
     return true;
   }
@@ -165,14 +154,14 @@ async function beginNextTurn(on: Following, tail: Tail): Promise<void> {
 }
 
 /** One with a mark of its own. */
-async function followKnown(on: Following, file: FoundFile, mark: KeptMark, all: readonly FoundFile[]): Promise<Tail | null> {
+async function followKnown(on: Following, file: FoundFile, mark: KeptMark, all: readonly FoundFile[]): Promise<Tail> {
   if (mark.at === 0) await followMissed(on, all, file.path, sinceMark(mark));
   if (await isContentOf(file, mark)) return startTail(on, file, mark);
   // Truncated since, or another file with the number of one that was deleted.
   await recoverTurn(on, mark);
   await on.deps.intake.flush();
   const tail = await startTail(on, file, null, { turn: mark.turn + 1 });
-  tail?.mark(true);
+  tail.mark(true);
   return tail;
 }
 
@@ -189,11 +178,11 @@ async function followNew(on: Following, file: FoundFile, all: readonly FoundFile
     }
     // The same bytes, and the file that had them is gone: an editor wrote it anew.
     const tail = await startTail(on, file, mark);
-    if (tail !== null) intake.rename(mark.key, file.key);
+    intake.rename(mark.key, file.key);
     return tail;
   }
   const tail = await startTail(on, file, null);
-  if (tail !== null && fromEnd) {
+  if (fromEnd) {
     await tail.skipToEnd();
     tail.mark(true);
   }
@@ -319,7 +308,7 @@ async function readFiles(on: Following): Promise<boolean> {
     try {
       if (await readFile(on, tail)) hasRead = true;
     } catch (thrown) {
-      if (isFault(thrown, 'closed')) throw thrown;
+      if (isFault(thrown, 'closed') || isFault(thrown, 'conflict')) throw thrown;
       // One bad file does not hold up the others.
       on.tally.failed(new Error(`${tail.path}: ${reasonOf(thrown)}`));
     }
@@ -365,6 +354,11 @@ export async function openFile(settings: FileSettings, framing: Framing, deps: S
         await look();
       } catch (thrown) {
         if (end.signal.aborted) break;
+        if (isFault(thrown, 'conflict')) {
+          // In the midst of a rotation.
+          await sleep(clock, limits.feedTailLookMs, end.signal);
+          continue;
+        }
         tally.failed(new Error(`${settings.path}: ${reasonOf(thrown)}`));
         await sleep(clock, troubleMs, end.signal);
       }

@@ -49,6 +49,8 @@ export interface Tail {
   mark(always?: boolean): void;
   /** As `mark`, and: it was read to its end. */
   rest(): void;
+  /** The same of a file by another key, whose bytes these were. */
+  restAs(key: string): void;
   facts(): Promise<{ readonly bytes: number; readonly changedMs: number }>;
   /** Something was written to it, or cut from it, since a look found it at its end. */
   hasChanged(): Promise<boolean>;
@@ -168,6 +170,10 @@ export async function openTail(options: TailOptions, mark: KeptMark | null, turn
     rest() {
       last = { ...last, more: { ...last.more, rest: 1 } };
       intake.markAll(last);
+    },
+    restAs(other) {
+      const mine = markAt({ at: read, state: '' });
+      intake.markAll({ ...mine, key: other, turn: 1, more: { ...mine.more, rest: 1 } });
     },
     async facts() {
       const { size, mtimeMs } = await handle.stat();
