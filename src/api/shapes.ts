@@ -293,7 +293,7 @@ export const configStateView = z.object({
 export type ConfigStateView = z.infer<typeof configStateView>;
 
 export const explainView = z.object({
-  verdict: z.string().meta({ description: 'forward, device, console, redirect, respond, link, stream, join, terminate (TLS ends here, what is inside decides), refuse' }),
+  verdict: z.string().meta({ description: 'forward, device (its page, or the device protocol), console, redirect, respond, link, stream, join, terminate (TLS ends here, what is inside decides), refuse' }),
   rule: z.string().meta({ description: 'the rule that wins' }),
   lines: z.array(z.string()).meta({ description: 'the way there, step by step' }),
   listener: z.string().nullable(),

@@ -58,6 +58,7 @@ import { keepCertificateCare } from './certificate-care.ts';
 import { buildConsoleListener, openServiceServer } from './console-service.ts';
 import { fleetChecks } from './doctor-fleet.ts';
 import { runDoctor } from './doctor.ts';
+import { knowDeviceRequest } from './explain-device.ts';
 import { openFleet } from './fleet.ts';
 import { openDoor } from './front-door.ts';
 import { buildFirstCertificates } from './first-certificates.ts';
@@ -418,9 +419,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         const code = handOvers.issue({ signInId: order.visitor.signIn.id, host, path: order.path, asked: order.asked });
         return Promise.resolve({ to: `${origin}/.postern/enter?code=${code}` });
       },
-      explain: (question) => {
+      explain: async (question) => {
+        const describeRequest = await knowDeviceRequest({ tables, operations, leases: fleet.leases, snapshot: () => snapshot, mayStore: () => keeping.mayStore() }, question.url);
         const nowMs = clock.nowMs();
-        return Promise.resolve(explainWith(snapshot, { ...question, nowMs }, (label) => describeLabel(tables, hub, label, nowMs)));
+        return explainWith(snapshot, { ...question, nowMs }, { describeDevice: (label) => describeLabel(tables, hub, label, nowMs), describeRequest });
       },
       routesInOrder: (asked) => routesInOrder(snapshot, asked),
       runDoctor: () =>

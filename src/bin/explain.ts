@@ -10,7 +10,9 @@ export const usage = `Usage: postern explain ADDRESS [OPTIONS]
 
 Which rule decides what happens to a request, or to a connection by its first packet, step by step. The scheme names
 the protocol and the port the listener: https://NAME/PATH, tls://NAME, ldap://DOMAIN, ldaps://, ldap+starttls://,
-sip://, sips://, h323://, h323s://, ssh://, rdp://, tcp://HOST:PORT; +tls for inside TLS. Exit code 4: refused.
+sip://, sips://, h323://, h323s://, ssh://, rdp://, tcp://HOST:PORT; +tls for inside TLS. For the address of a device's
+request (https://NAME/v1/CUSTOMER/push/SERIAL/…, with --method POST) it says who that is, where it would be sent and what
+it would be answered. Exit code 4: refused.
 
       --from IP              where it comes from; default this machine
       --user USER            user, alias or number that the first packet names; also DOMAIN\\USER and USER@DOMAIN

@@ -7,6 +7,7 @@ import { parseConfig, type ConfigListener, type ConfigProblem } from './config.t
 import { decideConnection, passThrough, type ConnVerdict } from './decide-connection.ts';
 import { decideExchange, type ConnFacts } from './decide.ts';
 import { packetOf, parseWay, type Way } from './explain-address.ts';
+import type { DeviceQuestion, DeviceTold } from './explain-device.ts';
 import { namelessPacket } from './packet.ts';
 import { describeTarget } from './precedence.ts';
 import { compile, isLinkName, type Doorway, type Route, type Snapshot } from './snapshot.ts';
@@ -75,6 +76,14 @@ const able: Readonly<Record<TlsVersion, TlsCapability>> = {
   '1.0': { tls13: false, needsLegacy: true }, '1.1': { tls13: false, needsLegacy: true }, '1.2': { tls13: false, needsLegacy: false }, '1.3': { tls13: true, needsLegacy: false },
 };
 
+/** What the running gateway's tables say. */
+export interface ExplainKnowledge {
+  /** Of a label. */
+  readonly describeDevice?: (label: string) => string[];
+  /** Of a request of the device protocol. */
+  readonly describeRequest?: (question: DeviceQuestion) => DeviceTold;
+}
+
 interface Asking {
   readonly snapshot: Snapshot;
   readonly query: ExplainQuery;
@@ -82,7 +91,7 @@ interface Asking {
   readonly from: string;
   readonly doorway: Doorway;
   readonly told: Told;
-  readonly describeDevice: ((label: string) => string[]) | undefined;
+  readonly knows: ExplainKnowledge;
 }
 
 function end(told: Told, verdict: string, rule: string, line: string): Explanation {
@@ -155,7 +164,7 @@ function tellExchange(asking: Asking, facts: ConnFacts): Explanation {
       told.route = verdict.route.name;
       told.target = describeTarget(verdict.route.target);
       told.lines.push(`route "${verdict.route.name}" wins: host ${verdict.route.host}; the device is the one with label "${verdict.label}"`);
-      told.lines.push(...(asking.describeDevice?.(verdict.label) ?? ['which device that is, and who may open it, is known to the running gateway only']));
+      told.lines.push(...(asking.knows.describeDevice?.(verdict.label) ?? ['which device that is, and who may open it, is known to the running gateway only']));
       return { ...told, verdict: 'device', rule: verdict.route.name };
     case 'route': {
       const { route, cls } = verdict;
@@ -167,6 +176,11 @@ function tellExchange(asking: Asking, facts: ConnFacts): Explanation {
       if (route.classes.length > 0) told.lines.push(cls === null ? 'it is in no class of the route' : `it is in class "${cls}"`);
       if (target.kind === 'redirect') return end(told, 'redirect', route.name, `redirected with ${target.status} to ${target.to}`);
       if (target.kind === 'respond') return end(told, 'respond', route.name, `answered with ${target.status} and ${Buffer.byteLength(target.body)} bytes`);
+      if (target.kind === 'service' && target.name === 'device' && asking.knows.describeRequest) {
+        const { lines, refusedBy } = asking.knows.describeRequest({ target: way.target, method: query.method ?? 'GET', from, secure: facts.secure, host: way.host.toLowerCase() });
+        told.lines.push(...lines);
+        return { ...told, verdict: refusedBy === null ? 'device' : 'refuse', rule: refusedBy ?? route.name };
+      }
       if (target.kind === 'service') return end(told, target.name, route.name, `answered by the gateway's own ${target.name}`);
       told.lines.push(...upstreamLines(route));
       return end(told, 'forward', route.name, `forwarded to ${told.target}${target.kind === 'named-device' ? ', through its agent' : ''}`);
@@ -215,8 +229,8 @@ function shake(asking: Asking, serverName: string | null, loopback: boolean, tak
   return lookInside(asking, { ...common, link: false, policy, certificate }, takes);
 }
 
-/** With a snapshot. `describeDevice` tells what the tables know of a label. */
-export function explainWith(snapshot: Snapshot, query: ExplainQuery, describeDevice?: (label: string) => string[]): Explanation {
+/** With a snapshot, and what the tables know. */
+export function explainWith(snapshot: Snapshot, query: ExplainQuery, knows: ExplainKnowledge = {}): Explanation {
   const way = parseWay(query.url);
   const from = canonicalAddress(query.from ?? '127.0.0.1');
   if (from === null) throw new Fault('bad-input', `"${query.from}" is not an IP address`);
@@ -232,7 +246,7 @@ export function explainWith(snapshot: Snapshot, query: ExplainQuery, describeDev
   if (told.proxyHeader) told.lines.push(`${from} is a listed sender: it must begin with a PROXY protocol header, and from there on the address in it counts`);
   else if (listener.proxyProtocolFrom.length > 0) told.lines.push(`${from} is no listed sender: a PROXY protocol header from it would be no part of the protocol`);
   const loopback = isLoopback(from) && !told.proxyHeader;
-  const asking: Asking = { snapshot, query, way, from, doorway, told, describeDevice };
+  const asking: Asking = { snapshot, query, way, from, doorway, told, knows };
   const serverName = query.serverName === undefined ? way.name : parseWay(`tls://${query.serverName}`).name;
   const plain: ConnFacts = { listener: doorway.name, secure: false, link: false, loopback, serverName: null, policy: null, certificate: null };
   if (way.tls === 'at-once') {
