@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import type { Push } from '#model/intake.ts';
 import type { Device } from '#model/rows.ts';
-import { startAdminRoom, type Caller } from '../../test/kit/admin-room.ts';
+import { eventually, startAdminRoom, type Caller } from '../../test/kit/admin-room.ts';
 
 const room = await startAdminRoom();
 after(() => room.close());
@@ -134,4 +134,44 @@ test('removing a feed is audited and leaves nothing of it', async () => {
   assert.equal((await owner.refused('getFeed', { params: { feed: id } })).status, 404);
   assert.equal(await room.operations.findFeed(id), null);
   assert.equal((await owner.refused('getFeed', { params: { feed: 'nobody' } })).status, 404);
+});
+
+test('the event stream tells of feeds that one may see, gathered for a second', async () => {
+  const looker = await room.person(owner, 'eva', [{ action: 'see', scopeKind: 'device', scopeId: lobby.id }]);
+  const abort = new AbortController();
+  const beside = { asker: { from: '192.0.2.10', secure: false, conn: 'c1' } };
+  const open = async (caller: Caller) => {
+    const request = new Request(`http://${room.host}/api/v1/events`, { headers: { cookie: `__Host-postern=${caller.cookie}`, origin: `http://${room.host}`, host: room.host }, signal: abort.signal });
+    const answer = await room.admin.fetch(request, beside);
+    assert.equal(answer.status, 200, await (answer.status === 200 ? '' : answer.text()));
+    const reader = answer.body!.getReader();
+    const seen: { deviceId: string; feed: string; news: string[] }[][] = [];
+    let ended = false;
+    const reading = (async () => {
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done) break;
+        for (const [, data] of Buffer.from(value as Uint8Array).toString().matchAll(/^event: feeds\ndata: (.*)$/gm)) seen.push((JSON.parse(data!) as { feeds: (typeof seen)[number] }).feeds);
+      }
+      ended = true;
+    })();
+    return { seen, end: async () => { await reader.cancel(); await reading; return ended; } };
+  };
+  const [all, some] = [await open(owner), await open(looker)];
+  const note = (device: Device, feed: string, news: 'data' | 'gap') => room.feeds.note({ customerId: device.customerId, deviceId: device.id, feed, news: [news] }, 1);
+  for (let i = 0; i < 3; i++) note(lobby, 'cdr', 'data');
+  note(lobby, 'cdr', 'gap');
+  note(roof, 'fresh', 'data');
+  room.clock.advance(900);
+  await new Promise(setImmediate);
+  assert.deepEqual(all.seen, [], 'not before a second is over');
+  room.clock.advance(400);
+  await eventually(() => all.seen.length === 1 && some.seen.length === 1, 'the events');
+  assert.deepEqual(all.seen[0]!.map(({ deviceId, feed, news }) => [deviceId, feed, news]), [[lobby.id, 'cdr', ['data', 'gap']], [roof.id, 'fresh', ['first', 'data']]]);
+  assert.deepEqual(some.seen[0]!.map(({ feed }) => feed), ['cdr']);
+  note(roof, 'fresh', 'data');
+  room.clock.advance(1_300);
+  await eventually(() => all.seen.length === 2, 'the next event');
+  assert.equal(some.seen.length, 1, 'of another device nothing is told');
+  assert.deepEqual([await all.end(), await some.end()], [true, true]);
 });
