@@ -37,6 +37,7 @@ test('feeds are listed with what they hold, what their device says, and how fast
   assert.deepEqual([feed.epoch?.epoch, feed.epoch?.next, feed.epoch?.lostBytes, feed.epoch?.format], [epochA, 35, 11, 'lines']);
   assert.deepEqual(feed.said, { epoch: epochA, next: 35, pendingBytes: 700, lostBytes: 11, at: 3 });
   assert.deepEqual(feed.rate, { batchesPerMinute: 1, bytesPerMinute: 300 });
+  assert.deepEqual(feed.recentBytes.filter((each) => each > 0), [300]);
   const meter = await feedOf(roof, 'meter');
   assert.deepEqual([meter.said, meter.rate.batchesPerMinute, meter.records], [null, 0, 2]);
   assert.deepEqual((await owner.call('getFeed', { params: { feed: feed.id } })).epochs.map(({ epoch, repeats }) => [epoch, repeats]), [[epochA, 0]]);

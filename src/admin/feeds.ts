@@ -198,6 +198,7 @@ function viewFeed(room: Room, asked: Anyone, { feed, epochs, bytes }: FeedState)
     unframed: epochs.some((epoch) => epoch.unframed && epoch.sealedAt === null),
     epoch: epochs[0] ? viewEpoch(epochs[0]) : null,
     rate: room.feeds.rateOf(deviceId, name),
+    recentBytes: [...room.feeds.recentOf(deviceId, name)],
     said: said && { epoch: said.epoch, next: said.next, pendingBytes: said.pending, lostBytes: said.lost, at: note?.lastCheckInAt ?? null },
     mayRemove: may(asked, 'administer', subjectOfFeed(room, feed)),
   };

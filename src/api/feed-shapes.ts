@@ -50,6 +50,7 @@ export const feedView = z.object({
   unframed: z.boolean(),
   epoch: epochView.nullable().meta({ description: 'the newest' }),
   rate: z.object({ batchesPerMinute: z.number().min(0), bytesPerMinute: z.number().min(0) }).meta({ description: 'over the last minutes' }),
+  recentBytes: z.array(count).meta({ description: 'that came in each quarter of a minute of the last five, the oldest first; empty: none' }),
   said: z
     .object({ epoch: epochName, next: count, pendingBytes: count, lostBytes: count, at: time.nullable() })
     .nullable()

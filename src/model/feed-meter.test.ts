@@ -24,6 +24,22 @@ test('a rate is what came in the last five minutes', () => {
   assert.deepEqual(meter.rateOf('d', 'log'), { batchesPerMinute: 0, bytesPerMinute: 0 });
 });
 
+test('what came of late is told by the quarter of a minute, the oldest first', () => {
+  let now = 1_800_000_000_000;
+  const meter = buildFeedMeter(() => now);
+  assert.deepEqual(meter.recentOf('d', 'cdr'), []);
+  meter.note(about('cdr', 'data'), 500);
+  now += 30_000;
+  meter.note(about('cdr', 'data'), 7);
+  meter.note(about('cdr', 'conflict'), 9);
+  assert.deepEqual(meter.recentOf('d', 'cdr').slice(-4), [0, 500, 0, 7]);
+  assert.equal(meter.recentOf('d', 'cdr').length, 20);
+  now += 285_000;
+  assert.deepEqual(meter.recentOf('d', 'cdr'), [7, ...Array.from({ length: 19 }, () => 0)]);
+  now += 15_000;
+  assert.deepEqual(meter.recentOf('d', 'cdr'), []);
+});
+
 test('a clock that is set back neither throws nor makes up batches', () => {
   let now = 1_800_000_000_000;
   const meter = buildFeedMeter(() => now);

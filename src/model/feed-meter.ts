@@ -23,6 +23,8 @@ export interface FeedHappened {
 /** What the API may know of it. */
 export interface FeedRates {
   rateOf(deviceId: Id, feed: string): FeedRate;
+  /** Bytes that came in each quarter of a minute of the last five, the oldest first; empty when none did. */
+  recentOf(deviceId: Id, feed: string): readonly number[];
   watch(onHappened: (happened: FeedHappened) => void): () => void;
 }
 
@@ -86,6 +88,13 @@ export function buildFeedMeter(nowMs: () => number): FeedMeter {
       const coveredMs = Math.min((slotsKept - 1) * slotMs + (now % slotMs), Math.max(now - startedMs, 60_000));
       const perMinute = (values: Float64Array) => Math.round((sum(values) * 60_000 * 10) / coveredMs) / 10;
       return { batchesPerMinute: perMinute(measured.batches), bytesPerMinute: Math.round(perMinute(measured.bytes)) };
+    },
+    recentOf(deviceId, feed) {
+      const measured = feeds.get(keyOf(deviceId, feed));
+      if (!measured) return [];
+      moveTo(measured, Math.floor(nowMs() / slotMs));
+      const recent = Array.from({ length: slotsKept }, (_, each) => measured.bytes[(measured.slot + 1 + each) % slotsKept]!);
+      return recent.some((bytes) => bytes > 0) ? recent : [];
     },
     watch(onHappened) {
       watchers.add(onHappened);
