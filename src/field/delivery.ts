@@ -233,7 +233,7 @@ async function push(work: Work, options: DeliveryOptions, signal: AbortSignal): 
     await hold(work, destination, { ...(holder ?? { epoch: work.epoch, base: null, at: 0, from: destination.homes[0]! }), tried: place.server });
   }
   work.isTouched = true;
-  const before = work.unsettled;
+  let before = work.unsettled;
   work.unsettled = { server: place.server, refusals: before?.refusals ?? 0 };
   const beganMs = clock.monoMs();
   const asked = destination.ask(
@@ -261,6 +261,7 @@ async function push(work: Work, options: DeliveryOptions, signal: AbortSignal): 
   });
   // `next`, or a redirect without it, says what became of all that was sent there; anything else speaks of this request alone.
   const isSettled = nextOf(answered) !== null || answered.status === 307 || answered.status === 308;
+  if (answered.isRetried) before ??= { server: place.server, refusals: 0 };
   work.unsettled = isSettled || before === null || before.refusals + 1 >= refusalsMax ? null : { ...before, refusals: before.refusals + 1 };
   log.debug('delivery.pushed', { destination: destination.name, feed: buffer.feed, at: piece.offset, bytes: piece.bytes.length, status: answered.status, next: answered.values.get('next'), ms: Math.round(clock.monoMs() - beganMs) });
   // It was made new while we waited for the answer, which then is about bytes of before.

@@ -53,6 +53,8 @@ export interface Answer extends Believing {
   readonly monoMs: number;
   /** The body was sent (or there was none). */
   readonly bodySent: boolean;
+  /** It is the second try's: the first one, over a connection that had been kept, broke off, and may have been carried out. */
+  readonly isRetried: boolean;
 }
 
 export interface DeviceHttpOptions {
@@ -133,7 +135,7 @@ export class DeviceHttp {
       // A server may close a connection that was kept at any time; every request here may be repeated.
       if (!wasStanding || !isFault(thrown, 'closed') || signal.aborted) throw thrown;
       try {
-        return await this.#exchange(server, ask, url, place, signal);
+        return { ...(await this.#exchange(server, ask, url, place, signal)), isRetried: true };
       } catch (again) {
         this.#drop();
         throw again;
@@ -211,6 +213,7 @@ export class DeviceHttp {
       location: location === '' ? null : location,
       retryAfter: secondsOf(values.get('retry')) ?? secondsOf(got.response.headers['retry-after']),
       roundTripMs: got.roundTripMs, monoMs: got.monoMs, bodySent: got.bodySent,
+      isRetried: false,
     };
   }
 
