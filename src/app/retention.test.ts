@@ -105,8 +105,8 @@ test('sinks that are behind hold records back, until the disk is low', async () 
   const device = await pusherOn(it.store);
   for (const off of [0, 4, 8]) await device.send(off, 'abc\n', { at: 5 });
   const tamper = new DatabaseSync(join(it.dataDir, 'postern.db'));
-  tamper.exec('create table if not exists sink_position (sink text not null, epoch bigint not null, off bigint not null, primary key (sink, epoch))');
-  tamper.exec("insert into sink_position (sink, epoch, off) values ('hook', 1, 4)");
+  tamper.exec('create table if not exists sink_position (sink text, epoch bigint, off bigint, run bigint, unframed integer, at bigint)');
+  tamper.exec("insert into sink_position (sink, epoch, off, run, unframed, at) values ('hook', 1, 4, 0, 0, 0)");
   tamper.close();
   const first = async () => (await it.store.readEpoch(1))!.first;
   await it.retention.run();
