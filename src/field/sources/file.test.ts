@@ -335,6 +335,5 @@ for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
     await until(`${written.length} lines`, () => bench.store.records.length >= written.length);
     await source.close();
     assert.deepEqual(bench.store.records.toSorted(), written.toSorted());
-    assert.deepEqual(bench.store.records, written);
   });
 }

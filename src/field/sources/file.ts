@@ -9,7 +9,7 @@ import { Fault, isFault, reasonOf } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
 import type { KeptMark, Mark } from '../intake.ts';
 import type { FileSettings, Framing } from '../source-settings.ts';
-import { hasFingerprint, isRotatedName, listFolder, openFound, tellingBytes } from './folder.ts';
+import { hasFingerprint, headBytes, isRotatedName, listFolder, openFound, tellingBytes } from './folder.ts';
 import type { FoundFile } from './folder.ts';
 import { newTally } from './source.ts';
 import type { Source, SourceDeps, Tally } from './source.ts';
@@ -111,6 +111,7 @@ async function followMissed(on: Following, all: readonly FoundFile[], path: stri
   let count = 0;
   for (const file of all) {
     if (file.isMatch || file.key === after.key || file.bornMs < after.bornMs || on.tails.has(file.key) || marks.has(file.key) || !isRotatedName(basename(file.path), basename(path))) continue;
+    if (await isCopyOfFollowed(on, file)) continue;
     const tail = await startTail(on, file, null, { path });
     on.deps.log.info('source.missed-file', { feed: on.deps.feed, file: file.path });
     on.tails.set(file.key, tail);
@@ -118,6 +119,34 @@ async function followMissed(on: Following, all: readonly FoundFile[], path: stri
     count += 1;
   }
   return count;
+}
+
+/** A copy is the business of the turn whose file is truncated after it was made. */
+async function isCopyOfFollowed(on: Following, file: FoundFile): Promise<boolean> {
+  const opened = await openExactly(file);
+  try {
+    for (const tail of on.tails.values()) if (!tail.isRotated && (await tail.isCopied(opened.handle, file.bytes))) return true;
+    return false;
+  } finally {
+    await opened.handle.close();
+  }
+}
+
+/** The copy of a turn of which we had read more than it has: nothing is missing, and it is known by now. */
+async function settleOvertaken(on: Following, candidates: readonly FoundFile[], mark: Mark): Promise<void> {
+  for (const file of candidates) {
+    if (file.bytes >= mark.at || file.bytes < headBytes) continue;
+    const tail = await startTail(on, file, null);
+    try {
+      await tail.skipToEnd();
+      if (tail.lastMark().more['head'] !== mark.more['head']) continue;
+      await on.deps.intake.flush();
+      tail.rest();
+      return;
+    } finally {
+      await tail.close();
+    }
+  }
 }
 
 /** A place at the beginning has no bytes that a copy could be known by: it is one that was made since. */
@@ -131,14 +160,15 @@ async function recoverTurn(on: Following, mark: KeptMark): Promise<boolean> {
   const path = String(mark.more['path']);
   if (mark.at === 0) return (await followMissed(on, all, path, sinceMark(mark))) > 0;
   const marks = on.deps.intake.marks();
-  for (const file of all.toReversed()) {
-    if (file.key === mark.key || on.tails.has(file.key) || marks.has(file.key) || !(on.copies.has(file.key) || isRotatedName(basename(file.path), basename(path)))) continue;
+  const candidates = all.toReversed().filter(({ key, path: name }) => key !== mark.key && !on.tails.has(key) && !marks.has(key) && (on.copies.has(key) || isRotatedName(basename(name), basename(path))));
+  for (const file of candidates) {
     if (mark.at < tellingBytes && Math.max(file.bornMs, file.changedMs) < Number(mark.more['ms']) - copyTimeSlackMs) continue;
     if (!(await isContentOf(file, mark))) continue;
     await readCopy(on, file, mark);
     await followMissed(on, all, path, file);
     return true;
   }
+  await settleOvertaken(on, candidates, mark);
   return false;
 }
 
@@ -150,6 +180,7 @@ async function beginNextTurn(on: Following, tail: Tail): Promise<void> {
   await on.deps.intake.flush();
   on.deps.log.info('source.file-truncated', { feed: on.deps.feed, file: tail.path, readBytes: tail.readBytes(), copy: isRecovered });
   tail.beginAgain();
+  on.searches = searchesAfter;
   tail.grewMs = on.deps.clock.monoMs();
 }
 

@@ -52,7 +52,9 @@ export interface Tail {
   /** The same of a file by another key, whose bytes these were. */
   restAs(key: string): void;
   facts(): Promise<{ readonly bytes: number; readonly changedMs: number }>;
-  /** Something was written to it, or cut from it, since a look found it at its end. */
+  /** Whether a file of so many bytes is a copy of this turn, whole or not; it may be one that is truncated in a moment, or just was. */
+  isCopied(to: FileHandle, bytes: number): Promise<boolean>;
+  /** Something was written to it, or cut from it, since it was opened or last found at its end. */
   hasChanged(): Promise<boolean>;
   /** Whether its path still leads to it. */
   isAtItsName(): Promise<boolean>;
@@ -81,6 +83,7 @@ export async function openTail(options: TailOptions, mark: KeptMark | null, turn
   let window: Buffer = Buffer.alloc(0);
   let windowEnd = 0;
   let seenMs = -1;
+  const { mtimeMs: openedMs } = await handle.stat();
   const load = async () => {
     head = await readAt(handle, 0, Math.min(read, headBytes));
     window = await readAt(handle, Math.max(0, read - windowBytes), Math.min(read, windowBytes));
@@ -179,8 +182,15 @@ export async function openTail(options: TailOptions, mark: KeptMark | null, turn
       const { size, mtimeMs } = await handle.stat();
       return { bytes: size, changedMs: Math.trunc(mtimeMs) };
     },
+    async isCopied(to, bytes) {
+      if (read === 0 || bytes === 0) return false;
+      if (bytes >= read) return hasFingerprint(to, printAt(read));
+      // We have read on since it was made: its end is nowhere any more, perhaps.
+      const length = Math.min(bytes, head.length);
+      return (await readAt(to, 0, length)).equals(head.subarray(0, length));
+    },
     async hasChanged() {
-      return seenMs >= 0 && (await handle.stat()).mtimeMs !== seenMs;
+      return (await handle.stat()).mtimeMs !== (seenMs < 0 ? openedMs : seenMs);
     },
     async isAtItsName() {
       const [mine, named] = await Promise.all([handle.stat({ bigint: true }), stat(tail.path, { bigint: true }).catch(() => null)]);
