@@ -68,6 +68,8 @@ export interface DeviceHttpOptions {
 interface Standing {
   readonly place: string;
   readonly agent: Agent;
+  /** Of the request that is under way: a kept connection outlives the one that made it. */
+  signal: AbortSignal;
   /** Of the connection's last dial. */
   dialled: Dialled | null;
 }
@@ -146,14 +148,17 @@ export class DeviceHttp {
   }
 
   #stand(server: Server, url: URL, place: string, signal: AbortSignal): Standing {
-    if (this.#standing !== null) return this.#standing;
+    if (this.#standing !== null) {
+      this.#standing.signal = signal;
+      return this.#standing;
+    }
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-    const standing: Standing = { place, agent, dialled: null };
+    const standing: Standing = { place, agent, signal, dialled: null };
     const secure = url.protocol === 'https:';
     const host = url.hostname.replace(/^\[|\]$/g, '');
     const dialNow = async (): Promise<Dialled> => {
-      if (server.dial !== undefined) return { ...(await server.dial(signal)), chainGood: false, absolute: null };
-      return await dialServer({ host, port: url.port === '' ? (secure ? 443 : 80) : Number(url.port), secure, pins: server.pins, ca: server.ca, certificate: server.certificate, proxy: server.proxy, signal });
+      if (server.dial !== undefined) return { ...(await server.dial(standing.signal)), chainGood: false, absolute: null };
+      return await dialServer({ host, port: url.port === '' ? (secure ? 443 : 80) : Number(url.port), secure, pins: server.pins, ca: server.ca, certificate: server.certificate, proxy: server.proxy, signal: standing.signal });
     };
     // The stream is handed over when its far end has been judged, so that no byte of a request is written before.
     agent.createConnection = (_options, done) => {

@@ -11,6 +11,8 @@ export interface StoredEpoch {
   /** Offset of the first byte of `bytes`. */
   first: number;
   sealed: boolean;
+  /** Where it went on. */
+  sealedTo: string | null;
   readonly gaps: { from: number; to: number; reason: string }[];
   starts: string[];
   format: string;
@@ -77,7 +79,7 @@ function store(server: PushServer, name: string, offset: number, bytes: Buffer, 
   let epoch = server.epochs.get(name);
   const start = /^(\d+);from=(.*)$/.exec(String(headers['x-postern-start'] ?? ''));
   if (epoch === undefined) {
-    epoch = { bytes: Buffer.alloc(0), first: start === null ? 0 : Number(start[1]), sealed: false, gaps: [], starts: [], format: String(headers['x-postern-format'] ?? 'lines') };
+    epoch = { bytes: Buffer.alloc(0), first: start === null ? 0 : Number(start[1]), sealed: false, sealedTo: null, gaps: [], starts: [], format: String(headers['x-postern-format'] ?? 'lines') };
     server.epochs.set(name, epoch);
   }
   if (start !== null) epoch.starts.push(start[0]);
@@ -89,7 +91,7 @@ function store(server: PushServer, name: string, offset: number, bytes: Buffer, 
     }
     epoch.sealed = false;
   }
-  if (epoch.sealed) return { status: 410, lines: { error: 'sealed', next: nextOf(epoch) } };
+  if (epoch.sealed) return { status: 410, lines: { error: 'sealed', next: nextOf(epoch), ...(epoch.sealedTo === null ? { new: 1 } : { base: epoch.sealedTo, ttl: server.ttl }) } };
   const gap = /^(\d+)-(\d+);reason=([a-z-]+)$/.exec(String(headers['x-postern-gap'] ?? ''));
   if (gap !== null) {
     const [from, to] = [Number(gap[1]), Number(gap[2])];
@@ -151,7 +153,7 @@ export async function startPushServer(options: PushServerOptions = {}): Promise<
     } else if (server.redirectTo !== null && request.url!.startsWith(`${root}/push/`)) {
       const [feed, epoch] = request.url!.slice(`${root}/push/`.length).split('?')[0]!.split('/').slice(1);
       const known = server.epochs.get(`${feed}/${epoch}`);
-      if (known) known.sealed = true;
+      if (known) Object.assign(known, { sealed: true, sealedTo: server.redirectTo });
       if (!expects) await readBody(request, seen);
       result = { status: 307, lines: { base: server.redirectTo, ttl: server.ttl, ...(known ? { next: nextOf(known) } : {}) }, location: `${server.redirectTo}${request.url!.slice(root.length)}` };
     } else {
