@@ -1,5 +1,6 @@
 // Composition of the agent: its state folder, its link and what it offers.
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { hostname, uptime } from 'node:os';
 import { join } from 'node:path';
 import { builtAtMs, version } from '#base/about.ts';
@@ -19,7 +20,6 @@ import { keepLinked } from '#tunnel/link.ts';
 import type { StandingLink } from '#tunnel/link.ts';
 import { newFlowTally } from '#tunnel/stream-flow.ts';
 import { parseJoinToken } from '#wire/join-token.ts';
-import { keepAgentFeeds } from './agent-feeds.ts';
 import { openTurns, policyName, readAgentState, readPolicyFile, removeTurn, writeAgentState, writeFirstPolicy } from './agent-state.ts';
 import type { AgentState } from './agent-state.ts';
 
@@ -158,7 +158,9 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   let standing: StandingLink | null = null;
   // Where the link ends by a Fault, the feeds end with it.
   const ended = new AbortController();
-  const feeds = keepAgentFeeds({
+  // An agent without feeds does not carry around what they need.
+  const hasFeeds = options.feedsFile !== undefined || existsSync(join(stateDir, 'feeds.json'));
+  const feeds = hasFeeds && (await import('./agent-feeds.ts')).keepAgentFeeds({
     stateDir, clock, log, random,
     signal: AbortSignal.any([signal, ended.signal]),
     feedsFile: options.feedsFile,
