@@ -109,6 +109,7 @@ const meanings: Readonly<Record<string, string>> = {
   installTimeoutMs: 'one installation, with its command',
   installCommandTimeoutMs: 'its command',
   installCommandOutputBytesMax: 'what is kept of what the command says',
+  searchPatternBytesMax: 'of records that one read of the store holds against a pattern; a search is several',
   recordShownBytesMax: 'of one record that the API shows',
   recordsPageBytesMax: 'of records in one answer of the API',
   redirectFailedMs: 'that a device is not sent to a server again where it could not deliver without having a lease there',

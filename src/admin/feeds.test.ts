@@ -75,6 +75,26 @@ test('records come in order with the gaps between them, each once, however small
   assert.equal((await owner.refused('searchRecords', { params: { feed: id }, query: { epoch: epochB } })).status, 404);
 });
 
+test('a search goes on over many reads of the store, and each record is found once', async () => {
+  const line = (i: number) => `call ${i} ${'x'.repeat(190)} ${i % 5_000 === 4_999 ? 'needle' : 'hay'}\n`;
+  const text = Array.from({ length: 15_000 }, (_, i) => line(i)).join('');
+  for (let at = 0; at < text.length; at += 700_000) await bring(lobby, at, text.slice(at, at + 700_000), { feed: 'long' });
+  const { id } = await feedOf(lobby, 'long');
+  const found = await owner.call('searchRecords', { params: { feed: id }, query: { pattern: 'needle' } });
+  assert.deepEqual([found.items.map((item) => item.kind === 'record' && item.text?.split(' ', 2)[1]), found.atEnd, found.reached], [['4999', '9999', '14999'], true, text.length]);
+  let from = 0;
+  let seen = 0;
+  for (let atEnd = false, pages = 0; !atEnd; pages++) {
+    assert.ok(pages < 100);
+    const page = await owner.call('searchRecords', { params: { feed: id }, query: { from, limit: 500 } });
+    for (const item of page.items) if (item.kind === 'record') assert.equal(item.text, line(seen++).trimEnd());
+    ({ reached: from, atEnd } = page);
+  }
+  assert.equal(seen, 15_000);
+  assert.deepEqual((await owner.call('searchRecords', { params: { feed: id }, query: { last: 2 } })).items.map((item) => item.kind === 'record' && item.text?.split(' ', 2)[1]), ['14998', '14999']);
+  await owner.call('removeFeed', { params: { feed: id } });
+});
+
 test('bytes that are no text are shown as hex; what is long is cut between characters', async () => {
   const { id } = await feedOf(roof, 'meter');
   const { items } = await owner.call('searchRecords', { params: { feed: id } });

@@ -196,6 +196,7 @@ export const limits = {
   alertsPerFeedMax: 20,
   chunkPageBytesMax: 8 * 1024 * 1024,
   searchBytesMax: 8 * 1024 * 1024,
+  searchPatternBytesMax: 512 * 1024,
   quarantineBytes: 1024 * 1024,
   waitingDevicesMax: 10_000,
   redirectHopsMax: 5,

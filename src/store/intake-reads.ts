@@ -5,11 +5,13 @@ import { limits } from '#base/limits.ts';
 import type { ChunkPage, FeedQuery, FeedState, FoundRecord, SearchPage, SearchQuery } from '#model/intake.ts';
 import { compilePattern } from '#model/pattern.ts';
 import type { Feed, FeedAlert, FeedEpoch, FeedGap } from '#model/rows.ts';
-import { type FeedRecord, parseFormat, RecordSplitter } from '#wire/records.ts';
+import { type FeedRecord, parseFormat, recordBytesMax, RecordSplitter } from '#wire/records.ts';
 import { codecs, type Schema } from './schema.ts';
 
 const epochsShown = 100;
 const rowsMax = 1_000;
+/** In so many bytes a record that begins at the first of them has ended: a search that read less might never go on. */
+const wholeRecordBytes = 2 * recordBytesMax;
 
 async function epochOf(db: Kysely<Schema>, number: number): Promise<FeedEpoch | null> {
   const row = await db.selectFrom('feedEpoch').selectAll().where('number', '=', number).executeTakeFirst();
@@ -29,8 +31,8 @@ async function statesOf(db: Kysely<Schema>, feeds: readonly Feed[]): Promise<Fee
   });
 }
 
-/** Chunks from the one that holds `from`, at least one, up to so many bytes. */
-async function chunksFrom(db: Kysely<Schema>, epoch: number, from: number, bytesMax: number): Promise<{ chunks: Schema['chunk'][]; atEnd: boolean }> {
+/** Chunks from the one that holds `from`, up to so many bytes behind it, and at least so many where they are there. */
+async function chunksFrom(db: Kysely<Schema>, epoch: number, from: number, bytesMax: number, bytesMin = 1): Promise<{ chunks: Schema['chunk'][]; atEnd: boolean }> {
   const before = (await db.selectFrom('chunk').select((sql) => sql.fn.max('off').as('off')).where('epoch', '=', epoch).where('off', '<=', from).executeTakeFirst()) as { off: number | null } | undefined;
   let at = before?.off ?? from;
   const chunks: Schema['chunk'][] = [];
@@ -41,8 +43,9 @@ async function chunksFrom(db: Kysely<Schema>, epoch: number, from: number, bytes
     if (sizes.length === 0) return { chunks, atEnd: true };
     let last = -1;
     for (const { off, len } of sizes) {
-      if (bytes > 0 && bytes + len > bytesMax) break;
-      bytes += len;
+      const behind = Math.min(len, Math.max(0, off + len - from));
+      if (bytes >= bytesMin && bytes + behind > bytesMax) break;
+      bytes += behind;
       last = off;
     }
     if (last < 0) return { chunks, atEnd: false };
@@ -134,18 +137,21 @@ export const intakeReads = {
     const from = await splitFrom(db, epoch, query.from);
     // Behind an impossible length are only bytes: who goes on there would take them for lengths.
     if (epoch.unframed && from > epoch.boundary) return { records: [], gaps: await gapsBetween(db, epoch.number, from, epoch.next), reached: Math.max(from, epoch.next), atEnd: true };
-    const { chunks, atEnd } = await chunksFrom(db, epoch.number, from, limits.searchBytesMax);
+    // A pattern may take seconds for what is read in milliseconds, and devices that ask for their offset wait for this thread, too.
+    const lookedMax = pattern === null ? limits.searchBytesMax : limits.searchPatternBytesMax;
+    const { chunks, atEnd } = await chunksFrom(db, epoch.number, from, lookedMax, wholeRecordBytes);
     const last = chunks.at(-1);
     const gaps = await gapsBetween(db, epoch.number, from, atEnd || !last ? Number.MAX_SAFE_INTEGER : last.off + last.len);
     const records: FoundRecord[] = [];
     const splitter = new RecordSplitter(parseFormat(epoch.format) ?? { kind: 'raw' }, from);
     let receivedAt = 0;
     let full = -1;
+    let looked = 0;
     const onRecord = (record: FeedRecord) => {
       if (full >= 0) return;
-      if (pattern !== null && !pattern.test(record.bytes)) return;
-      records.push(copyOf(record, receivedAt));
-      if (records.length >= limit) full = record.end;
+      looked += record.bytes.length;
+      if (pattern === null || pattern.test(record.bytes)) records.push(copyOf(record, receivedAt));
+      if (records.length >= limit || looked >= lookedMax) full = record.end;
     };
     for (const chunk of chunks) {
       receivedAt = chunk.at;
