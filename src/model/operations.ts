@@ -7,6 +7,7 @@ import type { Agent, AgentCertificate, AgentNote, AuditEntry, AuditLine, Certifi
 import type { FileOperations } from './files.ts';
 import type { IdentityOperations } from './identity-operations.ts';
 import type { IntakeOperations } from './intake.ts';
+import type { SinkOperations } from './sinks.ts';
 
 /** Everything that the tables hold, loaded once at start. */
 export interface Everything {
@@ -47,7 +48,7 @@ export interface VisitQuery {
   readonly limit: number;
 }
 
-export interface Operations extends IdentityOperations, IntakeOperations, FileOperations, KeepingOperations {
+export interface Operations extends IdentityOperations, IntakeOperations, FileOperations, KeepingOperations, SinkOperations {
   /** Makes the default customer and site when the store is new. */
   loadEverything(): Promise<Everything>;
 

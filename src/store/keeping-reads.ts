@@ -57,13 +57,11 @@ async function plainFigures(db: Kysely<Schema>, table: 'feedGap' | 'feedAlert' |
   return { count: Number(count), oldestAt: oldestAt as number | null, bytes: null };
 }
 
-/** How far every sink has come; null: nothing is known of sinks in this store. */
-async function sinkFloor(db: Kysely<Schema>, kind: StoreKind, epoch: number, sinks: readonly string[]): Promise<number | null> {
+/** How far every sink has come; null: none has to be waited for. */
+async function sinkFloor(db: Kysely<Schema>, epoch: number, sinks: readonly string[]): Promise<number | null> {
   if (sinks.length === 0) return null;
-  const exists = kind === 'sqlite' ? sql`select 1 from sqlite_master where type = 'table' and name = 'sink_position'` : sql`select 1 where to_regclass('sink_position') is not null`;
-  if ((await exists.execute(db)).rows.length === 0) return null;
-  const { rows } = await sql<{ sink: string; off: number }>`select sink, off from sink_position where epoch = ${epoch} and sink in (${sql.join(sinks)})`.execute(db);
-  const at = new Map(rows.map(({ sink, off }) => [sink, Number(off)]));
+  const rows = await db.selectFrom('sinkPosition').select(['sink', 'off']).where('epoch', '=', epoch).where('sink', 'in', sinks).execute();
+  const at = new Map(rows.map(({ sink, off }) => [sink, off]));
   return Math.min(...sinks.map((sink) => at.get(sink) ?? 0));
 }
 
@@ -101,7 +99,7 @@ export const keepingReads = {
    * Records are found by splitting from `first` on, so `first` may only move to where a record begins: what would go is split here, in the
    * thread that reads.
    */
-  async planDrop(db: Kysely<Schema>, kind: StoreKind, { epoch, before, below, sinks }: DropQuery): Promise<DropPlan> {
+  async planDrop(db: Kysely<Schema>, { epoch, before, below, sinks }: DropQuery): Promise<DropPlan> {
     const row = await db.selectFrom('feedEpoch').select(['first', 'format', 'next']).where('number', '=', epoch).executeTakeFirst();
     if (!row) return { first: 0, held: false, more: false };
     const oldest = db.selectFrom('chunk').select(['off', 'len', 'at']).where('epoch', '=', epoch).orderBy('off');
@@ -118,7 +116,7 @@ export const keepingReads = {
       bytes += place.len;
       going += 1;
     }
-    const floor = going === 0 ? null : await sinkFloor(db, kind, epoch, sinks);
+    const floor = going === 0 ? null : await sinkFloor(db, epoch, sinks);
     const wanted = going;
     if (floor !== null) going = places.slice(0, going).filter(({ off, len }) => off + len <= floor).length;
     const held = going < wanted;

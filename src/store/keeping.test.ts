@@ -51,11 +51,11 @@ test('what a sink has not taken stays, once positions are kept', async () => {
   const store = await openIn(dataDir);
   const device = await pusherOn(store);
   for (const off of [0, 4, 8]) await device.send(off, 'one\n');
-  tamper(dataDir, 'create table if not exists sink_position (sink text not null, epoch bigint not null, off bigint not null, primary key (sink, epoch))');
+  await (await pusherOn(store, 'other')).send(0, 'one\n');
   const plan = (sinks: readonly string[]) => store.planDrop({ epoch: 1, before: 0, below: 8, sinks });
   assert.deepEqual(await plan([]), { first: 8, held: false, more: false });
   assert.deepEqual(await plan(['a']), { first: 0, held: true, more: false });
-  tamper(dataDir, "insert into sink_position (sink, epoch, off) values ('a', 1, 4), ('b', 1, 8), ('c', 2, 99)");
+  tamper(dataDir, "insert into sink_position (sink, epoch, off, run, unframed, at) values ('a', 1, 4, 0, 0, 0), ('b', 1, 8, 0, 0, 0)");
   assert.deepEqual(await plan(['a']), { first: 4, held: true, more: false });
   assert.deepEqual(await plan(['b']), { first: 8, held: false, more: false });
   assert.deepEqual(await plan(['b', 'a']), { first: 4, held: true, more: false });

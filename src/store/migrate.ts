@@ -10,6 +10,7 @@ import * as deliveries from './migrations/0004-deliveries.ts';
 import * as intake from './migrations/0005-intake.ts';
 import * as files from './migrations/0006-files.ts';
 import * as leases from './migrations/0007-leases.ts';
+import * as sinks from './migrations/0008-sinks.ts';
 
 export interface Migration {
   readonly name: string;
@@ -17,7 +18,7 @@ export interface Migration {
 }
 
 /** The first is number 1. Only ever added to: a migration that has run somewhere is never changed. */
-export const migrations: readonly Migration[] = [start, certificates, provisional, deliveries, intake, files, leases];
+export const migrations: readonly Migration[] = [start, certificates, provisional, deliveries, intake, files, leases, sinks];
 
 /** Runs what is missing; resolves the schema's number. Fault `unsupported` when the database is newer than `known`. */
 export async function migrate(connection: Connection, nowMs: number, known: readonly Migration[] = migrations): Promise<number> {

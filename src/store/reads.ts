@@ -9,6 +9,7 @@ import { fileReads } from './files.ts';
 import { intakeReads } from './intake-reads.ts';
 import { keepingReads } from './keeping-reads.ts';
 import { visitsDroppedCounter } from './records.ts';
+import { sinkReads } from './sinks.ts';
 import { codecs, loadAuditLine, loadDeviceNote, type Schema } from './schema.ts';
 
 /** More than this is not answered at once, whatever the caller asks for. */
@@ -44,6 +45,7 @@ export const reads = {
   ...intakeReads,
   ...keepingReads,
   ...fileReads,
+  ...sinkReads,
 
   async loadEverything(db: Kysely<Schema>): Promise<Everything> {
     const all = <Row>(table: keyof typeof codecs & keyof Schema, load: (stored: never) => Row): Promise<Row[]> =>

@@ -42,6 +42,7 @@ export interface Schema {
   lease: Stored<Lease>;
   deviceTags: Stored<DeviceTags>;
   suspension: Stored<Suspension>;
+  sinkPosition: { sink: string; epoch: number; off: number; run: number; unframed: number; data: string | null; at: number };
   revision: Omit<Stored<Revision>, 'config'> & { customerId: string; config: string };
   visit: Omit<Stored<Visit>, 'who'> & { who: string };
   audit: Omit<Stored<AuditLine>, 'actor'> & { actorKind: AuditLine['actor']['kind']; actorId: string | null; actorName: string; actorFrom: string };

@@ -20,6 +20,7 @@ import { migrate } from './migrate.ts';
 import { peopleWrites } from './people.ts';
 import { recordWrites } from './records.ts';
 import { redirectWrites } from './redirects.ts';
+import { sinkWrites } from './sinks.ts';
 import { readState, type Unit, type WriterState } from './unit.ts';
 
 export interface WriterData {
@@ -38,7 +39,7 @@ export interface WriterReady {
   readonly describes: string;
 }
 
-const writes = { ...peopleWrites, ...deviceWrites, ...identityWrites, ...certificateWrites, ...deliveryWrites, ...recordWrites, ...redirectWrites, ...intakeWrites, ...keepingWrites, ...fileWrites };
+const writes = { ...peopleWrites, ...deviceWrites, ...identityWrites, ...certificateWrites, ...deliveryWrites, ...recordWrites, ...redirectWrites, ...intakeWrites, ...keepingWrites, ...fileWrites, ...sinkWrites };
 export type Writes = typeof writes;
 type AnyWrite = (unit: Unit, ...args: readonly unknown[]) => Promise<unknown>;
 const writeOf = writes as unknown as Readonly<Record<string, AnyWrite | undefined>>;
