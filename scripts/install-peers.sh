@@ -1,11 +1,15 @@
 #!/bin/sh
 # Installs the real peers that test/peers and bench/ talk to, from Debian's own packages. Needs root.
 set -eu
-packages="libatomic1 ca-certificates curl openssl sslscan testssl.sh openssh-client openssh-server nginx-light chromium haproxy caddy wrk nghttp2-client tshark procps snmp snmpd slapd ldap-utils sip-tester pebble bind9 bind9-dnsutils sslh socat bsdutils logrotate libnginx-mod-stream faketime postgresql"
+packages="libatomic1 ca-certificates curl openssl sslscan testssl.sh openssh-client openssh-server nginx-light chromium haproxy caddy wrk nghttp2-client tshark procps snmp snmpd slapd ldap-utils sip-tester pebble bind9 bind9-dnsutils sslh socat bsdutils logrotate libnginx-mod-stream faketime strace postgresql syslog-ng-core syslog-ng-mod-http"
 # The h2spec suite has no package. It is built where there is Go; elsewhere its test says that it was skipped.
 go=$(command -v go || echo /usr/local/go/bin/go)
 if [ -x "$go" ] && ! command -v h2spec > /dev/null; then
   GOBIN=/usr/local/bin "$go" install github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible || echo "install-peers: h2spec could not be built"
+fi
+# Telegraf has no package in Debian either; with the few plugins that its test needs it is built in two or three minutes.
+if [ -x "$go" ] && ! command -v telegraf > /dev/null; then
+  GOBIN=/usr/local/bin "$go" install -tags custom,inputs.tail,outputs.http,parsers.value,serializers.influx github.com/influxdata/telegraf/cmd/telegraf@v1.37.2 || echo "install-peers: telegraf could not be built"
 fi
 missing=""
 for package in $packages; do

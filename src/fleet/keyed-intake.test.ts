@@ -43,7 +43,7 @@ test('every row of the page: new, repeated, reused, and without a key', async ()
   const digest = createHash('sha256').update('four\n').digest('hex');
   assert.deepEqual((await keyed(digest, 'six\n')).values, { stored: true, at: 30 });
   const epochs = await room.operations.epochsOfDevice(room.device.id);
-  assert.deepEqual(epochs.map((row) => [row.feed, row.kind, row.next, row.records]).sort(), [['logs', 'keyed', 34, 7], ['other', 'keyed', 4, 1]]);
+  assert.deepEqual(epochs.map((row) => [row.feed, row.kind, row.next, row.records, row.repeats]).sort(), [['logs', 'keyed', 34, 7, 2], ['other', 'keyed', 4, 1, 0]]);
   assert.equal(taken.length, 11);
 });
 

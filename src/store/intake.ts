@@ -290,6 +290,13 @@ async function takeKeyed(unit: Unit, memory: Memory, pending: Pending, push: Key
     const known = await unit.db.selectFrom('intakeKey').selectAll().where('feedId', '=', found.feedId).where('keyDigest', '=', push.keyDigest).executeTakeFirst();
     if (known) {
       if (known.bodyDigest !== push.bodyDigest) return { kind: 'reused', at: known.off };
+      const repeated = await findOpen(unit, memory, pending, placeOf(deviceId, feed, found.epoch), deviceId, feed, found.epoch);
+      if (repeated !== null) {
+        repeated.row.batches += 1;
+        repeated.row.repeats += 1;
+        repeated.row.lastAt = Math.max(repeated.row.lastAt, at);
+        settle(repeated, pending);
+      }
       return { kind: 'repeat', at: known.off, epochNumber: known.epoch, alerts: 0 };
     }
   }
