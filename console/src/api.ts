@@ -105,6 +105,38 @@ const routes = {
   explain: { method: 'POST', path: '/explain' },
   getStatus: { method: 'GET', path: '/status' },
   runDoctor: { method: 'POST', path: '/doctor' },
+  listFeeds: { method: 'GET', path: '/feeds' },
+  getFeed: { method: 'GET', path: '/feeds/{feed}' },
+  searchRecords: { method: 'GET', path: '/feeds/{feed}/records' },
+  readFeedBytes: { method: 'GET', path: '/feeds/{feed}/bytes' },
+  listGaps: { method: 'GET', path: '/feeds/{feed}/gaps' },
+  removeFeed: { method: 'DELETE', path: '/feeds/{feed}' },
+  listFiles: { method: 'GET', path: '/files' },
+  downloadFile: { method: 'GET', path: '/files/{id}/content' },
+  removeFile: { method: 'DELETE', path: '/files/{id}' },
+  listDeviceKeys: { method: 'GET', path: '/devices/{device}/keys' },
+  makeDeviceKey: { method: 'POST', path: '/devices/{device}/keys' },
+  removeDeviceKey: { method: 'DELETE', path: '/devices/{device}/keys/{id}' },
+  getDeviceTags: { method: 'GET', path: '/devices/{device}/tags' },
+  setDeviceTags: { method: 'PUT', path: '/devices/{device}/tags' },
+  listWaitingDevices: { method: 'GET', path: '/waiting-devices' },
+  approveWaitingDevices: { method: 'POST', path: '/waiting-devices/approve' },
+  approveWaitingDevice: { method: 'POST', path: '/waiting-devices/{id}/approve' },
+  refuseWaitingDevices: { method: 'POST', path: '/waiting-devices/refuse' },
+  listRedirects: { method: 'GET', path: '/redirects' },
+  previewRedirect: { method: 'POST', path: '/redirects/preview' },
+  listLeases: { method: 'GET', path: '/leases' },
+  drainServer: { method: 'POST', path: '/servers/{server}/drain' },
+  listPins: { method: 'GET', path: '/pins' },
+  listPinDevices: { method: 'GET', path: '/pins/devices' },
+  preparePin: { method: 'POST', path: '/pins/prepare' },
+  switchPin: { method: 'POST', path: '/pins/switch' },
+  dropPin: { method: 'POST', path: '/pins/drop' },
+  getKeeping: { method: 'GET', path: '/keeping' },
+  runRetention: { method: 'POST', path: '/keeping/run' },
+  acknowledgeRestore: { method: 'POST', path: '/keeping/acknowledge-restore' },
+  getBackup: { method: 'GET', path: '/backup' },
+  makeBackup: { method: 'POST', path: '/backup' },
 } as const satisfies Partial<RouteTable>;
 
 type UsedRoute = keyof typeof routes;
@@ -178,6 +210,17 @@ export function whenSignedOut(run: () => void): void {
 const ANSWERS_401: ReadonlySet<UsedRoute> = new Set(['signIn', 'getMe', 'signOut', 'changePassword', 'setUp', 'acceptInvite', 'lookInvite']);
 
 export async function call<Name extends UsedRoute>(name: Name, ask: Ask<Name> = {}): Promise<Answer<Name>> {
+  const answer = await fetchAnswer(name, ask);
+  return answer.status === 204 ? ({} as Answer<Name>) : ((await answer.json()) as Answer<Name>);
+}
+
+/** Where a link or a form leads, for what the browser itself takes to the disk. */
+export function addressOfRoute<Name extends UsedRoute>(name: Name, params?: Params<Name>): string {
+  return addressOf(routes[name].path, params);
+}
+
+/** For answers that are no JSON. */
+export async function fetchAnswer<Name extends UsedRoute>(name: Name, ask: Ask<Name> = {}): Promise<Response> {
   const { method, path } = routes[name];
   const headers: Record<string, string> = { accept: 'application/json', ...ask.headers };
   if (ask.body !== undefined) headers['content-type'] = 'application/json';
@@ -196,7 +239,7 @@ export async function call<Name extends UsedRoute>(name: Name, ask: Ask<Name> = 
     if (thrown instanceof DOMException && thrown.name === 'AbortError') throw thrown;
     throw ownProblem(0, 'unreachable', text.problem.unreachable, text.problem.unreachableCause, text.problem.unreachableRemedy);
   }
-  if (answer.ok) return answer.status === 204 ? ({} as Answer<Name>) : ((await answer.json()) as Answer<Name>);
+  if (answer.ok) return answer;
   const problem = await problemFrom(answer);
   if (answer.status === 401 && !ANSWERS_401.has(name)) onSignedOut();
   throw problem;

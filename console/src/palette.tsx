@@ -25,7 +25,7 @@ interface Entry {
 }
 
 interface Place {
-  readonly to: '/devices' | '/people' | '/audit' | '/front-door' | '/certificates' | '/configuration' | '/status' | '/account';
+  readonly to: '/devices' | '/data' | '/people' | '/audit' | '/front-door' | '/certificates' | '/configuration' | '/status' | '/account';
   readonly label: string;
   readonly icon: IconName;
 }

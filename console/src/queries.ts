@@ -70,6 +70,29 @@ export const legacyClientsQuery = infiniteQueryOptions({ ...paging, queryKey: ['
 export const routesInOrderQuery = (protocol: RouteView['protocol'], host: string) => queryOptions({ queryKey: ['routes-in-order', protocol, host], queryFn: ({ signal }) => call('listRoutes', { query: { protocol, ...(host ? { host } : {}), limit: 100 }, signal }) });
 export const doctorQuery = queryOptions({ queryKey: ['doctor'], queryFn: ({ signal }) => call('runDoctor', { signal }), staleTime: 300_000 });
 
+export type FeedFilter = Pick<NonNullable<Query<'listFeeds'>>, 'search' | 'deviceId'>;
+/** Also asked now and then: rates fall without an event. */
+export const feedsQuery = (filter: FeedFilter) =>
+  infiniteQueryOptions({ ...paging, queryKey: ['feeds', filter], queryFn: ({ pageParam, signal }) => call('listFeeds', { query: { ...filter, ...(pageParam ? { cursor: pageParam } : {}), limit: PAGE }, signal }), refetchInterval: 15_000 });
+export const feedQuery = (feed: string) => queryOptions({ queryKey: ['feed', feed], queryFn: ({ signal }) => call('getFeed', { params: { feed }, signal }), refetchInterval: 15_000 });
+export const gapsQuery = (feed: string) => queryOptions({ queryKey: ['gaps', feed], queryFn: ({ signal }) => call('listGaps', { params: { feed }, query: { limit: 200 }, signal }) });
+export type FileFilter = Pick<NonNullable<Query<'listFiles'>>, 'device' | 'versions'>;
+export const filesQuery = (filter: FileFilter) =>
+  infiniteQueryOptions({ ...paging, queryKey: ['files', filter], queryFn: ({ pageParam, signal }) => call('listFiles', { query: { ...filter, ...(pageParam ? { cursor: pageParam } : {}), limit: PAGE }, signal }), refetchInterval: 15_000 });
+export const waitingDevicesQuery = infiniteQueryOptions({ ...paging, queryKey: ['waiting-devices'], queryFn: ({ pageParam, signal }) => call('listWaitingDevices', { query: { ...(pageParam ? { cursor: pageParam } : {}), limit: PAGE }, signal }), refetchInterval: 30_000 });
+export const deviceKeysQuery = (device: string) => queryOptions({ queryKey: ['device-keys', device], queryFn: ({ signal }) => call('listDeviceKeys', { params: { device }, signal }) });
+export const deviceTagsQuery = (device: string) => queryOptions({ queryKey: ['device-tags', device], queryFn: ({ signal }) => call('getDeviceTags', { params: { device }, signal }) });
+export const redirectsQuery = queryOptions({ queryKey: ['redirects'], queryFn: ({ signal }) => call('listRedirects', { signal }), refetchInterval: 10_000 });
+export const leasesQuery = (server: string) =>
+  infiniteQueryOptions({ ...paging, queryKey: ['leases', server], queryFn: ({ pageParam, signal }) => call('listLeases', { query: { ...(server ? { server } : {}), ...(pageParam ? { cursor: pageParam } : {}), limit: 50 }, signal }), refetchInterval: 10_000 });
+export const pinsQuery = queryOptions({ queryKey: ['pins'], queryFn: ({ signal }) => call('listPins', { signal }), refetchInterval: 15_000 });
+export type PinDeviceFilter = Pick<NonNullable<Query<'listPinDevices'>>, 'pin' | 'state'>;
+export const pinDevicesQuery = (filter: PinDeviceFilter) =>
+  infiniteQueryOptions({ ...paging, queryKey: ['pin-devices', filter], queryFn: ({ pageParam, signal }) => call('listPinDevices', { query: { ...filter, ...(pageParam ? { cursor: pageParam } : {}), limit: 50 }, signal }) });
+export const keepingQuery = queryOptions({ queryKey: ['keeping'], queryFn: ({ signal }) => call('getKeeping', { signal }), staleTime: 5_000 });
+/** While one is being made, its progress. */
+export const backupQuery = queryOptions({ queryKey: ['backup'], queryFn: ({ signal }) => call('getBackup', { signal }), refetchInterval: (query) => (query.state.data?.running ? 500 : 10_000), staleTime: 0 });
+
 /** All pages as one list. */
 export function itemsOf<Item>(data: InfiniteData<{ readonly items: Item[] }> | undefined): Item[] | undefined {
   return data?.pages.flatMap((page) => page.items);
@@ -92,7 +115,7 @@ export const acmeAccountsQuery = queryOptions({ queryKey: ['acme-accounts'], que
 export const dnsKeysQuery = queryOptions({ queryKey: ['dns-keys'], queryFn: ({ signal }) => call('listDnsKeys', { signal }) });
 
 const CERTIFICATE_KEYS = ['certificates', 'certificate', 'deliveries', 'acme-accounts', 'dns-keys', 'status'];
-const CONFIG_KEYS = ['config', 'config-state', 'revisions', 'revision', 'status', 'listeners', 'routes-in-order'];
+const CONFIG_KEYS = ['redirects', 'leases', 'pins', 'config', 'config-state', 'revisions', 'revision', 'status', 'listeners', 'routes-in-order'];
 const STALE_AFTER_MS = 300;
 const waiting = new Set<string>();
 
@@ -140,6 +163,12 @@ function takeLinks(data: EventData<'links'>): void {
   if (turned) stale('devices', 'device', 'agent', 'agents');
 }
 
+/** A batch moves figures; only what is new or went wrong is read again in places that a batch leaves as they are. */
+function takeFeeds({ feeds, more }: EventData<'feeds'>): void {
+  stale('feeds', 'feed');
+  if (more || feeds.some(({ news }) => news.some((each) => each !== 'data'))) stale('gaps', 'device', 'devices');
+}
+
 function take(event: LiveEvent | { readonly name: 'again' }): void {
   switch (event.name) {
     case 'again':
@@ -149,7 +178,7 @@ function take(event: LiveEvent | { readonly name: 'again' }): void {
       takeLinks(event.data);
       break;
     case 'devices':
-      stale('devices', 'device', 'agent', 'agents', 'join-tokens');
+      stale('devices', 'device', 'agent', 'agents', 'join-tokens', 'waiting-devices', 'device-keys', 'device-tags');
       break;
     case 'visits':
       stale('visits');
@@ -172,6 +201,12 @@ function take(event: LiveEvent | { readonly name: 'again' }): void {
     case 'config':
       stale(...CONFIG_KEYS);
       break;
+    case 'waiting':
+      stale('waiting-devices', 'feeds');
+      break;
+    case 'feeds':
+      takeFeeds(event.data);
+      break;
     case 'join':
       void queryClient.invalidateQueries({ queryKey: ['join-token', event.data.id] });
       stale('join-tokens', 'devices');
@@ -187,6 +222,11 @@ function take(event: LiveEvent | { readonly name: 'again' }): void {
 /** After something that was done here: without waiting for the event. */
 export function refreshConfig(): void {
   stale(...CONFIG_KEYS);
+}
+
+/** Likewise; at once, because what was done is looked for on the same page. */
+export async function refresh(...keys: string[]): Promise<void> {
+  await Promise.all(keys.map((key) => queryClient.invalidateQueries({ queryKey: [key] })));
 }
 
 /** Likewise for certificates; at once, because the next page shows them. */

@@ -103,6 +103,35 @@ const addCertificate = createRoute({
 });
 const authorities = createRoute({ getParentRoute: () => inside, path: '/certificates/authorities', component: lazyRouteComponent(() => import('./pages/certificate-authorities.tsx'), 'AuthoritiesPage') });
 const certificate = createRoute({ getParentRoute: () => inside, path: '/certificates/$certificate', component: lazyRouteComponent(() => import('./pages/certificate.tsx'), 'CertificatePage') });
+const data = createRoute({ getParentRoute: () => inside, path: '/data', component: lazyRouteComponent(() => import('./pages/data.tsx'), 'DataPage') });
+const dataIndex = createRoute({
+  getParentRoute: () => data,
+  path: '/',
+  beforeLoad: () => {
+    throw redirect({ to: '/data/feeds', replace: true });
+  },
+});
+const feeds = createRoute({
+  getParentRoute: () => data,
+  path: '/feeds',
+  validateSearch: (search: Record<string, unknown>) => kept({ q: word(search['q']) }),
+  component: lazyRouteComponent(() => import('./pages/feeds.tsx'), 'FeedsPage'),
+});
+const feed = createRoute({
+  getParentRoute: () => data,
+  path: '/feeds/$feed',
+  validateSearch: (search: Record<string, unknown>) => kept({ epoch: word(search['epoch']), from: /^\d{1,16}$/.test(String(search['from'])) ? String(search['from']) : undefined, q: word(search['q']) }),
+  component: lazyRouteComponent(() => import('./pages/feed.tsx'), 'FeedPage'),
+});
+const files = createRoute({ getParentRoute: () => data, path: '/files', component: lazyRouteComponent(() => import('./pages/files.tsx'), 'FilesPage') });
+const redirects = createRoute({
+  getParentRoute: () => data,
+  path: '/redirects',
+  validateSearch: (search: Record<string, unknown>) => kept({ serial: word(search['serial']) }),
+  component: lazyRouteComponent(() => import('./pages/redirects.tsx'), 'RedirectsPage'),
+});
+const pins = createRoute({ getParentRoute: () => data, path: '/pins', component: lazyRouteComponent(() => import('./pages/pins.tsx'), 'PinsPage') });
+const keeping = createRoute({ getParentRoute: () => data, path: '/keeping', component: lazyRouteComponent(() => import('./pages/keeping.tsx'), 'KeepingPage') });
 const configuration = createRoute({
   getParentRoute: () => inside,
   path: '/configuration',
@@ -129,7 +158,7 @@ const open = createRoute({
 });
 
 export const router = createRouter({
-  routeTree: root.addChildren([home, setup, signIn, invite, cli, open, inside.addChildren([devices, device, people, audit, frontDoor.addChildren([frontDoorIndex, listeners, routes, tls, connections]), certificates, addCertificate, authorities, certificate, configuration, status, account])]),
+  routeTree: root.addChildren([home, setup, signIn, invite, cli, open, inside.addChildren([devices, device, data.addChildren([dataIndex, feeds, feed, files, redirects, pins, keeping]), people, audit, frontDoor.addChildren([frontDoorIndex, listeners, routes, tls, connections]), certificates, addCertificate, authorities, certificate, configuration, status, account])]),
   // Plain text both ways: read as JSON, a search for 1e5 or a digest of digits would become another number.
   parseSearch: parseQuery,
   stringifySearch: stringifyQuery,

@@ -13,10 +13,11 @@ import { setTheme, useTheme, type Theme } from './theme.ts';
 import { Dot } from './ui/bits.tsx';
 import { Icon, Logo, type IconName } from './ui/icons.tsx';
 import { ActionMenu } from './ui/overlay.tsx';
+import { RestoredBanner } from './restored-banner.tsx';
 import { WaitingBanner } from './waiting-banner.tsx';
 
 interface Place {
-  readonly to: '/devices' | '/people' | '/audit' | '/front-door' | '/certificates' | '/configuration' | '/status' | '/account';
+  readonly to: '/devices' | '/data' | '/people' | '/audit' | '/front-door' | '/certificates' | '/configuration' | '/status' | '/account';
   readonly label: string;
   /** Where there is room for one word. */
   readonly short?: string;
@@ -27,6 +28,7 @@ function usePlaces(): Place[] {
   const { data: me } = useQuery(meQuery);
   const places: (Place | false | undefined)[] = [
     { to: '/devices', label: text.nav.devices, icon: 'devices' },
+    { to: '/data', label: text.nav.data, icon: 'data' },
     me?.may.administerAnything && { to: '/people', label: text.nav.people, icon: 'people' },
     me?.may.administerAnything && { to: '/audit', label: text.nav.audit, icon: 'audit' },
     me?.may.administerGateway && { to: '/front-door', label: text.nav.frontDoor, short: text.nav.short.frontDoor, icon: 'door' },
@@ -67,6 +69,7 @@ export function Shell() {
       <TopBar onSearch={() => setPalette(true)} />
       <main id="content" tabIndex={-1} className="mx-auto w-full max-w-7xl min-w-0 px-4 pt-5 pb-24 outline-none sm:px-6 lg:px-7 lg:pt-8 lg:pb-12">
         <WaitingBanner />
+        <RestoredBanner />
         <Outlet />
       </main>
       <BottomBar places={places} />

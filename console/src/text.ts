@@ -1,6 +1,8 @@
 // Every text that a person sees, in one place and typed: a missing one does not compile. English.
 
 import { certificatesText } from './text-certificates.ts';
+import { dataText } from './text-data.ts';
+import { fleetText } from './text-fleet.ts';
 import { frontDoorText } from './text-front-door.ts';
 
 const plural = (count: number, one: string, many: string) => `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
@@ -51,6 +53,7 @@ export const text = {
   nav: {
     main: 'Main',
     devices: 'Devices',
+    data: 'Data',
     people: 'People',
     audit: 'Audit',
     frontDoor: 'Front door',
@@ -152,7 +155,6 @@ export const text = {
   },
   devices: {
     title: 'Devices',
-    count: (online: number, all: number, more: boolean) => `${online.toLocaleString('en')} of ${all.toLocaleString('en')}${more ? '+' : ''} online`,
     add: 'Add a device',
     search: 'Name, label, serial…',
     searchLabel: 'Search devices',
@@ -162,6 +164,11 @@ export const text = {
     locked: 'Locked',
     waitingForAgent: 'Revoked',
     pushes: 'Pushes',
+    pushLabel: 'Brings data by itself, and cannot be opened',
+    pushSilent: 'Has not been heard from for two days',
+    lastPush: 'Last push',
+    counted: (online: number, linked: number, pushing: number, more: boolean) =>
+      [linked > 0 || pushing === 0 ? `${online.toLocaleString('en')} of ${linked.toLocaleString('en')}${more ? '+' : ''} online` : '', pushing > 0 ? `${pushing.toLocaleString('en')}${more ? '+' : ''} that push` : ''].filter(Boolean).join(', '),
     columns: { name: 'Device', site: 'Site', rtt: 'RTT', bytes: 'Traffic', streams: 'Streams', version: 'Version', seen: 'Last seen', open: 'Open' },
     now: 'now',
     neverSeen: 'never',
@@ -528,6 +535,8 @@ export const text = {
   },
   frontDoor: frontDoorText,
   certificates: certificatesText,
+  data: dataText,
+  fleet: fleetText,
   status: {
     title: 'Status',
     doctor: 'Doctor',

@@ -7,16 +7,19 @@ import { call, isProblem } from '../api.ts';
 import { absolute, count, relative, rtt } from '../format.ts';
 import { agentQuery, deviceQuery, meQuery, queryClient } from '../queries.ts';
 import { text } from '../text.ts';
-import { Badge, Callout, Card, CopyBlock, CopyValue, Dot, Empty, Facts, PageHead, Skeleton, Time, Traffic } from '../ui/bits.tsx';
+import { Badge, Callout, Card, CopyBlock, CopyValue, Empty, Facts, PageHead, Skeleton, Time, Traffic } from '../ui/bits.tsx';
 import { Button } from '../ui/button.tsx';
 import { Icon } from '../ui/icons.tsx';
 import { ActionMenu, Confirm } from '../ui/overlay.tsx';
 import { ProblemNote } from '../ui/problem.tsx';
 import { say, sayProblem } from '../ui/toast.tsx';
+import { ContactCard, DeviceFeedsCard, TagsCard } from './device-contact.tsx';
 import { EditDevice } from './device-edit.tsx';
+import { DeviceKeysCard } from './device-keys.tsx';
 import { PortsCard } from './device-ports.tsx';
 import { LinkChart } from './link-chart.tsx';
 import { OpenLink } from './open-link.tsx';
+import { Presence } from './presence.tsx';
 import { refreshDevice } from './refresh-device.ts';
 import { VisitsCard } from './visits.tsx';
 
@@ -48,6 +51,7 @@ function BackLink() {
 
 function DeviceBody({ device }: { device: DeviceView }) {
   const may = (action: DeviceView['may'][number]) => device.may.includes(action);
+  const pushes = device.agentId === null || device.contact !== null;
   return (
     <>
       <PageHead
@@ -55,7 +59,7 @@ function DeviceBody({ device }: { device: DeviceView }) {
         before={<BackLink />}
         title={
           <>
-            <Dot mood={device.online ? 'ok' : 'neutral'} label={device.online ? text.device.online : text.device.offline} live={device.online} />
+            <Presence device={device} />
             <span className="min-w-0 break-words">{device.name}</span>
             <StateBadges device={device} />
           </>
@@ -78,12 +82,16 @@ function DeviceBody({ device }: { device: DeviceView }) {
         <div className="flex min-w-0 flex-col gap-5">
           {device.agentId === null ? null : <PortsCard device={device} />}
           {device.agentId === null ? null : <LinkCard device={device} />}
-          <VisitsCard deviceId={device.id} />
+          <DeviceFeedsCard device={device} />
+          {device.agentId === null ? null : <VisitsCard deviceId={device.id} />}
+          {pushes && may('administer') ? <DeviceKeysCard device={device} /> : null}
         </div>
         <div className="flex min-w-0 flex-col gap-5">
           {device.agentId === null ? null : <CommandsCard device={device} />}
+          <ContactCard device={device} />
           <DetailsCard device={device} />
-          <PolicyCard policy={device.policy} />
+          {pushes ? <TagsCard device={device} /> : null}
+          {device.agentId === null ? null : <PolicyCard policy={device.policy} />}
         </div>
       </div>
     </>
@@ -268,11 +276,7 @@ function DetailsCard({ device }: { device: DeviceView }) {
           device.serial ? [facts.serial, <CopyValue key="serial" value={device.serial} label={facts.serial} />] : null,
           [facts.site, device.siteName],
           ...(device.agentId === null
-            ? ([
-                [facts.firmware, [device.contact?.firmware, device.contact?.hardware].filter(Boolean).join(' · ') || '–'],
-                [facts.lastPush, <Time key="push" at={device.contact?.lastPushAt ?? null} never={text.common.never} />],
-                [facts.lastCheckIn, <Time key="check-in" at={device.contact?.lastCheckInAt ?? null} never={text.common.never} />],
-              ] as const)
+            ? []
             : ([
                 [facts.dials, <span key="host" className="font-mono">{device.host}</span>],
                 [facts.hostHeader, text.device.hostHeaders[device.hostHeader]],

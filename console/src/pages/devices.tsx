@@ -9,13 +9,15 @@ import { devicesQuery, itemsOf, meQuery, type DeviceFilter } from '../queries.ts
 import { without } from '../search.ts';
 import { openAddress } from '../shut.ts';
 import { text } from '../text.ts';
-import { Badge, Card, Dot, Empty, Kbd, PageHead, Time, Traffic } from '../ui/bits.tsx';
+import { Badge, Card, Empty, Kbd, PageHead, Time, Traffic } from '../ui/bits.tsx';
 import { Button } from '../ui/button.tsx';
 import { SearchBox, Select } from '../ui/field.tsx';
 import { Icon } from '../ui/icons.tsx';
 import { cellClass, headClass, Loaded, More } from '../ui/list.tsx';
 import { AddDevice } from './add-device.tsx';
 import { OpenLink } from './open-link.tsx';
+import { Presence } from './presence.tsx';
+import { WaitingDevices } from './waiting-devices.tsx';
 import { WaitingJoins } from './waiting-joins.tsx';
 
 const route = getRouteApi('/inside/devices');
@@ -48,7 +50,7 @@ export function stateBadge(device: DeviceView): ReactNode {
 function NameCell({ device }: { device: DeviceView }) {
   return (
     <div className="flex min-w-0 items-center gap-3">
-      <Dot mood={device.online ? 'ok' : 'neutral'} label={device.online ? text.devices.online : text.devices.offline} live={device.online} />
+      <Presence device={device} />
       <div className="min-w-0">
         <div className="flex min-w-0 items-center gap-2">
           <Link to="/devices/$device" params={{ device: device.label }} tabIndex={-1} className="min-w-0 truncate font-medium text-ink hover:text-accent-ink hover:underline">
@@ -137,13 +139,15 @@ export function DevicesPage() {
   const clear = () => void navigate({ search: ({ sort }) => (sort ? { sort } : {}), replace: true });
   const mayJoin = me?.may.joinDevices ?? false;
   const online = items.filter((device) => device.online).length;
+  const linked = items.filter((device) => device.agentState !== 'none').length;
   return (
     <>
       <PageHead
         title={text.devices.title}
-        about={devices.data && items.length > 0 ? <span className="num">{text.devices.count(online, items.length, devices.hasNextPage)}</span> : ' '}
+        about={devices.data && items.length > 0 ? <span className="num">{text.devices.counted(online, linked, items.length - linked, devices.hasNextPage)}</span> : ' '}
         actions={mayJoin ? <Button tone="primary" icon="plus" onClick={() => setAdding(true)}>{text.devices.add}</Button> : null}
       />
+      <WaitingDevices />
       {mayJoin ? <WaitingJoins /> : null}
       <Card flush>
         {items.length > 0 || filtered || devices.isPending ? (
