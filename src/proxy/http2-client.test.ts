@@ -321,6 +321,28 @@ test('an answer before the body has come is whole, and the rest is not wanted', 
   }
 });
 
+test('a body that is sent elsewhere has come before the client is told where', async () => {
+  await using door = await startHttp2Door((exchange) => exchange.respond(307, 'Location: /there\r\n', ''), { limits: { bodyIdleMs: 300 } });
+  using client = await dialHttp2(door.port);
+  const post = (...more: string[]) => fieldBlock([':method', 'POST', ...getOf('/here').slice(2), ...more]);
+  const told = () => client.frames.filter((each) => each.type === Frame.headers).map((each) => each.stream);
+  client.send(frame(Frame.headers, endHeaders, 1, post()), frame(Frame.data, 0, 1, 'begun'));
+  client.send(frame(Frame.headers, endHeaders, 3, post('content-length', '2000000')), frame(Frame.data, 0, 3, 'begun'));
+  await client.take(Frame.headers, 3);
+  assert.deepEqual(told(), [3], 'a body that is too long is not waited for, the other one is');
+  client.send(frame(Frame.data, endStream, 1, ' and ended'));
+  assert.equal((await client.take(Frame.headers, 1)).flags & endStream, endStream);
+  assert.equal(await client.resetOf(3), constants.NGHTTP2_NO_ERROR);
+  // One that stands still is told all the same, and one without end, too.
+  client.send(frame(Frame.headers, endHeaders, 5, post()), frame(Frame.data, 0, 5, 'begun'));
+  await client.take(Frame.headers, 5);
+  assert.equal(client.frames.some((each) => each.type === Frame.reset && each.stream === 1), false, 'what came whole is not reset');
+  using other = openClient(door.port);
+  const endless = other.send({ ':method': 'POST' }, Buffer.alloc(5_000_000));
+  await closed(endless);
+  assert.deepEqual([endless.headers?.[':status'], endless.code], [307, constants.NGHTTP2_NO_ERROR]);
+});
+
 test('an upload behind its answer is read for a while, then it is reset and gone', async () => {
   await using door = await startHttp2Door((exchange) => exchange.respond(200, '', 'enough'));
   using client = openClient(door.port);

@@ -29,6 +29,12 @@ const LINGER_BYTES_MAX = 1024 * 1024;
 /** Statuses whose answers have no content (RFC 9110 §15.3.5, §15.3.6, §15.4.5). */
 const isBodiless = (status: number) => status === 204 || status === 205 || status === 304;
 
+/**
+ * Tells the client to send the same body elsewhere (RFC 9110 §15.4.8, §15.4.9). curl before 8 that gets one while it sends stops reading frames, those that
+ * renew its window among them, and hangs; reset with NO_ERROR, it takes the redirect for an error.
+ */
+const sendsBodyElsewhere = (status: number) => status === 307 || status === 308;
+
 /** A list as node:http2 wants interim answers and trailers. */
 function objectOf(list: FieldList): Record<string, string | string[]> {
   const fields: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>;
@@ -62,6 +68,8 @@ export class Http2Exchange implements Exchange, Swept {
   /** The answer has left, and the rest of the request is read for a while, so that the client sees the answer before the reset. */
   #lingers = false;
   #lingered = 0;
+  /** An answer of our own that waits for the request's body; what comes of that until then counts as lingered. */
+  #waiting: (() => void) | null = null;
   #paused = false;
   #blocked = false;
   /** Bytes of the body that have not come, where its length is known. */
@@ -178,6 +186,15 @@ export class Http2Exchange implements Exchange, Swept {
     this.answered = true;
     this.#over = true;
     this.#sink = null;
+    const fits = this.head.framing !== 'length' || this.#left <= LINGER_BYTES_MAX;
+    if (this.requestDone || !sendsBodyElsewhere(status) || this.head.expectsContinue || !fits) return this.#respondNow(status, lines, body);
+    this.#waiting = () => this.#respondNow(status, lines, body);
+    this.#expect(this.#door.limits.bodyIdleMs);
+    this.#readOn();
+  }
+
+  #respondNow(status: number, lines: string, body: string): void {
+    if (!this.#isWritable) return;
     this.#ended = true;
     const bytes = Buffer.from(body, 'utf8');
     const list = listOfLines(Buffer.from(lines, 'utf8').toString('latin1'), [':status', String(status)]);
@@ -215,6 +232,7 @@ export class Http2Exchange implements Exchange, Swept {
   onDeadline(): void {
     this.#guarded(() => {
       if (this.#lingers) return this.#closeEarly();
+      if (this.#waiting !== null) return this.#sendWaiting();
       if (this.#over || this.#ended) {
         // The answer is whole, and the client does not fetch it.
         this.deadlineMs = 0;
@@ -270,9 +288,20 @@ export class Http2Exchange implements Exchange, Swept {
     // Answered before the body came. With trailers, once they have gone.
     if (this.#stream.writableFinished) this.#linger();
     else if (this.#framing === 'length' || this.#framing === 'none') this.#stream.once('finish', () => this.#guarded(() => this.#linger()));
+    this.#readOn();
+  }
+
+  /** What still comes of the request is thrown away. */
+  #readOn(): void {
     this.#paused = false;
     this.#read();
     this.#stream.resume();
+  }
+
+  #sendWaiting(): void {
+    const send = this.#waiting;
+    this.#waiting = null;
+    send?.();
   }
 
   #linger(): void {
@@ -311,7 +340,9 @@ export class Http2Exchange implements Exchange, Swept {
     if (this.isGone || this.#stream.closed) return;
     if (this.#over) {
       this.#lingered += piece.length;
+      if (this.#waiting !== null) this.#expect(this.#door.limits.bodyIdleMs);
       if (this.#lingered <= LINGER_BYTES_MAX) return;
+      if (this.#waiting !== null) return this.#sendWaiting();
       return this.#lingers ? this.#closeEarly() : void this.#stream.pause();
     }
     if (this.head.framing === 'length' && (this.#left -= piece.length) < 0) return this.#refuseBody('the body is longer than Content-Length says (RFC 9113 §8.1.1)');
@@ -327,7 +358,12 @@ export class Http2Exchange implements Exchange, Swept {
 
   #requestEnded(): void {
     // A stream that was reset ends as well; that is no whole body.
-    if (this.#over || this.isGone || this.#stream.aborted) return;
+    if (this.isGone || this.#stream.aborted) return;
+    if (this.#waiting !== null) {
+      this.requestDone = true;
+      return this.#sendWaiting();
+    }
+    if (this.#over) return;
     if (this.head.framing === 'length' && this.#left !== 0) return this.#refuseBody('the body is shorter than Content-Length says (RFC 9113 §8.1.1)');
     this.requestDone = true;
     this.#expect(this.#door.limits.relayIdleMs);

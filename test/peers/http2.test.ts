@@ -25,6 +25,8 @@ test('HTTP/2 clients', { skip: peers.skip, timeout: 180_000 }, async (t) => {
     routes: [
       route('origin', HOST, { kind: 'tcp', host: '127.0.0.1', port: echo.port }),
       route('half', 'half.example.test', { kind: 'tcp', host: '127.0.0.1', port: half.port }),
+      { ...route('moved', 'moved.example.test', { kind: 'redirect', to: '/there', status: 307 }), path: '/moved' },
+      route('there', 'moved.example.test', { kind: 'tcp', host: '127.0.0.1', port: echo.port }),
     ],
   });
   const { http, https } = gateway.ports;
@@ -80,6 +82,19 @@ test('HTTP/2 clients', { skip: peers.skip, timeout: 180_000 }, async (t) => {
       }
     });
   }
+
+  await t.test('curl is sent elsewhere with its upload, of known length and of none', async () => {
+    const [, at] = ways[1]!;
+    const medium = join(processes.folder, 'medium.bin');
+    const mediumHash = await randomFile(medium, 900_000);
+    for (const args of [['--data-binary', `@${medium}`], ['-X', 'POST', '-H', 'Content-Length:', '--data-binary', `@${medium}`]]) {
+      const got = await run(['-L', ...args, '-w', '\n%{http_version} %{num_redirects}', ...at('/moved', 'moved.example.test')]);
+      const [echoed, written] = got.stdout.split('\n');
+      assert.equal(written, '2 1', got.stderr);
+      const seen = JSON.parse(echoed!) as Echoed;
+      assert.deepEqual([seen.url, seen.bodyBytes, seen.bodyHash], ['/there', 900_000, mediumHash]);
+    }
+  });
 
   await t.test('curl goes back to HTTP/1.1 for what takes a whole connection', async () => {
     const got = await run(['-k', '--http2', '-w', '%{http_version} %{http_code}', '-o', '/dev/null', '--resolve', `localhost:${https}:127.0.0.1`, `https://localhost:${https}/stream`]);

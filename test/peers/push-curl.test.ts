@@ -70,7 +70,6 @@ test('curl brings batches by hand', { skip: peers.skip, timeout: 180_000 }, asyn
     return { ...ran, values: parseLines(ran.stdout) };
   };
   const push = (gateway: TestGateway, epoch: string, args: readonly string[], offset = 0, base = secure(gateway)) =>
-    // HTTP/1.1, as devices speak: curl 7.88 does not come back from a 307 to a large body over HTTP/2.
     curl(['-k', '--http1.1', '--pinnedpubkey', pins.get(gateway)!, ...withKey, ...args, `${base}/push/${serial}/cdr/${epoch}?o=${offset}`]);
 
   await t.test('POST, repeated, asked', async () => {
@@ -105,10 +104,10 @@ test('curl brings batches by hand', { skip: peers.skip, timeout: 180_000 }, asyn
     assert.equal(got.values.get('error'), 'plain-key', got.stdout);
   });
 
-  await t.test('a 307 is followed with the body, small or large', async () => {
-    for (const [path, bytes] of [[smallFile, small], [largeFile, large]] as const) {
+  await t.test('a 307 is followed with the body, small or large, over HTTP/1.1 as devices speak and over HTTP/2', async () => {
+    for (const [path, bytes, version] of [[smallFile, small, '--http1.1'], [largeFile, large, '--http1.1'], [smallFile, small, '--http2'], [largeFile, large, '--http2']] as const) {
       const epoch = newEpoch();
-      const got = await push(c, epoch, ['-L', '--pinnedpubkey', `${pins.get(c)};${pins.get(b)}`, '--data-binary', `@${path}`]);
+      const got = await push(c, epoch, ['-L', version, '--pinnedpubkey', `${pins.get(c)};${pins.get(b)}`, '--data-binary', `@${path}`]);
       assert.equal(got.values.get('next'), String(bytes.length), got.stdout + got.stderr);
       assert.ok(stored(b, epoch).equals(bytes));
       assert.equal(stored(c, epoch).length, 0);
