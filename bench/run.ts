@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { buildFrontDoorBenches } from './front-door.ts';
+import { buildIntakeBenches } from './intake.ts';
 import { download, load, median, type Load } from './measure.ts';
 import { has, LOAD_CORE, PROXY_CORE, start, startCaddy, startHaproxy, startNginx, startOrigin, stop, stopAll } from './processes.ts';
 
@@ -194,7 +195,7 @@ const benches: Record<string, (originPort: number) => Promise<void>> = {
   },
 };
 
-Object.assign(benches, buildFrontDoorBenches({ rounds, seconds, report, progress, compare, startGateway }));
+Object.assign(benches, buildFrontDoorBenches({ rounds, seconds, report, progress, compare, startGateway }), buildIntakeBenches({ rounds, seconds, report, progress }));
 
 const unknown = positionals.filter((name) => !(name in benches));
 if (unknown.length > 0) {
