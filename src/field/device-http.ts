@@ -9,7 +9,7 @@ import type { Random } from '#base/ids.ts';
 import { limits } from '#base/limits.ts';
 import type { Secret } from '#base/secret.ts';
 import { parseLines } from '#wire/device.ts';
-import { emptySha256, isAnswerSignedBy, sha256Hex, signRequest } from '#wire/device-sign.ts';
+import { emptySha256, fieldsToSign, isAnswerSignedBy, sha256Hex, signRequest } from '#wire/device-sign.ts';
 import { dialServer } from './device-dial.ts';
 import type { Dialled, Proxy } from './device-dial.ts';
 import type { Believing } from './trust.ts';
@@ -187,6 +187,7 @@ export class DeviceHttp {
     const secure = server.dial !== undefined || url.protocol === 'https:';
     const isSigned = server.key !== null && (server.signs || !secure);
     const bodySha256 = ask.body === null ? emptySha256 : sha256Hex(ask.body);
+    const sent = new Map(Object.entries(ask.fields).map(([name, value]) => [name.toLowerCase(), value]));
     const headers: Record<string, string> = {
       Host: url.host,
       'User-Agent': this.#options.product,
@@ -196,7 +197,7 @@ export class DeviceHttp {
       ...(ask.body === null ? {} : { 'Content-Length': String(ask.body.length), 'Content-Digest': `sha-256=:${Buffer.from(bodySha256, 'hex').toString('base64')}:` }),
       ...(expects ? { Expect: '100-continue' } : {}),
       ...(server.dial === undefined ? {} : { Connection: 'close' }),
-      ...identityOf(server.key, isSigned, { method: ask.method, target, unix: Math.floor(this.#options.nowMs() / 1000), nonce, bodySha256 }),
+      ...identityOf(server.key, isSigned, { method: ask.method, target, unix: Math.floor(this.#options.nowMs() / 1000), nonce, bodySha256, fields: fieldsToSign((name) => sent.get(name) ?? null) }),
     };
     const plainProxy = !secure && server.proxy !== null && server.dial === undefined;
     const credentials = plainProxy ? await server.proxy!.credentials() : null;

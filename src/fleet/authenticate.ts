@@ -10,7 +10,7 @@ import type { Tables } from '#model/tables.ts';
 import type { Throttle } from '#model/throttle.ts';
 import { keyOfWaiting, type WaitingDevices } from '#model/waiting-devices.ts';
 import { parseContentDigest } from '#wire/device.ts';
-import { emptySha256, parseRequestSignature, type RequestSignature } from '#wire/device-sign.ts';
+import { emptySha256, fieldsToSign, parseRequestSignature, type RequestSignature } from '#wire/device-sign.ts';
 import type { Caller, DeviceAnswer, DeviceRequest } from './requests.ts';
 
 export interface Authenticated {
@@ -55,7 +55,7 @@ async function readProof(request: DeviceRequest, readsBody: boolean, limits: Lim
     const hasBody = length === null ? request.header('transfer-encoding') !== null || !['GET', 'HEAD'].includes(request.method) : length.trim() !== '0';
     if (said === null && hasBody && !readsBody) return refuse(401, 'unauthenticated', 'a signed upload needs Content-Digest: its body is not read before it is known who sends it');
     const bodySha256 = said ?? (hasBody ? (await request.body(limits.pushBodyBytesMax)).rawSha256 : emptySha256);
-    return { proof: { by: 'sign', signature, request: { method: request.method, target: request.target, bodySha256 } }, signature, bodySha256: said };
+    return { proof: { by: 'sign', signature, request: { method: request.method, target: request.target, bodySha256, fields: fieldsToSign((name) => request.header(name)) } }, signature, bodySha256: said };
   }
   if (request.certificate !== null) return { proof: { by: 'certificate', spki: keyFingerprintOf(request.certificate) }, signature: null, bodySha256: null };
   return { proof: null, signature: null, bodySha256: null };

@@ -53,7 +53,7 @@ export function openKey(sealed: string, sealingKey: Uint8Array, deviceId: Id): s
 /** What a request shows of a key. `request` is as it was sent; its body's digest too. */
 export type KeyProof =
   | { readonly by: 'key'; readonly text: string }
-  | { readonly by: 'sign'; readonly signature: RequestSignature; readonly request: Pick<SignedRequest, 'method' | 'target' | 'bodySha256'> }
+  | { readonly by: 'sign'; readonly signature: RequestSignature; readonly request: Pick<SignedRequest, 'method' | 'target' | 'bodySha256' | 'fields'> }
   | { readonly by: 'certificate'; /** SHA-256 of the SPKI that the handshake proved, hex. */ readonly spki: string };
 
 export interface Proved {

@@ -7,6 +7,17 @@ export const sha256Hex = (bytes: Uint8Array | string): string => createHash('sha
 /** SHA-256 of nothing, hex: of a request without a body. */
 export const emptySha256 = sha256Hex('');
 
+/**
+ * Fields that decide what becomes of a body: where they are sent, the signature is over them, too. Else somebody on the way could declare all that a device
+ * has yet to bring as lost, begin its epoch elsewhere, or have a part of an upload taken for the whole.
+ */
+export const signedFields = ['content-encoding', 'idempotency-key', 'upload-complete', 'upload-length', 'upload-offset', 'x-postern-failed', 'x-postern-format', 'x-postern-gap', 'x-postern-start'] as const;
+
+/** A line `name:value` for each of `signedFields` that is there, in their order; '' for none. */
+export function fieldsToSign(header: (name: string) => string | null): string {
+  return signedFields.map((name) => [name, header(name)] as const).map(([name, value]) => (value === null ? '' : `\n${name}:${value.trim()}`)).join('');
+}
+
 export interface SignedRequest {
   readonly method: string;
   /** Path and query as sent. */
@@ -17,6 +28,8 @@ export interface SignedRequest {
   readonly nonce: string;
   /** Hex, of the body as sent. */
   readonly bodySha256: string;
+  /** As `fieldsToSign` writes them. */
+  readonly fields?: string;
 }
 
 export interface RequestSignature {
@@ -26,7 +39,7 @@ export interface RequestSignature {
 }
 
 const hmac = (key: string, text: string): string => createHmac('sha256', key).update(text).digest('hex');
-const requestText = ({ method, target, unix, nonce, bodySha256 }: SignedRequest): string => `v1\n${method}\n${target}\n${unix}\n${nonce}\n${bodySha256}`;
+const requestText = ({ method, target, unix, nonce, bodySha256, fields = '' }: SignedRequest): string => `v1\n${method}\n${target}\n${unix}\n${nonce}\n${bodySha256}${fields}`;
 
 /** The value of `X-Postern-Sign`. */
 export const signRequest = (key: string, request: SignedRequest): string => `v1,${request.unix},${request.nonce},${hmac(key, requestText(request))}`;

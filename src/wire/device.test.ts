@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isFault } from '#base/fault.ts';
 import { checkEpoch, checkFeedName, checkFileName, encodeGap, encodeJson, encodeLines, encodeStart, parseCheckIn, parseContentDigest, parseDevicePath, parseGap, parseLines, parseOffset, parsePins, parseStart, pinOfFingerprint } from './device.ts';
-import { emptySha256, isAnswerSignedBy, isRequestSignedBy, parseRequestSignature, sha256Hex, signAnswer, signRequest } from './device-sign.ts';
+import { emptySha256, fieldsToSign, isAnswerSignedBy, isRequestSignedBy, parseRequestSignature, sha256Hex, signAnswer, signRequest } from './device-sign.ts';
 
 const refused = (run: () => unknown, code: 'bad-input' | 'not-found' = 'bad-input') => assert.throws(run, (thrown: unknown) => isFault(thrown, code));
 
@@ -79,4 +79,24 @@ test('signatures hold for what they name, and for nothing else', () => {
   assert.equal(isAnswerSignedBy('key', answer, 'v1,'), false);
   // A request's signature is no answer's.
   assert.equal(isAnswerSignedBy('key', answer, `v1,${mac}`), false);
+});
+
+test('a signature is over every field that decides what becomes of the body', () => {
+  const sent = new Map([['x-postern-gap', ' 0-9;reason=wrap '], ['content-encoding', 'gzip'], ['accept', 'text/plain']]);
+  const fields = fieldsToSign((name) => sent.get(name) ?? null);
+  assert.equal(fields, '\ncontent-encoding:gzip\nx-postern-gap:0-9;reason=wrap');
+  const request = { method: 'POST', target: '/v1/acme/push/SN1/cdr/5b1e0c77a1d2e3f4?o=0', unix: 1, nonce: '0123456789abcdef', bodySha256: emptySha256 };
+  const { mac } = parseRequestSignature(signRequest('key', { ...request, fields }));
+  assert.ok(isRequestSignedBy('key', { ...request, fields }, mac));
+  for (const other of ['', '\ncontent-encoding:gzip', fields.replace('0-9', '0-9007199254740991')]) assert.ok(!isRequestSignedBy('key', { ...request, fields: other }, mac), other);
+  assert.equal(parseRequestSignature(signRequest('key', request)).mac, parseRequestSignature(signRequest('key', { ...request, fields: '' })).mac);
+});
+
+test('a check-in is read in one go, whatever is in it', () => {
+  assert.deepEqual([...parseCheckIn('name=Front  desk up=3 fw=2 x Y=4\n a=1', 10)], [['name', 'Front  desk'], ['up', '3'], ['fw', '2 x Y=4'], ['a', '1']]);
+  // Looking ahead from each of these spaces took seconds, in which nobody else was answered.
+  const began = process.cpuUsage();
+  assert.equal(parseCheckIn(`a=${' '.repeat(16_000)}${'b'.repeat(300)}`, 10).get('a'), 'b'.repeat(300));
+  assert.equal(parseCheckIn(`a=1${' '.repeat(16_000)}`, 10).get('a'), '1');
+  assert.ok(process.cpuUsage(began).user < 500_000, 'microseconds of this process alone');
 });

@@ -137,12 +137,21 @@ export function parseLines(text: string): Map<string, string> {
 
 const checkInKey = /^[a-z][a-z0-9._-]{0,63}$/;
 
+/** A space ends a value only where another pair follows it: names of devices have spaces. Word by word: looking ahead from each space would be quadratic. */
+function pairsOf(line: string): string[] {
+  const pairs: string[] = [];
+  for (const word of line.split(' ')) {
+    if (pairs.length === 0 || /^[a-z][a-z0-9._-]*=/.test(word)) pairs.push(word);
+    else pairs[pairs.length - 1] += ` ${word}`;
+  }
+  return pairs;
+}
+
 /** The body of a check-in: `key=value` in lines, several in a line divided by spaces where each begins with a key. Bounded; what is no pair is passed over. */
 export function parseCheckIn(text: string, pairsMax: number): Map<string, string> {
   const values = new Map<string, string>();
   for (const line of text.split(/[\r\n]+/)) {
-    // A space ends a value only where another pair follows it: names of devices have spaces.
-    for (const part of line.split(/ +(?=[a-z][a-z0-9._-]*=)/)) {
+    for (const part of pairsOf(line)) {
       const mark = part.indexOf('=');
       const key = part.slice(0, Math.max(mark, 0));
       if (mark < 1 || !checkInKey.test(key) || values.has(key)) continue;

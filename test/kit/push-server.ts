@@ -123,7 +123,9 @@ export async function startPushServer(options: PushServerOptions = {}): Promise<
     const raw = await readBody(request, seen);
     const sign = /^v1,(\d+),([A-Za-z0-9_-]{16,64}),([0-9a-f]{64})$/.exec(String(request.headers['x-postern-sign'] ?? ''));
     if (key !== undefined && sign !== null) {
-      const text = `v1\n${request.method}\n${request.url}\n${sign[1]}\n${sign[2]}\n${sha256(raw)}`;
+      const fields = ['content-encoding', 'idempotency-key', 'upload-complete', 'upload-length', 'upload-offset', 'x-postern-failed', 'x-postern-format', 'x-postern-gap', 'x-postern-start'];
+      const said = fields.filter((name) => request.headers[name] !== undefined).map((name) => `\n${name}:${String(request.headers[name])}`);
+      const text = `v1\n${request.method}\n${request.url}\n${sign[1]}\n${sign[2]}\n${sha256(raw)}${said.join('')}`;
       if (createHmac('sha256', key).update(text).digest('hex') !== sign[3]) {
         server.counts.badSignatures += 1;
         return { status: 401, lines: { error: 'unauthenticated' } };

@@ -90,12 +90,16 @@ export class RawDevice {
   headers(method: string, target: string, body: Buffer): Record<string, string> {
     const { key, signs = true } = this.options;
     const nonce = randomBytes(12).toString('hex');
-    return {
-      ...(signs ? { 'x-postern-sign': signRequest(key, { method, target, unix: 0, nonce, bodySha256: sha256Hex(body) }) } : { 'x-postern-key': key }),
-      'content-digest': `sha-256=:${createHash('sha256').update(body).digest('base64')}:`,
-      ...(this.start === null ? {} : { 'x-postern-start': `${this.start.at};from=${this.start.from}` }),
-      ...(this.hops === 0 ? {} : { 'x-postern-hops': String(this.hops) }),
+    const said: Record<string, string> = {
+      ...(this.start === null || !target.includes('/push/') ? {} : { 'x-postern-start': `${this.start.at};from=${this.start.from}` }),
       ...(this.failed === null || this.base !== this.options.home ? {} : { 'x-postern-failed': this.failed }),
+    };
+    const fields = Object.keys(said).sort().map((name) => `\n${name}:${said[name]}`).join('');
+    return {
+      ...(signs ? { 'x-postern-sign': signRequest(key, { method, target, unix: 0, nonce, bodySha256: sha256Hex(body), fields }) } : { 'x-postern-key': key }),
+      'content-digest': `sha-256=:${createHash('sha256').update(body).digest('base64')}:`,
+      ...said,
+      ...(this.hops === 0 ? {} : { 'x-postern-hops': String(this.hops) }),
     };
   }
 

@@ -1,0 +1,52 @@
+// Whoever is on the way, or is a stranger, or is one device of many: what they must not be able to do to the others' data.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { after, before, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { fieldsToSign, sha256Hex, signRequest } from '#wire/device-sign.ts';
+import { finishesCleanly, startGateway, type TestGateway } from '../kit/gateway.ts';
+import { askRaw, knowDevice, storedRanges } from '../kit/raw-device.ts';
+
+const key = 'pdk_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG';
+let gateway: TestGateway;
+before(async () => {
+  gateway = await startGateway({ config: { strangers: [{ policy: 'quarantine', quarantineBytes: 2_000 }] } });
+});
+after(async () => {
+  await finishesCleanly(gateway);
+  await gateway.close();
+});
+
+/** A request as the device signs it, to be sent by somebody else. */
+function captured(method: string, path: string, body: Buffer, said: Record<string, string> = {}) {
+  const target = `/v1/default/${path}`;
+  const fields = fieldsToSign((name) => said[name] ?? null);
+  const sign = signRequest(key, { method, target, unix: 1, nonce: randomBytes(12).toString('hex'), bodySha256: sha256Hex(body), fields });
+  return (more: Record<string, string> = {}, drop: readonly string[] = []) => {
+    const headers = Object.fromEntries(Object.entries({ 'x-postern-sign': sign, 'content-length': String(body.length), ...said, ...more }).filter(([name]) => !drop.includes(name)));
+    return askRaw(`http://127.0.0.1:${gateway.ports.http}${target}`, { method, headers, body });
+  };
+}
+
+test('on the way over plain http: a signed push can be repeated, and not be made another', async () => {
+  knowDevice(gateway, 'SN1', key);
+  const epoch = '5b1e0c77a1d2e3f4';
+  const send = captured('POST', `push/SN1/cdr/${epoch}?o=0`, Buffer.from('one\n'));
+  assert.equal((await send()).values.get('next'), '4');
+  const tried = [
+    { 'x-postern-gap': '4-9007199254740991;reason=wrap' },
+    { 'x-postern-start': '9007199254740991;from=' },
+    { 'x-postern-format': 'u32' },
+    { 'content-encoding': 'gzip' },
+    { 'x-postern-failed': 'https://in2.example.test/v1/default' },
+  ];
+  for (const more of tried) assert.equal((await send(more)).status, 'content-encoding' in more ? 400 : 401, JSON.stringify(more));
+  assert.deepEqual([(await send()).values.get('next'), (await send()).values.get('repeat')], ['4', '1']);
+
+  const packed = captured('POST', `push/SN1/cdr/${epoch}?o=4`, gzipSync('two\n'), { 'content-encoding': 'gzip', 'x-postern-gap': '4-8;reason=wrap' });
+  assert.equal((await packed({}, ['content-encoding'])).status, 401, 'what is packed is not stored as it is');
+  assert.equal((await packed({}, ['x-postern-gap'])).status, 401);
+  assert.equal((await packed({ 'x-postern-gap': '4-9;reason=wrap' })).status, 401);
+  assert.equal((await packed()).values.get('next'), '8', 'it declares lost what it brings: the gap counts');
+  assert.deepEqual(storedRanges(gateway, 'SN1', epoch).ranges.map(({ from, bytes }) => [from, bytes.toString()]), [[0, 'one\n']]);
+});
