@@ -60,7 +60,7 @@ test('the same key while the first is being stored', async () => {
   const first = ask({ body: 'a\n', headers: { 'idempotency-key': 'k' } });
   await new Promise((resolve) => setImmediate(resolve));
   const second = await ask({ body: 'a\n', headers: { 'idempotency-key': 'k' } });
-  assert.deepEqual([second.status, second.values['error'], second.values['retry']], [409, 'busy', 1]);
+  assert.deepEqual([second.status, second.values['error'], second.values['retry']], [503, 'busy', 1]);
   const other = ask({ body: 'b\n' });
   await assert.rejects(ask({ body: 'c\n' }), (thrown) => isFault(thrown, 'busy'));
   gate.resolve();

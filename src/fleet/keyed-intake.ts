@@ -87,7 +87,8 @@ export function buildKeyedIntake(options: KeyedIntakeOptions): Act {
     // A key of the sender's own is never that of a body, whatever it reads.
     const keyDigest = key !== null ? sha256('key\n', key) : byBody !== null ? sha256('body\n', bodyDigest) : null;
     const place = keyDigest === null ? null : `${device.id} ${feed} ${keyDigest}`;
-    if (place !== null && inFlight.has(place)) return { status: 409, values: { error: 'busy', why: 'the first request with this key is still being stored', retry: 1 } };
+    // Not 409, as the draft of Idempotency-Key has it: Fluent Bit and Vector take every 4xx but 408 and 429 as the last word, and drop the body.
+    if (place !== null && inFlight.has(place)) return { status: 503, values: { error: 'busy', why: 'the first request with this key is still being stored', retry: 1 } };
     if (place !== null) inFlight.add(place);
     try {
       const [outcome] = await options.operations.intakeKeyed([

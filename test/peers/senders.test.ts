@@ -70,7 +70,7 @@ destination d_postern {
   http(
     url("${url}?key=body") method("POST") workers(1) retries(1000000) timeout(5)
     ${key === null ? '' : `headers("X-Postern-Key: ${key}") tls(ca-file("${caFile}") peer-verify(yes))`}
-    body("\${RCPTID} \${MSG}\\n")
+    body("\${RCPTID} \${ISODATE} \${HOST} \${MSGHDR}\${MSG}\\n")
     disk-buffer(reliable(yes) disk-buf-size(10000000) mem-buf-size(1000000) dir("${folder}"))
   );
 };
@@ -133,6 +133,12 @@ done`;
   },
 };
 
+interface RecordsPage {
+  readonly items: RecordItem[];
+  readonly reached: number;
+  readonly atEnd: boolean;
+}
+
 interface Line {
   readonly number: number;
   readonly off: number;
@@ -150,7 +156,7 @@ async function linesOf(gateway: Served, serial: string, name: string): Promise<L
   if (feed === null) return [];
   const lines: Line[] = [];
   for (let from = 0; ; ) {
-    const page = await gateway.ask<{ items: RecordItem[]; reached: number; atEnd: boolean }>('GET', `/feeds/${feed.id}/records?from=${from}&limit=500`);
+    const page: RecordsPage = await gateway.ask<RecordsPage>('GET', `/feeds/${feed.id}/records?from=${from}&limit=500`);
     for (const item of page.items) {
       assert.equal(item.kind, 'record', 'nothing is lost');
       const number = item.kind === 'record' ? /line (\d{6}) end/.exec(item.text ?? '')?.[1] : undefined;
