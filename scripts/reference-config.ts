@@ -38,10 +38,12 @@ const sections: readonly Section[] = [
       routes: 'What leads where, beyond what is built in: [routes](#routes)',
       acme: 'Certificates from a public authority that nobody has to order: [ACME](#acme)',
       strangers: 'What becomes of devices that nobody knows: [strangers](#strangers)',
+      feeds: 'How what devices bring is cut, watched and kept: [feeds](#feeds)',
       checkIn: 'When devices come, and what they are told: [check-ins](#check-ins)',
       pins: 'Devices that know the gateway by its keys: [pins](#pins)',
       servers: 'Where devices\' data may go instead of here: [servers](#servers)',
       redirects: 'Which devices\' data goes where: [redirects](#redirects)',
+      sinks: 'Where records go on to: [sinks](#sinks)',
       retention: 'How long what grows is kept: [retention](#retention)',
     },
   },
@@ -230,6 +232,27 @@ const sections: readonly Section[] = [
     },
   },
   {
+    title: '## Feeds',
+    at: 'feeds[]',
+    before: 'In order; the first entry that fits a feed counts for it. Without any, a feed has lines and is kept as [retention](#retention) says. [Bringing data home](../operate/data.md) begins at the beginning.',
+    examples: [{ file: 'feeds.json', of: 'feeds', names: ['calls', 'debug'] }],
+    fields: {
+      name: 'For people; unique names are not asked for',
+      feeds: 'Names of feeds, with `*`',
+      devices: 'Serials of their devices, with `*`. Absent: any',
+      customer: 'Feeds of this customer\'s devices, by its key. Absent: of all',
+      format: 'How bytes are cut into [records](../wire/device.md#3-records) where the device does not say: `raw`, `lines`, `u16`, `u32`, `stamped`, `fixed:N`. Absent: `lines`. Counts from the next epoch on',
+      keepDays: 'Records older than this are dropped. Absent: as `retention.recordsDays` says',
+      keepBytes: 'So many bytes of each feed are kept. Absent: as `retention.recordsBytes` says',
+      alerts: 'Records that somebody is told of',
+      'alerts[].name': 'Unique in the document',
+      'alerts[].pattern': 'RE2; a record that it finds queues an alert, once, in the transaction that stores it. Its first 4 KiB are looked at',
+      'alerts[].webhook': 'Where the alert is posted. Absent: it is shown, and posted nowhere',
+      'alerts[].secret': 'Name of the secret that the post is signed with',
+      prio: 'RE2; devices are told it at check-in, and push a record that it finds at once',
+    },
+  },
+  {
     title: '## Check-ins',
     at: 'checkIn',
     before: 'What devices are told when they [check in](../wire/device.md#5-check-in).',
@@ -281,6 +304,95 @@ const sections: readonly Section[] = [
       servers: 'Names of servers; `"here"` is this gateway',
       ttlSeconds: 'How long a device stays where it was sent',
       status: 'Of the answer; both keep method and body',
+    },
+  },
+  {
+    title: '## Sinks',
+    at: 'sinks[]',
+    before: 'Where records go on to. Each sink has its own position in each feed, none waits for another, and each can begin again at any offset that is kept. What every kind has:',
+    fields: {
+      name: 'Its positions are kept under it; unique. Under another name it begins at the oldest that is kept',
+      feeds: 'Names of feeds, with `*`',
+      devices: 'Serials of their devices, with `*`. Absent: any',
+      customer: 'Feeds of this customer\'s devices, by its key. Absent: of all',
+      enabled: '`false`: it pauses, and goes on where it was',
+      parser: 'How a record becomes columns. Absent: it goes on as it is. One that the parser does not understand goes on, too, with what is wrong with it',
+      'parser(csv).kind': 'Values between delimiters. Beside it:',
+      'parser(csv).delimiter': 'Between two values',
+      'parser(csv).quote': 'Around a value that may have the delimiter in it; twice for itself',
+      'parser(csv).columns': 'Their names, in order',
+      'parser(csv).skip': 'RE2; records that it finds are left out, headings for example',
+      'parser(columns).kind': 'Columns of fixed width. Beside it:',
+      'parser(columns).columns': 'Each with its place',
+      'parser(columns).columns[].name': 'Its name',
+      'parser(columns).columns[].start': 'Its first character, from 1',
+      'parser(columns).columns[].length': 'Its length in characters',
+      'parser(columns).skip': 'As for `csv`',
+      'parser(regex).kind': 'What a pattern finds. Beside it:',
+      'parser(regex).pattern': 'RE2; its named groups are the columns',
+      'parser(regex).skip': 'As for `csv`',
+      'parser(json).kind': 'JSON objects. Beside it:',
+      'parser(json).columns': 'Paths with dots. Absent: the fields that an object has',
+      'parser(preset).kind': 'Call records of a telephone system that is known. Beside it:',
+      'parser(preset).preset': 'Its name',
+    },
+  },
+  {
+    title: '### Sink `files`',
+    at: 'sinks[](files)',
+    before: 'NDJSON files below `sinks` of the data folder.',
+    fields: {
+      folder: 'The folder there',
+      rotateBytes: 'A file that has so many bytes is closed, and the next begun',
+      rotateHours: 'The same after so many hours',
+      gzip: 'Whether closed files are compressed',
+      keepDays: 'They are removed after so many days. Absent: never',
+    },
+  },
+  {
+    title: '### Sink `sql`',
+    at: 'sinks[](sql)',
+    before: 'Rows of a table; rows and position in one transaction.',
+    fields: {
+      database: 'A file below `sinks` of the data folder, or `postgres://USER@HOST/DATABASE`',
+      table: 'Its table; made where it is not there',
+      secret: 'The name of the secret that is the password',
+    },
+  },
+  {
+    title: '### Sink `webhook`',
+    at: 'sinks[](webhook)',
+    before: 'Batches by `POST`, each with an `Idempotency-Key` that stays the same when it is sent again.',
+    fields: {
+      url: 'Where they go',
+      secret: 'The name of the secret that each is signed with',
+      batchRecords: 'The most records of one',
+      batchMs: 'The most that a record waits for others',
+      ca: 'The CA\'s certificate, PEM. Absent: the CAs that this system trusts',
+    },
+  },
+  {
+    title: '### Sink `nats`',
+    at: 'sinks[](nats)',
+    before: 'Messages of a JetStream stream, each with an id by which the server knows a repeat.',
+    fields: {
+      servers: 'Their addresses',
+      subject: 'Of the messages',
+      secret: 'The name of the secret that it signs in with',
+      ca: 'As for `webhook`',
+    },
+  },
+  {
+    title: '### Sink `kafka`',
+    at: 'sinks[](kafka)',
+    before: 'Messages of a topic.',
+    fields: {
+      brokers: 'Addresses with ports, to begin with',
+      topic: 'Its name',
+      tls: 'Whether connections have TLS',
+      user: 'Who signs in (SASL)',
+      secret: 'The name of the secret that is the password',
+      ca: 'As for `webhook`',
     },
   },
 ];
@@ -336,6 +448,13 @@ function fieldsOf(schema: JsonSchema, before: string): Field[] {
       return [own, ...variants.flatMap((each) => fieldsOf(each, `${place}(${String(each.properties![tag]!.const)})`))];
     }
     const { items } = field;
+    const kinds = items && variantsOf(items);
+    if (kinds) {
+      const tag = tagOf(kinds)!;
+      const isCommon = (name: string) => kinds.every((each) => JSON.stringify(each.properties![name]) === JSON.stringify(kinds[0]!.properties![name]));
+      const only = (schemas: JsonSchema, wanted: (name: string) => boolean): JsonSchema => ({ ...schemas, properties: Object.fromEntries(Object.entries(schemas.properties!).filter(([name]) => wanted(name))) });
+      return [own, ...fieldsOf(only(kinds[0]!, isCommon), `${place}[]`), ...kinds.flatMap((each) => fieldsOf(only(each, (name) => !isCommon(name)), `${place}[](${String(each.properties![tag]!.const)})`))];
+    }
     if (items?.properties) return [own, ...fieldsOf(items, `${place}[]`)];
     return [own, ...fieldsOf(field, place)];
   });

@@ -98,6 +98,7 @@ const refusalMeanings: Readonly<Record<string, string>> = {
   'no-port 404': 'the device has no such port, or none that a browser opens',
   'no-route 404': 'the name is ours, the path is nobody\'s',
   'not-asked 403': 'this browser did not ask for the one-time code in the address',
+  'unsupported 404': 'the device has no agent: it brings its data by itself, and nobody can open it',
   'not-found 404': 'no device has this label, or nothing is at this address',
   'timeout 408': 'the head took too long',
   'too-large 431': 'the head is too large; on the gateway\'s own names its cookies are cleared',
@@ -143,11 +144,12 @@ Beside these stand the runtime's own, under \`postern_process_\` and \`postern_n
 const tags: readonly (readonly [string, RegExp])[] = [
   ['First run and signing in', /^\/(?:setup|sign-in|me|sign-ins|tokens|cli-logins)(?:\/|$)/],
   ['People', /^\/(?:people|invites|customers|sites)(?:\/|$)/],
-  ['Devices and agents', /^\/(?:devices|agents|join-tokens|hand-over|files)(?:\/|$)/],
+  ['Devices and agents', /^\/(?:devices|agents|join-tokens|hand-over|waiting-devices|device-export|device-import|files)(?:\/|$)/],
+  ['What devices bring, and where it goes', /^\/(?:feeds|sinks|alerts|secrets)(?:\/|$)/],
   ['Devices at other servers', /^\/(?:redirects|leases|servers)(?:\/|$)/],
-  ['Certificates', /^\/(?:certificates|certificate-form|acme|deliveries)(?:\/|$)/],
+  ['Certificates', /^\/(?:certificates|certificate-form|acme|deliveries|pins)(?:\/|$)/],
   ['What runs and what happened', /^\/(?:visits|conns|legacy-clients|audit|journal|events)(?:\/|$)/],
-  ['The gateway', /^\/(?:config|listeners|routes|explain|status|doctor|openapi\.json)(?:\/|$)/],
+  ['The gateway', /^\/(?:config|listeners|routes|explain|status|doctor|keeping|backup|openapi\.json)(?:\/|$)/],
 ];
 
 function apiReference(): string {
