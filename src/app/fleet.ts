@@ -30,7 +30,7 @@ import type { Tables } from '#model/tables.ts';
 import { buildThrottle } from '#model/throttle.ts';
 import { buildWaitingDevices } from '#model/waiting-devices.ts';
 import type { Exchange } from '#proxy/exchange.ts';
-import { bodyOf } from '#proxy/exchange-body.ts';
+import { type BodyBudget, bodyOf, type ExchangeBody } from '#proxy/exchange-body.ts';
 import type { DataFolder } from '#store/data-folder.ts';
 import { fieldOf } from '#wire/http1-fields.ts';
 import { openFleetLink } from './fleet-link.ts';
@@ -51,7 +51,8 @@ export interface FleetOptions {
   readonly mayStore: () => Fault | null;
   /** What a device should have on its list: this gateway's keys, those of the name that was asked first, and those of servers that it may be sent to. */
   readonly pinsFor: (host: string, servers: readonly string[]) => readonly string[];
-  readonly onPushed?: (pushed: Pushed) => void;
+  /** Bytes were stored; so many alerts of them were queued. */
+  readonly onStored: (stored: { readonly epochNumber: number; readonly customer: string; readonly serial: string; readonly feed: string }, alerts: number) => void;
 }
 
 export interface Fleet {
@@ -112,7 +113,7 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
       // The store has counted it exactly; this is what is shown until the next start.
       if (row && !outcome.repeat) tables.waitingDevices.publish({ put: [{ ...row, bytes: row.bytes + bytes }] });
     }
-    options.onPushed?.(pushed);
+    if (outcome.kind === 'stored' && caller.kind === 'device') options.onStored({ epochNumber: outcome.epochNumber, customer: request.customer.key, serial: request.serial, feed }, outcome.alerts);
   };
 
   const serve = buildServeDevices({
@@ -150,6 +151,7 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
             if (outcome.kind === 'stored') {
               counts.batches += 1;
               counts.bytes += bytes;
+              options.onStored({ epochNumber: outcome.epochNumber, customer: request.customer.key, serial: request.serial, feed }, outcome.alerts);
             } else counts.repeats += 1;
             feeds.note({ customerId: device.customerId, deviceId: device.id, feed, news: ['data'] }, outcome.kind === 'stored' ? bytes : 0);
             notes.note(device.id, device.customerId, { lastSeenAt: nowMs(), lastPushAt: nowMs(), from: request.from });
@@ -167,15 +169,20 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
     onBroken: (thrown) => log.error('device.broken', { why: reasonOf(thrown), stack: thrown instanceof Error ? thrown.stack : undefined }),
   });
 
+  const bodies: BodyBudget = { heldBytes: 0 };
   const link = openFleetLink({ serve, limits, log, newRequestId: options.newRequestId });
   return {
     counts, feeds, leases, files, notes,
     waiting: () => ({ batches: intake.waiting, bytes: intake.waitingBytes }),
     serveLink: link.serve,
     answerDevice(exchange) {
-      const raw = rawOf(exchange, limits);
+      const body = bodyOf(exchange, limits, bodies);
+      const raw = rawOf(exchange, body);
       // serve answers whatever happens.
-      void serve(raw).then(({ status, fields, body }) => exchange.respond(status, fields.map(([name, value]) => `${name}: ${value}\r\n`).join(''), body));
+      void serve(raw).then((answer) => {
+        body.release();
+        exchange.respond(answer.status, answer.fields.map(([name, value]) => `${name}: ${value}\r\n`).join(''), answer.body);
+      });
     },
     async close() {
       await link.close();
@@ -188,9 +195,8 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
   };
 }
 
-function rawOf(exchange: Exchange, limits: Limits): RawRequest {
+function rawOf(exchange: Exchange, body: ExchangeBody): RawRequest {
   const { conn, head, requestId } = exchange;
-  const body = bodyOf(exchange, limits);
   return {
     method: head.method,
     target: head.target,

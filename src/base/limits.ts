@@ -182,6 +182,7 @@ export const limits = {
   // data of devices
   pushBytesMax: 4 * 1024 * 1024,
   pushBodyBytesMax: 8 * 1024 * 1024,
+  bodiesHeldBytesMax: 512 * 1024 * 1024,
   pushesWaitingMax: 4_096,
   pushesWaitingBytesMax: 128 * 1024 * 1024,
   pushesPerCommitMax: 256,
@@ -194,10 +195,12 @@ export const limits = {
   alertLookedBytesMax: 4 * 1024,
   alertShownBytesMax: 1_000,
   alertsPerFeedMax: 20,
+  alertsPerBatchMax: 1_000,
   chunkPageBytesMax: 8 * 1024 * 1024,
   searchBytesMax: 8 * 1024 * 1024,
   searchPatternBytesMax: 512 * 1024,
   quarantineBytes: 1024 * 1024,
+  quarantineRowBytes: 64,
   waitingDevicesMax: 10_000,
   redirectHopsMax: 5,
   recordShownBytesMax: 64 * 1024,
@@ -304,6 +307,7 @@ export const limits = {
   fileBytesPerDeviceMax: 16 * 1024 * 1024 * 1024,
   fileBytesPerCustomerMax: 128 * 1024 * 1024 * 1024,
   filesAtOnceMax: 256,
+  filesPerDeviceAtOnceMax: 16,
   uploadsPerDeviceMax: 8,
   uploadMs: 7 * 24 * 3_600_000,
   uploadNoteBytes: 8 * 1024 * 1024,
@@ -313,6 +317,7 @@ export const limits = {
   checkInPairsMax: 100,
   checkInFeedsMax: 64,
   checkInFactCharsMax: 300,
+  checkInEventsMax: 8,
   checkInsAtOnceMax: 500,
   keyedIntakesAtOnceMax: 128,
 
@@ -323,6 +328,22 @@ export const limits = {
   leaseNotesEveryMs: 5_000,
   leaseSweepEveryMs: 30_000,
   tagsPerDeviceMax: 32,
+
+  // sinks and alerts
+  sinkSweepEveryMs: 60_000,
+  sinkReadBytes: 2 * 1024 * 1024,
+  sinkBatchBytes: 1024 * 1024,
+  sinkRetryMinMs: 1_000,
+  sinkRetryMaxMs: 300_000,
+  sinkPositionsMax: 20_000,
+  sinkWaitingMax: 100_000,
+  sinkFilesOpenMax: 64,
+  sinkCallTimeoutMs: 30_000,
+  alertsAtOnceMax: 8,
+  alertTriesMax: 50,
+  alertTriedForMs: 24 * 3_600_000,
+  secretBytesMax: 16 * 1024,
+  secretsMax: 1_000,
 } as const;
 
 export type Limits = { readonly [Name in keyof typeof limits]: number };

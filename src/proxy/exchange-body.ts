@@ -9,19 +9,32 @@ import { isBad, parseResponseHead } from '#wire/http1.ts';
 import type { Exchange } from './exchange.ts';
 
 export interface ExchangeBody {
-  /** Once. Faults: `too-large`, `bad-input` (not what Content-Encoding says), `closed` (the client went in the middle). */
+  /** Once. Faults: `too-large`, `bad-input` (not what Content-Encoding says), `closed` (the client went in the middle), `busy` (all bodies together are too much). */
   whole(max: number): Promise<{ readonly bytes: Buffer; readonly rawSha256: string; readonly rawBytes: number }>;
+  /** What was held for it is no longer counted: its act is over. */
+  release(): void;
   /** Once, instead. */
   pieces(): AsyncGenerator<Buffer, void, undefined>;
   /** A 1xx answer; its fields as given. */
   interim(status: number, fields: Readonly<Record<string, string>>): void;
 }
 
+/** What bodies of all requests together hold in memory; the process's. */
+export interface BodyBudget {
+  heldBytes: number;
+}
+
 const back: HeadEdit<null> = { drop: is.hop, ask: 0, value: undefined };
+const placedBytesMax = 256 * 1024;
 /** So many bytes of a body that is taken piece by piece wait for their taker; then the client waits. */
 const piecesHeldBytes = 256 * 1024;
 
-export function bodyOf(exchange: Exchange, limits: Limits): ExchangeBody {
+export function bodyOf(exchange: Exchange, limits: Limits, budget: BodyBudget): ExchangeBody {
+  let held = 0;
+  const hold = (bytes: number) => {
+    held += bytes;
+    budget.heldBytes += bytes;
+  };
   const interim = (status: number, fields: Readonly<Record<string, string>>) => {
     if (exchange.isGone || exchange.answered) return;
     const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`).join('');
@@ -61,24 +74,38 @@ export function bodyOf(exchange: Exchange, limits: Limits): ExchangeBody {
       const said = Number(fieldOf(exchange.head.fields, 'content-length') ?? 0);
       if (said > most) throw new Fault('too-large', `the body has ${said} bytes, and ${most} are the most`);
       const pieces: Buffer[] = [];
+      // Where its length is known and small it has one place from the start; a large one is believed only as it comes.
+      const place = said > 0 && said <= placedBytesMax ? Buffer.allocUnsafe(said) : null;
       let rawBytes = 0;
       const stopped = { now: false };
-      let over: (() => void) | null = null;
-      const tooLarge = new Promise<never>((_, reject) => {
-        over = () => reject(new Fault('too-large', `the body has more than ${most} bytes`));
-      });
-      tooLarge.catch(() => {});
+      const { promise: refused, reject: refuse } = Promise.withResolvers<never>();
+      refused.catch(() => {});
       const reading = read((piece) => {
+        const from = rawBytes;
         rawBytes += piece.length;
-        if (rawBytes > most) {
+        hold(piece.length);
+        const fault =
+          rawBytes > most ? new Fault('too-large', `the body has more than ${most} bytes`)
+          : budget.heldBytes > limits.bodiesHeldBytesMax ? new Fault('busy', 'more is arriving than can be held', { remedy: 'Repeat it later: nothing of it was stored.' })
+          : null;
+        if (fault !== null) {
           stopped.now = true;
-          over?.();
-        } else pieces.push(Buffer.from(piece));
+          pieces.length = 0;
+          refuse(fault);
+        } else if (place !== null && rawBytes <= place.length) piece.copy(place, from);
+        else pieces.push(Buffer.from(piece));
       }, stopped);
-      await Promise.race([reading, tooLarge]);
-      const raw = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, rawBytes);
-      const rawSha256 = createHash('sha256').update(raw).digest('hex');
-      return { bytes: plain ? raw : await decode(raw, encoding, max), rawSha256, rawBytes };
+      await Promise.race([reading, refused]);
+      const raw = place !== null && rawBytes === place.length ? place : pieces.length === 1 && place === null ? pieces[0]! : Buffer.concat(place === null ? pieces : [place.subarray(0, rawBytes - lengthOf(pieces)), ...pieces]);
+      const bytes = plain ? raw : await decode(raw, encoding, max);
+      if (!plain) hold(bytes.length);
+      let digest: string | null = null;
+      // Only where somebody signed or said a digest.
+      return { bytes, rawBytes, get rawSha256() { return (digest ??= createHash('sha256').update(raw).digest('hex')); } };
+    },
+    release() {
+      budget.heldBytes -= held;
+      held = 0;
     },
     async *pieces() {
       const queue: Buffer[] = [];
@@ -122,6 +149,8 @@ export function bodyOf(exchange: Exchange, limits: Limits): ExchangeBody {
     },
   };
 }
+
+const lengthOf = (pieces: readonly Buffer[]): number => pieces.reduce((sum, piece) => sum + piece.length, 0);
 
 const [gunzipped, inflated, inflatedRaw] = [promisify(gunzip), promisify(inflate), promisify(inflateRaw)];
 

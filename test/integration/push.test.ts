@@ -1,6 +1,7 @@
 // The device protocol's push at a whole gateway, as devices of every kind speak it (docs/wire/device.md §2).
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
+import { connect } from 'node:net';
 import { after, before, test } from 'node:test';
 import { deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import { parseLines } from '#wire/device.ts';
@@ -152,4 +153,26 @@ test('a store that is full says so, and takes the same batch later', async () =>
   const full = await send('?o=5900000', Buffer.alloc(200_000, 10));
   assert.deepEqual([shown(full), Number(full.values['retry']) > 0, full.headers['retry-after']], ['403 waiting next=5900000', true, '3600']);
   assert.equal(shown(await send('?o=5900000', 'small enough\n')), '200  next=5900013');
+});
+
+test('bodies of all devices together are bounded; what is over that is told to come again', async () => {
+  await using small = await startGateway({ config: { strangers: [{ policy: 'quarantine' }] }, limits: { bodiesHeldBytesMax: 100_000 } });
+  const path = (serial: string) => `/v1/default/push/${serial}/cdr/${epoch()}?o=0`;
+  // Holds its part until it goes on.
+  const slow = connect(small.ports.http, '127.0.0.1');
+  let said = '';
+  slow.on('data', (piece) => void (said += piece.toString()));
+  slow.write(`POST ${path('SLOW')} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 80001\r\n\r\n${'x'.repeat(80_000)}`);
+  const ask = (bytes: number) => request(small.ports.http, { method: 'POST', path: path('OTHER'), headers: { host: 'localhost' }, body: Buffer.alloc(bytes, 10) });
+  const refused = await until('the slow one to be held', async () => {
+    const answer = await ask(50_000);
+    return answer.status === 503 ? answer : null;
+  });
+  assert.match(refused.body.toString(), /error=busy[^]*retry=5/);
+  assert.equal((await ask(10_000)).status, 200);
+  slow.write('\n');
+  await until('the slow one to be answered', () => said.includes('next=80001'));
+  assert.equal((await ask(50_000)).status, 200);
+  slow.destroy();
+  await finishesCleanly(small);
 });
