@@ -6,6 +6,8 @@ export interface DatabaseLine {
   readonly port: number;
   /** At the next commit: `before` it reaches the server, or `behind` it, when only the answer is lost. Once. null: not any more. */
   cutAtCommit(where: 'before' | 'behind' | null): void;
+  /** How often it was cut so. */
+  readonly cuts: number;
   /** The store's ends are cut, the server's stay open and silent. */
   cutTowardsUs(): void;
   [Symbol.asyncDispose](): Promise<void>;
@@ -17,6 +19,7 @@ const commitMessage = Buffer.from('Q\0\0\0\x0bcommit\0', 'latin1');
 export async function startDatabaseLine(serverPort: number): Promise<DatabaseLine> {
   const pairs = new Set<{ client: Socket; server: Socket }>();
   let cut: 'before' | 'behind' | null = null;
+  let cuts = 0;
   const listener = createServer({ noDelay: true }, (client) => {
     const server = connect({ port: serverPort, host: '127.0.0.1', noDelay: true });
     const pair = { client, server };
@@ -27,6 +30,7 @@ export async function startDatabaseLine(serverPort: number): Promise<DatabaseLin
       if (cut !== null && piece.includes(commitMessage)) {
         const where = cut;
         cut = null;
+        cuts += 1;
         if (where === 'before') {
           client.destroy();
           server.destroy();
@@ -49,6 +53,9 @@ export async function startDatabaseLine(serverPort: number): Promise<DatabaseLin
   return {
     port: (listener.address() as AddressInfo).port,
     cutAtCommit: (where) => void (cut = where),
+    get cuts() {
+      return cuts;
+    },
     cutTowardsUs() {
       for (const { client } of pairs) client.destroy();
     },
