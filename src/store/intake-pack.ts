@@ -9,6 +9,8 @@ export interface PackedPushes {
   /** offset, length, at, quarantineMax (−1: null), index of its alerts of each. */
   readonly numbers: Float64Array;
   readonly bodies: Uint8Array;
+  /** Those that are long enough to go by themselves, by index: copied once, instead of into a buffer that is cleared first. */
+  readonly long: ReadonlyMap<number, Uint8Array>;
   readonly alerts: readonly (readonly AlertRule[])[];
   /** What few batches have, by index. */
   readonly declared: ReadonlyMap<number, Pick<Push, 'gap' | 'start'>>;
@@ -16,12 +18,20 @@ export interface PackedPushes {
 
 const textsEach = 6;
 const numbersEach = 5;
+const longBytes = 16 * 1024;
 
 export function packPushes(pushes: readonly Push[]): { readonly packed: PackedPushes; readonly transfer: readonly ArrayBuffer[] } {
   const texts: string[] = [];
   const numbers = new Float64Array(pushes.length * numbersEach);
+  const long = new Map<number, Uint8Array>();
+  let short = 0;
+  pushes.forEach(({ bytes }, index) => {
+    // A view of a part would take along all of what it is a view of.
+    if (bytes.length >= longBytes && bytes.length === bytes.buffer.byteLength) long.set(index, bytes);
+    else short += bytes.length;
+  });
   // Of its own memory: a pooled buffer's would take its neighbours along.
-  const memory = new ArrayBuffer(pushes.reduce((sum, push) => sum + push.bytes.length, 0));
+  const memory = new ArrayBuffer(short);
   const bodies = new Uint8Array(memory);
   const alerts: (readonly AlertRule[])[] = [];
   const declared = new Map<number, Pick<Push, 'gap' | 'start'>>();
@@ -31,20 +41,23 @@ export function packPushes(pushes: readonly Push[]): { readonly packed: PackedPu
     let rules = alerts.indexOf(push.alerts);
     if (rules < 0) rules = alerts.push(push.alerts) - 1;
     numbers.set([push.offset, push.bytes.length, push.at, push.quarantineMax ?? -1, rules], index * numbersEach);
-    bodies.set(push.bytes, filled);
-    filled += push.bytes.length;
+    if (!long.has(index)) {
+      bodies.set(push.bytes, filled);
+      filled += push.bytes.length;
+    }
     if (push.gap !== null || push.start !== null) declared.set(index, { gap: push.gap, start: push.start });
   });
-  return { packed: { texts, numbers, bodies, alerts, declared }, transfer: [memory, numbers.buffer] };
+  return { packed: { texts, numbers, bodies, long, alerts, declared }, transfer: [memory, numbers.buffer] };
 }
 
-export function unpackPushes({ texts, numbers, bodies, alerts, declared }: PackedPushes): Push[] {
+export function unpackPushes({ texts, numbers, bodies, long, alerts, declared }: PackedPushes): Push[] {
   let from = 0;
   return Array.from({ length: numbers.length / numbersEach }, (_, index) => {
     const [customerId, deviceId, serial, feed, epoch, format] = texts.slice(index * textsEach, (index + 1) * textsEach) as [string, string, string, string, string, string];
     const [offset, length, at, quarantineMax, rules] = numbers.subarray(index * numbersEach, (index + 1) * numbersEach) as unknown as [number, number, number, number, number];
-    const bytes = bodies.subarray(from, from + length);
-    from += length;
+    const whole = long.get(index);
+    const bytes = whole ?? bodies.subarray(from, from + length);
+    if (whole === undefined) from += length;
     const { gap, start } = declared.get(index) ?? { gap: null, start: null };
     return { customerId, deviceId, serial, feed, epoch, format, offset, bytes, at, quarantineMax: quarantineMax < 0 ? null : quarantineMax, alerts: alerts[rules]!, gap, start };
   });
