@@ -172,7 +172,7 @@ const isAll = (lines: readonly Line[], count: number): boolean => new Set(lines.
 
 /** Waits for all of them; then none is there twice, and they stand in the order that the sender promises. */
 async function assertOnce(gateway: Served, sender: Sender, serial: string, name: string, count: number, started: Started): Promise<void> {
-  await until(`${count} lines of ${sender.program}`, async () => isAll(await linesOf(gateway, serial, name), count), 60_000).catch((thrown: unknown) => {
+  await until(`${count} lines of ${sender.program}`, async () => isAll(await linesOf(gateway, serial, name), count), 120_000).catch((thrown: unknown) => {
     throw new Error(`${sender.program} said: ${started.stdout.slice(-2_000)}\n${started.stderr.slice(-4_000)}`, { cause: thrown });
   });
   const numbers = (await linesOf(gateway, serial, name)).map((line) => line.number);
@@ -211,7 +211,7 @@ async function startLossy(port: number): Promise<{ readonly port: number; readon
 
 for (const sender of [telegraf, syslogNg, fluentBit, curl]) {
   const peers = findPeers([sender.program], { optional: sender.optional });
-  test(`${sender.program}: the gateway is killed under it, answers are lost, and each line is there once`, { skip: peers.skip, timeout: 240_000 }, async (t) => {
+  test(`${sender.program}: the gateway is killed under it, answers are lost, and each line is there once`, { skip: peers.skip, timeout: 360_000 }, async (t) => {
     await using processes = openProcesses(t.signal);
     const gateway = await startServe(processes);
     const { config } = await gateway.ask<{ config: object }>('GET', '/config');
