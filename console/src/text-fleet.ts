@@ -21,6 +21,7 @@ export const fleetText = {
     approveAll: (count: number) => `Approve ${count.toLocaleString('en')}`,
     refuseAll: (count: number) => `Refuse ${count.toLocaleString('en')}`,
     choose: (serial: string) => `Choose ${serial}`,
+    all: 'Choose all',
     chooseAll: 'Choose all that are listed',
     approveTitle: (serial: string) => `Approve ${serial}`,
     approveSeveralTitle: (count: number) => `Approve ${plural(count, 'device', 'devices')}`,

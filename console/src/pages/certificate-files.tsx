@@ -128,7 +128,7 @@ export function PemBlock({ pem, label, fileName, download, type = 'application/x
 }
 
 /** Hands a file to the browser. */
-export function saveFile(name: string, type: string, content: string | Uint8Array<ArrayBuffer>): void {
+export function saveFile(name: string, type: string, content: string | Uint8Array<ArrayBuffer> | Blob): void {
   const address = URL.createObjectURL(new Blob([content], { type }));
   const link = document.createElement('a');
   link.href = address;

@@ -33,7 +33,7 @@ const columns = helper.columns([
   helper.accessor((device) => device.link?.rttMs ?? undefined, { id: 'rtt', header: text.devices.columns.rtt, sortFn: 'basic', sortDescFirst: false, sortUndefined: 'last', cell: (cell) => rtt(cell.getValue()) }),
   helper.accessor(traffic, { id: 'bytes', header: text.devices.columns.bytes, sortFn: 'basic', sortUndefined: 'last', cell: ({ row }) => <TrafficCell device={row.original} /> }),
   helper.accessor((device) => device.link?.streams, { id: 'streams', header: text.devices.columns.streams, sortFn: 'basic', sortUndefined: 'last', cell: (cell) => { const value = cell.getValue(); return value === undefined ? '–' : count(value); } }),
-  helper.accessor((device) => device.version ?? undefined, { id: 'version', header: text.devices.columns.version, sortFn: 'alphanumeric', sortUndefined: 'last', cell: (cell) => <VersionCell given={cell.getValue()} /> }),
+  helper.accessor((device) => device.version ?? device.contact?.firmware ?? undefined, { id: 'version', header: text.devices.columns.version, sortFn: 'alphanumeric', sortUndefined: 'last', cell: (cell) => <VersionCell given={cell.getValue()} /> }),
   helper.accessor((device) => (device.online ? Number.MAX_SAFE_INTEGER : (device.lastSeenAt ?? undefined)), { id: 'seen', header: text.devices.columns.seen, sortFn: 'basic', sortUndefined: 'last', cell: ({ row }) => <SeenCell device={row.original} /> }),
 ]);
 

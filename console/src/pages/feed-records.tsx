@@ -52,7 +52,7 @@ export function RecordsCard({ feed, epoch, from, pattern, onAsk }: RecordsProps)
           ask();
         }}
       >
-        <Select aria-label={words.view} value={view} onValue={(next) => pick(next as View)} options={(Object.keys(words.views) as View[]).map((each) => [each, words.views[each]])} className="w-48" />
+        <Select aria-label={words.view} value={view} onValue={(next) => pick(next as View)} options={(Object.keys(words.views) as View[]).map((each) => [each, words.views[each]])} className="w-52" />
         {view === 'offset' ? <div className="w-36 [&_label]:sr-only"><TextField label={words.offset} value={offset} onValue={setOffset} placeholder={words.offset} inputMode="numeric" error={wrong ? words.offsetWrong : undefined} autoComplete="off" /></div> : null}
         <div className="min-w-full flex-1 sm:min-w-48"><SearchBox value={typed} onValue={setTyped} label={words.patternLabel} placeholder={words.pattern} autoCapitalize="none" spellCheck={false} maxLength={1_000} /></div>
         <Button type="submit" icon="search">{words.find}</Button>
@@ -91,7 +91,7 @@ function RecordList({ feed, epoch, from, pattern, onAll }: { feed: FeedWithEpoch
         pattern ? (
           <Empty icon="search" title={words.nothingFound} action={<Button onClick={onAll}>{words.clear}</Button>} />
         ) : (
-          <Empty icon="data" title={words.none}>{words.noneAbout(epoch.next > epoch.first ? bytes(epoch.next - Math.max(epoch.boundary, epoch.first)) : '')}</Empty>
+          <Empty icon="data" title={epoch.unframed ? words.noneRaw : words.none}>{epoch.unframed ? words.noneRawAbout : words.noneAbout(epoch.next > epoch.first ? bytes(epoch.next - Math.max(epoch.boundary, epoch.first)) : '')}</Empty>
         )
       ) : null}
       {problem === null ? null : <div className="p-4 sm:p-5"><ProblemNote problem={problem} again={records.goOn} /></div>}
@@ -133,7 +133,7 @@ function timeOf({ atMs, receivedAt }: { readonly atMs: number | null; readonly r
 function RecordRow({ record }: { record: Extract<RecordItem, { kind: 'record' }> }) {
   const [time, title] = timeOf(record);
   return (
-    <li data-item="record" className="grid gap-x-4 px-4 py-1.5 text-sm sm:grid-cols-[8.5rem_minmax(0,1fr)_auto] sm:px-5 [content-visibility:auto]">
+    <li data-item="record" className="grid gap-x-4 px-4 py-1.5 text-sm sm:grid-cols-[8.5rem_minmax(0,1fr)_auto] sm:px-5">
       <span title={title} className="text-xs leading-5 whitespace-nowrap text-ink-3 num">{time}</span>
       <span className="order-3 min-w-0 sm:order-none">
         {record.bytes === 0 ? <span className="text-ink-3">{words.empty}</span> : <code className="font-mono text-[0.8125rem] [overflow-wrap:anywhere] whitespace-pre-wrap">{record.text ?? record.hex}</code>}

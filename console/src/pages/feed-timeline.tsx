@@ -29,6 +29,8 @@ const fills: Record<Kind, string> = {
   missing: 'border border-dashed border-bad bg-bad-soft',
 };
 const GAPS_SHOWN = 8;
+/** What is not here may be far more than what is; it is drawn no longer than so much of it. */
+const AHEAD_SHARE = 0.3;
 
 export function segmentsOf(epoch: EpochView, gaps: readonly Pick<GapView, 'from' | 'to' | 'reason'>[], pendingBytes: number): Segment[] {
   const segments: Segment[] = [];
@@ -64,6 +66,7 @@ export function TimelineCard({ feed, epoch, isNewest, onShow, picker }: Timeline
   const segments = segmentsOf(epoch, own, pending);
   const kinds = [...new Set(segments.map(({ kind }) => kind))];
   const end = segments.at(-1)?.to ?? epoch.next;
+  const here = Math.max(1, epoch.next - epoch.start);
   return (
     <Card title={words.here} about={words.hereAbout(epoch.epoch)} actions={picker}>
       <div role="group" aria-label={words.timeline(count(epoch.start), count(end))} className="flex h-7 w-full gap-px overflow-hidden rounded-lg bg-sunken">
@@ -72,7 +75,7 @@ export function TimelineCard({ feed, epoch, isNewest, onShow, picker }: Timeline
           const label = `${words.segment(words.legend[segment.kind], count(segment.from), count(segment.to), bytes(size))}${segment.why ? ` (${gapReason(segment.why)})` : ''}`;
           const canShow = segment.kind === 'stored' || segment.kind === 'gap' || segment.kind === 'elsewhere';
           // A gap of a few bytes in a gigabyte is still to be seen, and to be hit.
-          return <button key={`${segment.kind} ${segment.from}`} type="button" disabled={!canShow} data-segment={segment.kind} title={label} aria-label={label} onClick={() => onShow(segment.from)} style={{ flexGrow: size, flexBasis: 0 }} className={`min-w-2 disabled:cursor-default enabled:hover:opacity-80 focus-visible:-outline-offset-2 ${fills[segment.kind]}`} />;
+          return <button key={`${segment.kind} ${segment.from}`} type="button" disabled={!canShow} data-segment={segment.kind} title={label} aria-label={label} onClick={() => onShow(segment.from)} style={{ flexGrow: segment.kind === 'pending' || segment.kind === 'missing' ? Math.min(size, here * AHEAD_SHARE) : size, flexBasis: 0 }} className={`min-w-2 disabled:cursor-default enabled:hover:opacity-80 focus-visible:-outline-offset-2 ${fills[segment.kind]}`} />;
         })}
       </div>
       <div className="mt-1 flex justify-between gap-3 text-xs text-ink-3 num"><span>{count(epoch.start)}</span><span>{count(end)}</span></div>
@@ -92,7 +95,7 @@ export function TimelineCard({ feed, epoch, isNewest, onShow, picker }: Timeline
           ))}
           {epoch.gaps > Math.min(own.length, GAPS_SHOWN) ? <li className="py-1.5 text-sm text-ink-3">{words.gapsMore(epoch.gaps - Math.min(own.length, GAPS_SHOWN))}</li> : null}
         </ul>
-      ) : gaps.data && epoch.gaps === 0 && epoch.records > 0 ? <p className="mt-3 text-sm text-ink-2">{words.noGaps}</p> : null}
+      ) : gaps.data && epoch.gaps === 0 && epoch.behindBytes === 0 && epoch.first === epoch.start ? <p className="mt-3 text-sm text-ink-2">{words.noGaps}</p> : null}
     </Card>
   );
 }

@@ -14,6 +14,7 @@ import { SelectField, TextField } from '../ui/field.tsx';
 import { Icon } from '../ui/icons.tsx';
 import { ProblemNote } from '../ui/problem.tsx';
 import { sentence } from './certificate-parts.tsx';
+import { serverName } from './server-name.ts';
 
 const words = text.fleet.redirects;
 const route = getRouteApi('/inside/data/redirects');
@@ -95,12 +96,12 @@ function Result({ serial, preview }: { serial: string; preview: Preview }) {
     <div role="status" data-decision={decision.kind} className="mt-5 flex flex-col gap-4 border-t border-line pt-4 text-sm">
       <div className={`rounded-xl border px-4 py-3 ${sent ? 'border-accent/30 bg-accent-soft' : 'border-line bg-sunken'}`}>
         <p className="text-xs text-ink-2">{device ? <Link to="/devices/$device" params={{ device: device.label }} className="rounded-sm hover:underline">{device.name} ({serial})</Link> : <span className="font-mono">{serial}</span>}</p>
-        <p className={`text-base font-semibold ${sent ? 'text-accent-ink' : ''}`}>{sent ? words.send(decision.server ?? '') : words.stay}</p>
+        <p className={`text-base font-semibold ${sent ? 'text-accent-ink' : ''}`}>{sent ? words.send(serverName(decision.server ?? '')) : words.stay}</p>
         {decision.base ? <p className="font-mono text-xs break-all text-ink-2">{decision.base}</p> : null}
         <p className="mt-1 break-words text-ink-2">{sentence(decision.text)}</p>
         {known ? null : <p className="mt-1 text-warn-ink">{words.unknown}</p>}
       </div>
-      {lease ? <p className="text-ink-2" title={absolute(lease.until)}>{words.leaseNow(lease.server, shortAbsolute(lease.until))}</p> : null}
+      {lease ? <p className="text-ink-2" title={absolute(lease.until)}>{words.leaseNow(serverName(lease.server), shortAbsolute(lease.until))}</p> : null}
       {failed.map((each) => <p key={each.server} className="text-bad-ink">{words.failedAt(each.server, shortAbsolute(each.until))}</p>)}
       {rules.length > 0 ? (
         <ol className="flex flex-col gap-1.5">

@@ -15,6 +15,7 @@ import { ActionMenu, Confirm } from '../ui/overlay.tsx';
 import { say, sayProblem } from '../ui/toast.tsx';
 import { OfGateway } from './data.tsx';
 import { PreviewCard } from './redirect-preview.tsx';
+import { serverName } from './server-name.ts';
 
 const words = text.fleet.redirects;
 type Drain = ServerView['drain'];
@@ -132,8 +133,6 @@ function ServerTable({ servers, mayDrain }: { servers: readonly ServerView[]; ma
     </>
   );
 }
-
-export const serverName = (name: string): string => (name === 'here' ? words.here : name);
 
 function Rules({ rules }: { rules: readonly RedirectView[] }) {
   return (

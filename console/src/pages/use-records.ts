@@ -50,6 +50,7 @@ export function useRecords({ feed, epoch, from, pattern }: RecordsAsk, next: num
     let whence: { last: number } | { from: number } = begun || from !== null || pattern ? { from: at.reached } : { last: NEWEST };
     try {
       // A rare pattern needs many questions, each of a bounded amount.
+      let more = true;
       do {
         const page = await call('searchRecords', { params: { feed }, query: { epoch, ...whence, ...(pattern ? { pattern } : {}), limit: PAGE }, signal: abort.signal });
         found += page.items.length;
@@ -58,7 +59,9 @@ export function useRecords({ feed, epoch, from, pattern }: RecordsAsk, next: num
         at = { items: [...at.items, ...page.items.filter((item) => !known.has(keyOf(item)))], reached: page.reached, atEnd: page.atEnd || stuck, problem: null };
         whence = { from: page.reached };
         if (!abort.signal.aborted) setRead((present.current = at));
-      } while (pattern !== '' && found < PAGE && !at.atEnd && !abort.signal.aborted);
+        // The newest are read up to the end, which has moved meanwhile.
+        more = pattern === '' ? from === null && !begun : found < PAGE;
+      } while (more && !at.atEnd && !abort.signal.aborted);
     } catch (thrown) {
       if (!abort.signal.aborted) setRead((present.current = { ...at, problem: thrown }));
     }

@@ -51,9 +51,13 @@ export function WaitingDevices() {
         </div>
         {decidable.length > 1 ? (
           <div className="flex flex-wrap items-center gap-2">
-            <label className="flex items-center gap-2 text-sm text-ink-2"><input type="checkbox" aria-label={words.chooseAll} checked={picked.length === decidable.length} onChange={(event) => setChosen(new Set(event.target.checked ? decidable.map(({ id }) => id) : []))} className="size-4.5 accent-accent" />{text.common.all}</label>
-            <Button size="sm" disabled={picked.length === 0} onClick={() => setRefusing(picked)}>{words.refuseAll(picked.length)}</Button>
-            <Button size="sm" tone="primary" disabled={picked.length === 0} onClick={() => setApproving(picked)}>{words.approveAll(picked.length)}</Button>
+            <label className="flex items-center gap-2 text-sm text-ink-2"><input type="checkbox" title={words.chooseAll} checked={picked.length === decidable.length} onChange={(event) => setChosen(new Set(event.target.checked ? decidable.map(({ id }) => id) : []))} className="size-4.5 accent-accent" />{words.all}</label>
+            {picked.length > 0 ? (
+              <>
+                <Button size="sm" onClick={() => setRefusing(picked)}>{words.refuseAll(picked.length)}</Button>
+                <Button size="sm" tone="primary" onClick={() => setApproving(picked)}>{words.approveAll(picked.length)}</Button>
+              </>
+            ) : null}
           </div>
         ) : null}
       </header>
