@@ -57,7 +57,7 @@ export function buildServeDevices(options: ServeOptions): (raw: RawRequest) => P
     if (!customer) throw new Fault('not-found', `there is no customer ${path.customer} here`);
     if (!entry) throw new Fault('not-found', `"${path.act}" is nothing that is done here: push, check-in, in, file, action`);
     const body = memoised(raw);
-    const request: DeviceRequest = Object.assign(Object.create(raw) as RawRequest, { customer, serial: path.serial, rest: path.rest, query: new URLSearchParams(path.query), body });
+    const request: DeviceRequest = { ...raw, customer, serial: path.serial, rest: path.rest, query: new URLSearchParams(path.query), body };
     const who = await options.authenticate(request, entry.readsBody);
     if ('status' in who) return { answer: who, who: null };
     if (who.bodySha256 !== null) hold(request, who.bodySha256);
