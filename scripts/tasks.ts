@@ -117,6 +117,8 @@ async function main(): Promise<number> {
       return buildConsole(false);
     case 'fuzz':
       return run(node, [...flags, '--test', ...filesUnder(join(root, 'test', 'fuzz'), isTest)], { ...process.env, POSTERN_FUZZ_SECONDS: args[0] ?? '600' });
+    case 'oracle':
+      return run(node, [...flags, join(root, 'test', 'oracle', 'main.ts'), ...args]);
     case 'bench':
       return run(node, [...flags, join(root, 'bench', 'run.ts'), ...args]);
     default:

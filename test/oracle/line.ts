@@ -126,7 +126,7 @@ export class Line {
       later: (ms, run) => this.#later(ms, run),
       strike: (moment) => this.#strike(moment),
       whole: (request) => this.#whole(request),
-    });
+    }).start();
   }
 
   /** A push that the gateway has whole: now and then it gets it again, or an older one. */
@@ -203,6 +203,10 @@ class Passage {
     this.#far = far;
     this.#plan = plan;
     this.#deps = deps;
+  }
+
+  start(): void {
+    const [near, far, plan] = [this.#near, this.#far, this.#plan];
     near.on('data', (piece: Buffer) => this.#passUp(piece));
     far.on('data', (piece: Buffer) => this.#passDown(piece));
     near.on('end', () => this.#slowly(() => far.end()));
@@ -212,7 +216,7 @@ class Passage {
       this.#settle();
       this.#slowly(() => near.destroySoon());
     });
-    if (plan.slow) line.counts.delayed += 1;
+    if (plan.slow) this.#line.counts.delayed += 1;
   }
 
   #slowly(run: () => void): void {

@@ -56,9 +56,9 @@ export async function runRedirected(run: Run, { seed, postgres, rounds }: Redire
   run.processes.defer(() => file.close());
   const agent = openAgent(run, 'agent', { serial: 'SN1', key, base: `${bases[0]}/default`, file: file.path, lines: [...lines], buffer: { segmentKilobytes: 64, keptKilobytes: 256 } });
   await agent.startPlain();
-  let isQuiet = false;
+  const quiet = new AbortController();
   const feeding = (async () => {
-    while (!isQuiet && !run.ended.aborted) {
+    while (!quiet.signal.aborted && !run.ended.aborted) {
       file.append(dice.chance(0.1) ? dice.between(100, 500) : dice.between(0, 10));
       await sleep(dice.between(10, 80));
     }
@@ -95,7 +95,7 @@ export async function runRedirected(run: Run, { seed, postgres, rounds }: Redire
     }
     raise(run.hits, `then killed: ${victim}`);
   }
-  isQuiet = true;
+  quiet.abort();
   await feeding;
   for (const line of lines) line.calm();
   file.append(20);
@@ -107,6 +107,7 @@ export async function runRedirected(run: Run, { seed, postgres, rounds }: Redire
     await sleep(300);
     now = await joined();
   }
+  if (now.records.length < file.made) run.say(`what the agent said last:\n${agent.process?.stderr.slice(-6_000)}`);
   await agent.stop();
   now = await joined();
   for (const each of lives) await each.stop();
