@@ -24,6 +24,22 @@ async function hasFrontDoor(gateway: Awaited<ReturnType<typeof startGateway>>, c
   assert.deepEqual([config.tlsPolicies[0]?.name, config.routes[1]?.protocol, config.trustedProxies.length], ['staff', 'ldap', 1]);
 }
 
+async function hasDataHome(gateway: Awaited<ReturnType<typeof startGateway>>, cookie: string): Promise<void> {
+  const feeds = (await gateway.api('GET', '/feeds', { cookie })).json['items'] as { id: string; serial: string; feed: string; bytes: number }[];
+  assert.deepEqual(feeds.map(({ serial, bytes }) => [serial, bytes]).sort(), [['SN/1', 8], ['STRANGER', 16]]);
+  const records = (await gateway.api('GET', `/feeds/${feeds.find(({ serial }) => serial === 'SN/1')!.id}/records`, { cookie })).text;
+  assert.match(records, /one[^]*two/);
+  const waiting = (await gateway.api('GET', '/waiting-devices', { cookie })).json['items'] as { serial: string }[];
+  assert.deepEqual(waiting.map(({ serial }) => serial), ['STRANGER']);
+  const files = (await gateway.api('GET', '/files', { cookie })).json['items'] as { name: string; bytes: number }[];
+  assert.deepEqual(files.map(({ name, bytes }) => [name, bytes]), [['report.txt', 9]]);
+  // What was stored is known: a repeat is one, and what the stranger lost stays lost.
+  const again = await request(gateway.ports.http, { method: 'POST', path: '/v1/default/push/STRANGER/cdr/00000000000000aa?o=8', headers: { host: 'localhost' }, body: 'from a stranger\n' });
+  assert.match(again.body.toString(), /next=24\nrepeat=1\n/);
+  const config = (await gateway.api('GET', '/config', { cookie })).json['config'] as { redirects: { name: string }[]; feeds: { name: string }[] };
+  assert.deepEqual([config.redirects[0]?.name, config.feeds[0]?.name], ['north', 'calls']);
+}
+
 for (const archive of archives) {
   test(`the data folder of ${archive.replace('.tgz', '')} opens`, async () => {
     using folder = temporaryFolder();
@@ -34,7 +50,7 @@ for (const archive of archives) {
     assert.equal(signedIn.status, 200, signedIn.text);
     const cookie = String(signedIn.headers['set-cookie']).split(';', 1)[0]!;
     const devices = (await gateway.api('GET', '/devices', { cookie })).json['items'] as { label: string; name: string }[];
-    assert.deepEqual(devices.map(({ label, name }) => ({ label, name })), [{ label: 'front-desk', name: 'Printer 1' }]);
+    assert.deepEqual(devices.filter(({ name }) => name !== 'Logger').map(({ label, name }) => ({ label, name })), [{ label: 'front-desk', name: 'Printer 1' }]);
     const verified = await gateway.api('POST', '/audit/verify', { cookie });
     assert.equal(verified.json['brokenAt'], null, verified.text);
     assert.ok((verified.json['lines'] as number) > 8);
@@ -42,7 +58,8 @@ for (const archive of archives) {
     assert.ok(visits.some((visit) => visit.requests > 0 && visit.closedAt !== null));
     const config = (await gateway.api('GET', '/config', { cookie })).json['config'] as { routes: { name: string }[] };
     assert.equal(config.routes[0]?.name, 'shop');
-    if (archive === 'front-door.tgz') await hasFrontDoor(gateway, cookie);
+    if (archive !== 'first-light.tgz') await hasFrontDoor(gateway, cookie);
+    if (archive === 'data-home.tgz') await hasDataHome(gateway, cookie);
     // The former label still leads to the new one, for whoever is signed in there.
     const old = await request(gateway.ports.http, { headers: { host: `printer-1.localhost:${gateway.ports.http}`, accept: 'text/html' } });
     assert.equal(old.status, 303);

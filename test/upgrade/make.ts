@@ -1,9 +1,11 @@
 // Makes the data folder that later versions must open: node test/upgrade/make.ts NAME, once at the end of a finished issue.
 // Everything in it is made up; its keys guard nothing.
 import { execFileSync } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { sha256Hex, signRequest } from '#wire/device-sign.ts';
 import { enterDevice, request, startGateway, temporaryFolder } from '../kit/gateway.ts';
 
 const name = process.argv[2];
@@ -19,6 +21,10 @@ const gateway = await startGateway({
     listeners: [{ name: 'directory', tls: false, protocols: ['ldap'], proxyProtocolFrom: ['192.0.2.0/24'] }],
     tlsPolicies: [{ name: 'staff', hosts: ['staff.example.test'], clientCertificates: { ca: 'private' }, legacyLane: { from: ['198.51.100.0/24'], until: '2027-06-30' } }],
     trustedProxies: [{ from: '192.0.2.9', subject: 'edge' }],
+    strangers: [{ policy: 'quarantine' }],
+    feeds: [{ name: 'calls', feeds: 'cdr', keepDays: 3_650, alerts: [{ name: 'emergency', pattern: 'two' }] }],
+    servers: [{ name: 'second', base: 'https://in2.example.test/v1', drain: 'no' }],
+    redirects: [{ name: 'north', serials: ['NORTH*'], servers: ['second'] }],
   },
   routes: [
     { name: 'shop', host: 'shop.example.test', listeners: ['http'], target: { kind: 'tcp', host: '127.0.0.1', port: 8000 } },
@@ -41,6 +47,20 @@ const asked = await gateway.api('POST', '/certificates/request', { token: owner.
 if (asked.status !== 200) throw new Error(asked.text);
 const delivery = await gateway.api('POST', `/certificates/${String(issued.json['id'])}/deliveries`, { token: owner.token, body: { agentId: device.agentId } });
 if (delivery.status !== 200) throw new Error(delivery.text);
+// Data home: a device without an agent, its key, a feed with a gap, a file, a stranger in quarantine.
+const pushing = await gateway.api('POST', '/devices', { token: owner.token, body: { name: 'Logger', serial: 'SN/1' } });
+if (pushing.status !== 200) throw new Error(pushing.text);
+const made = await gateway.api('POST', `/devices/${String(pushing.json['id'])}/keys`, { token: owner.token, body: {} });
+if (made.status !== 200) throw new Error(made.text);
+const deviceKey = String(made.json['secret']);
+const bring = async (path: string, body: string, headers: Record<string, string> = {}, method = 'POST') => {
+  const answer = await request(gateway.ports.http, { method, path: `/v1/default/${path}`, headers: { host: 'localhost', ...headers }, body });
+  if (answer.status > 201) throw new Error(answer.body.toString());
+};
+const signed = (path: string, body: string, method = 'POST') => ({ 'x-postern-sign': signRequest(deviceKey, { method, target: `/v1/default/${path}`, unix: 1_795_159_800, nonce: randomBytes(12).toString('hex'), bodySha256: sha256Hex(body), fields: '' }) });
+await bring('push/SN%2F1/cdr/5b1e0c77a1d2e3f4?o=0', 'one\ntwo\n', signed('push/SN%2F1/cdr/5b1e0c77a1d2e3f4?o=0', 'one\ntwo\n'));
+await bring('push/STRANGER/cdr/00000000000000aa?o=8', 'from a stranger\n', { 'x-postern-gap': '0-8;reason=wrap' });
+await bring('file/SN%2F1/report.txt', 'a report\n', { ...signed('file/SN%2F1/report.txt', 'a report\n', 'PUT'), 'content-digest': `sha-256=:${createHash('sha256').update('a report\n').digest('base64')}:` }, 'PUT');
 await gateway.close();
 await new Promise((done) => origin.close(done));
 execFileSync('tar', ['-czf', join(import.meta.dirname, `${name}.tgz`), '-C', folder.path, 'data']);
