@@ -171,7 +171,7 @@ test('a gateway that restarts is noticed, and the page is live again without a h
     await page.getByText('Live', { exact: true }).waitFor();
     await gateway[Symbol.asyncDispose]();
     await page.getByText('Not live: trying to reconnect').first().waitFor();
-    assert.equal(await page.locator('[data-row]').count(), 9, 'what was read stays on the screen');
+    assert.equal(await page.locator('[data-row]').count(), 10, 'what was read stays on the screen');
     await using again = await startFakeGateway({ port: Number(new URL(gateway.address).port), few: true });
     await page.getByText('Live', { exact: true }).waitFor();
     await page.getByText('No devices yet').waitFor();

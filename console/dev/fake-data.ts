@@ -167,7 +167,9 @@ export function fakeState(now: number, few: boolean): FakeState {
 function fakeVisits(now: number, devices: readonly DeviceView[]): VisitView[] {
   const who = (name: string, from: string) => ({ kind: 'person' as const, id: fakeId(), name, from });
   return devices.flatMap((device, at) => {
-    const base = { deviceId: device.id, deviceName: device.name, port: device.ports[0]!.number, mayClose: true };
+    const [first] = device.ports;
+    if (!first) return [];
+    const base = { deviceId: device.id, deviceName: device.name, port: first.number, mayClose: true };
     return [
       { ...base, id: fakeId(), kind: 'http' as const, who: who('ada', '192.0.2.14'), openedAt: now - 4 * MINUTE, closedAt: null, live: true, requests: 48 + at, bytesIn: 38_200, bytesOut: 1_920_000, why: null },
       { ...base, id: fakeId(), port: 22, kind: 'tcp' as const, who: who('grace', '203.0.113.80'), openedAt: now - 2 * HOUR, closedAt: null, live: true, requests: 0, bytesIn: 812_000, bytesOut: 24_100_000, why: null },

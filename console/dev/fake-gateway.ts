@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { extname, join, normalize } from 'node:path';
 import { certificateRoutes } from './fake-certificates.ts';
+import { fleetRoutes } from './fake-fleet.ts';
 import { frontDoorRoutes } from './fake-front-door.ts';
 import { fakeId, fakeState, HOUR, MINUTE, type FakeState } from './fake-data.ts';
 
@@ -186,6 +187,7 @@ const routes: readonly Route[] = [
   ['GET', /^\/journal$/, (asked, { state }) => ({ json: { ...page(state.journal.filter((line) => !asked.query.get('event') || line.event === asked.query.get('event')), asked.query), dropped: 0 } })],
   ['POST', /^\/explain$/, (asked) => ({ json: { verdict: 'refuse', rule: 'default deny', lines: [`${String(asked.body['url'])} from ${String(asked.body['from'] ?? '127.0.0.1')}`, 'admit: no ban, no limit', 'route: none fits the host', 'default: deny'], listener: 'https', proxyHeader: false, tls: null, route: null, cls: null, target: null } })],
   ...frontDoorRoutes,
+  ...fleetRoutes,
   ...certificateRoutes,
   ['GET', /^\/config\/state$/, (_, { state }) => ({ json: { now: Date.now(), revision: state.status.revision, provisional: null, missing: [] } })],
   ['GET', /^\/status$/, (_, { state }) => ({ json: { ...state.status, now: Date.now() } })],

@@ -26,7 +26,7 @@ export const dataText = {
     empty: 'No data yet',
     emptyAbout: 'A device brings its data with plain HTTP. Try it with any serial: it waits under Devices until somebody approves it, and its feed appears here.',
     emptyCommand: 'a first batch',
-    emptyNext: 'The file format, keys and signatures, and a client of 15 lines that never loses or doubles a byte are in docs/wire/device.md and examples/push.sh.',
+    emptyNext: 'The protocol with keys and signatures, and a client of 15 lines that never loses or doubles a byte are in docs/wire/device.md and examples/push.sh.',
     emptyNoRight: 'No data for you yet',
     emptyNoRightAbout: 'Feeds of the devices that you may see appear here.',
     nothing: 'Nothing matches',

@@ -61,7 +61,7 @@ export const text = {
     config: 'Configuration',
     status: 'Status',
     account: 'My account',
-    short: { frontDoor: 'Door', certificates: 'Certs', config: 'Config', account: 'Account' },
+    short: { frontDoor: 'Door', certificates: 'Certs', config: 'Config', account: 'Me' },
     search: 'Search or jump to…',
     searchShort: 'Search…',
     signOut: 'Sign out',

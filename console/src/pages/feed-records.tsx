@@ -114,10 +114,12 @@ function RecordList({ feed, epoch, from, pattern, onAll }: { feed: FeedWithEpoch
 
 function GapRow({ gap }: { gap: Extract<RecordItem, { kind: 'gap' }> }) {
   return (
-    <li data-item="gap" className="flex flex-wrap items-center gap-x-3 gap-y-0.5 bg-bad-soft px-4 py-2 text-sm sm:px-5" title={absolute(gap.at)}>
-      <Icon name="warning" size={15} className="text-bad-ink" />
-      <span className="font-medium text-bad-ink">{words.gap(bytes(gap.to - gap.from), gapReason(gap.reason))}</span>
-      <span className="text-xs text-ink-2 num">{words.gapAt(count(gap.from), count(gap.to))}</span>
+    <li data-item="gap" className="flex items-start gap-3 bg-bad-soft px-4 py-2 text-sm sm:px-5" title={absolute(gap.at)}>
+      <Icon name="warning" size={15} className="mt-0.5 text-bad-ink" />
+      <p className="flex min-w-0 flex-wrap items-baseline gap-x-3 gap-y-0.5">
+        <span className="font-medium text-bad-ink">{words.gap(bytes(gap.to - gap.from), gapReason(gap.reason))}</span>
+        <span className="text-xs text-ink-2 num">{words.gapAt(count(gap.from), count(gap.to))}</span>
+      </p>
     </li>
   );
 }
