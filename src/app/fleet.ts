@@ -78,7 +78,7 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
   const config = () => options.snapshot().config;
   const { mayStore } = options;
   const settingsOf = (customer: string, serial: string, feed: string) => feedSettingsOf(config(), customer, serial, feed);
-  const notes = keepDeviceNotes({ deviceNotes: tables.deviceNotes, operations, clock, log });
+  const notes = keepDeviceNotes({ deviceNotes: tables.deviceNotes, waitingDevices: tables.waitingDevices, devices: tables.devices, operations, clock, log });
   const leases = buildLeases({ tables, operations, clock, log, journal, limits, redirects: () => options.snapshot().redirects, pinsOf: (id) => notes.get(id)?.pins ?? [] });
   const underWay = new Map<Id, number>();
   const redirects = buildRedirects({ leases, operations, limits, nowMs, deviceBySerial: tables.deviceBySerial, pushesUnderWay: (id) => underWay.get(id) ?? 0 });

@@ -320,6 +320,7 @@ export const limits = {
   checkInEventsMax: 8,
   checkInsAtOnceMax: 500,
   keyedIntakesAtOnceMax: 128,
+  keyedIntakesPerDeviceMax: 32,
 
   // redirects of devices
   redirectFailedMs: 10 * 60_000,

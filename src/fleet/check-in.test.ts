@@ -5,9 +5,9 @@ import { isFault } from '#base/fault.ts';
 import { limits, type Limits } from '#base/limits.ts';
 import { silentLog } from '#base/log.ts';
 import { parseConfig, firstConfig } from '#model/config.ts';
-import type { DeviceNote, FeedEpoch, WaitingDevice } from '#model/rows.ts';
+import type { Device, DeviceNote, FeedEpoch, WaitingDevice } from '#model/rows.ts';
 import { buildTable } from '#model/table.ts';
-import { deviceRequest, type Asked } from '../../test/kit/device-requests.ts';
+import { deviceRequest, openPipe, type Asked } from '../../test/kit/device-requests.ts';
 import { handClock } from '../../test/kit/hand-clock.ts';
 import { parseSaidFeed } from '#wire/device.ts';
 import { buildAction, buildCheckIn, type CheckInDeps } from './check-in.ts';
@@ -25,7 +25,9 @@ function openRoom(change: Partial<CheckInDeps> & { readonly epochs?: readonly Pa
   const clock = handClock(Date.UTC(2026, 10, 20, 15));
   const written: DeviceNote[] = [];
   const deviceNotes = buildTable<DeviceNote>({ name: 'deviceNotes', kind: 'noted', keyOf: (row) => row.deviceId });
-  const notes = keepDeviceNotes({ deviceNotes, operations: { noteDevices: async (rows) => void written.push(...rows) }, clock, log: silentLog });
+  const devices = buildTable<Device>({ name: 'devices', kind: 'kept', keyOf: (row) => row.id, rows: [device] });
+  const waitingDevices = buildTable<WaitingDevice>({ name: 'waitingDevices', kind: 'kept', keyOf: (row) => row.id });
+  const notes = keepDeviceNotes({ deviceNotes, devices, waitingDevices, operations: { noteDevices: async (rows) => void written.push(...rows) }, clock, log: silentLog });
   const events: [string, Readonly<Record<string, unknown>>][] = [];
   const parsed = parseConfig({ ...firstConfig({ domain: 'gw.example.test', httpPort: 1, httpsPort: 2 }), ...change.document });
   assert.ok('config' in parsed, JSON.stringify(parsed));
@@ -39,7 +41,7 @@ function openRoom(change: Partial<CheckInDeps> & { readonly epochs?: readonly Pa
     elsewhereFor: async () => null,
     ...change,
   });
-  return { clock, notes, written, deviceNotes, events, act, ask: (asked: Omit<Asked, 'customer' | 'path'> & { path?: string }, as: Caller = caller) => act(deviceRequest({ path: 'check-in/SN1', ...asked, customer }), as) };
+  return { clock, notes, written, deviceNotes, devices, waitingDevices, events, act, ask: (asked: Omit<Asked, 'customer' | 'path'> & { path?: string }, as: Caller = caller) => act(deviceRequest({ path: 'check-in/SN1', ...asked, customer }), as) };
 }
 
 test('a device that says nothing is told when to come again', async () => {
@@ -193,4 +195,43 @@ test('what a device says of a feed, at every cut and with flipped bytes (seed 5)
 test('no action is known, so none can be reported on', async () => {
   const answer = await buildAction()(deviceRequest({ method: 'POST', path: 'action/SN1/42', body: 'state=installed', customer }), caller);
   assert.deepEqual([answer.status, answer.values['error']], [410, 'gone']);
+});
+
+const stranger = (id: string): Caller & { kind: 'waiting' } => ({ kind: 'waiting', waiting: { id, customerId: 'c1', serial: id } as WaitingDevice, quarantineBytes: null });
+
+test('strangers who come and go leave no notes; who is approved keeps them', async () => {
+  const room = openRoom();
+  const callers = ['w1', 'w2', 'w3'].map(stranger);
+  room.waitingDevices.publish({ put: callers.map(({ waiting }) => waiting) });
+  for (const each of callers) await room.ask({ method: 'POST', body: 'fw=1' }, each);
+  await room.notes.flush();
+  assert.equal(room.deviceNotes.size, 3);
+  room.devices.publish({ put: [{ ...device, id: 'w1' }] });
+  room.waitingDevices.publish({ removed: ['w1', 'w2'] });
+  assert.deepEqual([...room.deviceNotes.values()].map((row) => row.deviceId), ['w1', 'w3']);
+  // Its request was under way when it was refused.
+  await room.ask({ method: 'POST', body: 'fw=2' }, callers[1]!);
+  await room.notes.flush();
+  assert.equal(room.notes.get('w2'), undefined);
+  assert.deepEqual(room.written.map((row) => row.deviceId), ['w1', 'w2', 'w3']);
+});
+
+test('what a stranger says is nobody\'s news, and nobody fills the journal', async () => {
+  const room = openRoom({ limits: { ...limits, checkInEventsMax: 3 } as Limits });
+  const body = Array.from({ length: 40 }, (_, i) => `feed.f${i}=${epoch}:9:0:9\n`).join('');
+  await room.ask({ method: 'POST', body }, stranger('w1'));
+  assert.deepEqual(room.events, []);
+  await room.ask({ method: 'POST', body });
+  assert.equal(room.events.length, 3);
+});
+
+test('who brings his lines slowly takes nobody\'s place', async () => {
+  const room = openRoom({ limits: { ...limits, checkInsAtOnceMax: 1 } as Limits });
+  const pipe = openPipe();
+  const slow = room.ask({ method: 'POST', body: pipe.pieces });
+  pipe.push(Buffer.from('fw='));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal((await room.ask({ method: 'POST', body: 'fw=2' })).status, 200);
+  pipe.end();
+  assert.equal((await slow).status, 200);
 });

@@ -48,6 +48,8 @@ export function buildCheckIn(deps: CheckInDeps): Act {
     if (request.rest.length > 0) throw new Fault('not-found', 'the path is check-in/SERIAL');
     if (!['POST', 'PUT', 'GET', 'HEAD'].includes(request.method)) throw new Fault('unsupported', 'check-in takes POST, or GET with the lines as a query');
     const settings = { ...usual, ...deps.settings().checkIn };
+    // First: whoever brings his lines slowly must take nobody's place.
+    const said = await readSaid(request, limits);
     if (underWay >= limits.checkInsAtOnceMax) {
       // After a power cut all of a place come at once: each gets its own moment.
       const retry = 1 + (deps.random(4).readUInt32BE(0) % (settings.jitterSeconds + 1));
@@ -55,15 +57,14 @@ export function buildCheckIn(deps: CheckInDeps): Act {
     }
     underWay += 1;
     try {
-      return await checkIn(deps, request, caller, settings);
+      return await checkIn(deps, request, caller, said, settings);
     } finally {
       underWay -= 1;
     }
   };
 }
 
-async function checkIn(deps: CheckInDeps, request: DeviceRequest, caller: Caller, settings: typeof usual & { readonly zone?: string | undefined }): Promise<DeviceAnswer> {
-  const said = await readSaid(request, deps.limits);
+async function checkIn(deps: CheckInDeps, request: DeviceRequest, caller: Caller, said: ReadonlyMap<string, string>, settings: typeof usual & { readonly zone?: string | undefined }): Promise<DeviceAnswer> {
   const before = deps.notes.get(callerId(caller));
   const feeds = saidFeeds(said, deps.limits.checkInFeedsMax);
   const zone = [said.get('tz'), before?.zone, settings.zone].map((name) => (name ? zoneRules(name, deps.nowMs()) : null)).find((rules) => rules !== null) ?? null;
@@ -156,16 +157,23 @@ function note(deps: CheckInDeps, request: DeviceRequest, caller: Caller, said: R
 
 /** What somebody should know of: the gateway has less than it acknowledged, or the device lost data before it could deliver it. */
 function noteEvents(deps: CheckInDeps, request: DeviceRequest, caller: Caller, feeds: readonly SaidFeed[], known: ReadonlyMap<string, FeedEpoch>, before: Readonly<Record<string, string>>, elsewhere: Elsewhere | null): void {
-  const names = { customer: request.customer.key, serial: printable(request.serial, 128), from: request.from, device: caller.kind === 'device' ? caller.device.name : '' };
+  // A stranger's word is nobody's news, and would fill the journal.
+  if (caller.kind === 'waiting') return;
+  let told = 0;
+  const tell = (event: 'feed.behind' | 'check-in.lost', about: Readonly<Record<string, unknown>>) => {
+    told += 1;
+    if (told <= deps.limits.checkInEventsMax) deps.journal.note(event, { ...names, ...about });
+  };
+  const names = { customer: request.customer.key, serial: printable(request.serial, 128), from: request.from, device: caller.device.name };
   for (const { name, epoch, next, lost } of feeds) {
     const row = known.get(`${name} ${epoch}`);
     // An epoch that is not known may be at the server where the device is sent; a sealed one went on there.
     const isOurs = row ? row.sealedAt === null : elsewhere === null;
-    if (isOurs && next > Math.max(row?.next ?? 0, row?.claimed ?? 0)) deps.journal.note('feed.behind', { ...names, feed: name, epoch, next: row?.next ?? 0, claimed: next, why: 'the device says that more was confirmed: was the store restored from an older backup?' });
+    if (isOurs && next > Math.max(row?.next ?? 0, row?.claimed ?? 0)) tell('feed.behind', { feed: name, epoch, next: row?.next ?? 0, claimed: next, why: 'the device says that more was confirmed: was the store restored from an older backup?' });
     const earlier = before[`feed.${name}`];
     const last = earlier === undefined ? null : parseSaidFeed(name, earlier);
     const lostBefore = last?.epoch === epoch ? last.lost : 0;
-    if (lost > lostBefore) deps.journal.note('check-in.lost', { ...names, feed: name, epoch, bytes: lost - lostBefore, inAll: lost, why: 'the device lost these bytes before it could deliver them' });
+    if (lost > lostBefore) tell('check-in.lost', { feed: name, epoch, bytes: lost - lostBefore, inAll: lost, why: 'the device lost these bytes before it could deliver them' });
   }
 }
 

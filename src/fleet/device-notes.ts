@@ -4,11 +4,14 @@ import { reasonOf } from '#base/fault.ts';
 import type { Id } from '#base/ids.ts';
 import type { Log } from '#base/log.ts';
 import type { IntakeOperations } from '#model/intake.ts';
-import type { DeviceNote } from '#model/rows.ts';
-import type { TableWriter } from '#model/table.ts';
+import type { Device, DeviceNote, WaitingDevice } from '#model/rows.ts';
+import type { Table, TableWriter } from '#model/table.ts';
 
 export interface DeviceNotesDeps {
   readonly deviceNotes: TableWriter<DeviceNote>;
+  /** What waits and is a device: of nobody else anything is kept, or strangers who come and go would leave a row each. */
+  readonly waitingDevices: Pick<Table<WaitingDevice>, 'get' | 'watch'>;
+  readonly devices: Pick<Table<Device>, 'get'>;
   readonly operations: Pick<IntakeOperations, 'noteDevices'>;
   readonly clock: Clock;
   readonly log: Log;
@@ -31,15 +34,23 @@ const blank = (deviceId: Id, customerId: Id): DeviceNote => ({
   deviceId, customerId, lastSeenAt: null, lastPushAt: null, lastCheckInAt: null, from: null, fw: null, hw: null, up: null, clockSkewMs: null, zone: null, pins: null, facts: {},
 });
 
-export function keepDeviceNotes({ deviceNotes, operations, clock, log }: DeviceNotesDeps): DeviceNotes {
+export function keepDeviceNotes({ deviceNotes, waitingDevices, devices, operations, clock, log }: DeviceNotesDeps): DeviceNotes {
   const changed = new Map<Id, DeviceNote>();
   let writing: Promise<void> = Promise.resolve();
   const get = (deviceId: Id): DeviceNote | undefined => changed.get(deviceId) ?? deviceNotes.get(deviceId);
 
+  const isSomebody = (deviceId: Id): boolean => devices.get(deviceId) !== undefined || waitingDevices.get(deviceId) !== undefined;
+  const unwatch = waitingDevices.watch(({ removed }) => {
+    const gone = removed.filter((id) => !isSomebody(id));
+    for (const id of gone) changed.delete(id);
+    const noted = gone.filter((id) => deviceNotes.get(id) !== undefined);
+    if (noted.length > 0) deviceNotes.publish({ removed: noted });
+  });
+
   const write = async (): Promise<void> => {
-    const rows = [...changed.values()];
-    if (rows.length === 0) return;
+    const rows = [...changed.values()].filter(({ deviceId }) => isSomebody(deviceId));
     changed.clear();
+    if (rows.length === 0) return;
     // Once for all: watchers are told of a storm of devices in one go.
     deviceNotes.publish({ put: rows });
     for (let from = 0; from < rows.length; from += atOnce) {
@@ -60,6 +71,7 @@ export function keepDeviceNotes({ deviceNotes, operations, clock, log }: DeviceN
     flush,
     async close() {
       timer.cancel();
+      unwatch();
       await flush();
     },
   };

@@ -85,7 +85,7 @@ function put(deps: FileDeps, request: DeviceRequest, incoming: Incoming): Promis
     const completes = parseUploadBoolean(request.header('upload-complete'));
     const length = lengthOf(request, completes === true, 0);
     if ((length ?? declared ?? 0) > files.limits.fileBytesMax) throw new Fault('too-large', `a file has at most ${files.limits.fileBytesMax} bytes here`);
-    const leave = files.enter();
+    const leave = files.enter(incoming.device.id);
     try {
       // Who cannot be told of an upload cannot resume it (the draft's appendix on versions): then it is a PUT like any other.
       if (completes !== null && (!completes || speaksDraft(request))) return await create(deps, request, incoming, completes, length);
@@ -167,7 +167,7 @@ async function patch(deps: FileDeps, request: DeviceRequest, incoming: Incoming,
   const body = parseUploadInteger(request.header('content-length'));
   if (upload.completedAt !== null) throw body === 0 ? completedFault(upload) : lengthFault('this upload is complete: nothing can be appended');
   if (offset !== upload.received) throw new Fault('conflict', `the upload stands at ${upload.received}, not at ${offset}`, { detail: { expected: upload.received, provided: offset } });
-  const leave = deps.files.enter();
+  const leave = deps.files.enter(incoming.device.id);
   try {
     return await append(deps, request, incoming, upload, { completes, offset, length: lengthOf(request, completes, offset) });
   } finally {

@@ -181,3 +181,30 @@ test('many devices bring the same and other bytes at once, while some are remove
     assert.deepEqual(new Set((await room.lying()).digests), named, 'bytes are there exactly for the rows');
   }
 });
+
+test('a device that brings many files slowly leaves places for the others', async () => {
+  await using room = await openFileRoom({ filesAtOnceMax: 3, filesPerDeviceAtOnceMax: 2 });
+  const other = await room.addDevice('SN2');
+  const pipes = [openPipe(), openPipe()];
+  const slow = pipes.map((pipe, i) => room.ask({ method: 'PUT', path: `file/SN1/s${i}`, body: pipe.pieces }));
+  for (const pipe of pipes) pipe.push(Buffer.from('x'));
+  await eventually(async () => (await room.lying()).takings.length === 2, 'both are on their way');
+  await assert.rejects(room.ask({ method: 'PUT', path: 'file/SN1/third', body: 'x' }), (thrown) => isFault(thrown, 'busy'));
+  assert.equal((await room.ask({ method: 'PUT', path: 'file/SN2/first', body: 'x' }, other)).status, 201);
+  for (const pipe of pipes) pipe.end();
+  assert.deepEqual((await Promise.all(slow)).map(({ status }) => status), [201, 201]);
+  assert.equal((await room.ask({ method: 'PUT', path: 'file/SN1/third', body: 'x' })).status, 201);
+});
+
+test('a disk that fills while a file comes ends it', async () => {
+  await using room = await openFileRoom({ uploadNoteBytes: 1_000 });
+  const pipe = openPipe();
+  const asked = room.ask({ method: 'PUT', path: 'file/SN1/large', body: pipe.pieces });
+  pipe.push(Buffer.alloc(2_000));
+  await eventually(async () => (await room.lying()).takings.length === 1, 'it is on its way');
+  room.full = new Fault('busy', 'the disk is full');
+  pipe.push(Buffer.alloc(2_000));
+  pipe.end();
+  await assert.rejects(asked, /the disk is full/);
+  assert.deepEqual(await room.lying(), { digests: [], takings: [] });
+});

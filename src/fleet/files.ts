@@ -44,8 +44,8 @@ export interface StoredFile {
 
 export interface Files extends FilesDeps {
   readonly shelf: Shelf;
-  /** A place among those that bring bytes at the same time. Fault `busy` when there is none, or the disk is nearly full; give it back by calling what it returns. */
-  enter(): () => void;
+  /** A place among those that bring bytes at the same time, and among those of one device: it must not take all of them by bringing slowly. Fault `busy` when there is none, or the disk is nearly full; give it back by calling what it returns. */
+  enter(deviceId: Id): () => void;
   /** Takes a whole file in. `expected`: digests (hex) that it must have. Faults: `too-large`, `closed` (it was cut), `bad-input` with detail `digest`, `busy`, `too-many`. */
   takeWhole(incoming: Incoming, pieces: AsyncIterable<Uint8Array>, expected: readonly string[]): Promise<StoredFile>;
   /** What lies on the shelf under a temporary name becomes a version of the file. */
@@ -74,6 +74,7 @@ export async function openFiles(deps: FilesDeps): Promise<Files> {
   for (const name of await shelf.takings()) if (!resumable.has(name)) await shelf.discard(name);
   const turns = buildTurns();
   let entered = 0;
+  const enteredOf = new Map<Id, number>();
   let closed = false;
   const removeUnnamed = async (digests: readonly string[]): Promise<number> => {
     let removed = 0;
@@ -137,16 +138,23 @@ export async function openFiles(deps: FilesDeps): Promise<Files> {
     settle,
     swept,
     sweep,
-    enter() {
+    enter(deviceId) {
       if (closed) throw new Fault('busy', 'the gateway is going down');
       const full = deps.mayStore();
       if (full) throw full;
       if (entered >= limits.filesAtOnceMax) throw new Fault('busy', `${entered} files are on their way already`);
+      const mine = enteredOf.get(deviceId) ?? 0;
+      if (mine >= limits.filesPerDeviceAtOnceMax) throw new Fault('busy', `${mine} files of this device are on their way already`);
       entered += 1;
+      enteredOf.set(deviceId, mine + 1);
       let left = false;
       return () => {
-        if (!left) entered -= 1;
+        if (left) return;
         left = true;
+        entered -= 1;
+        const still = enteredOf.get(deviceId)! - 1;
+        if (still > 0) enteredOf.set(deviceId, still);
+        else enteredOf.delete(deviceId);
       };
     },
     async takeWhole(incoming, pieces, expected) {
@@ -154,7 +162,14 @@ export async function openFiles(deps: FilesDeps): Promise<Files> {
       const taking = await shelf.take(temporary, 0);
       try {
         const hash = createHash('sha256');
+        let looked = 0;
         for await (const piece of pieces) {
+          // Many large ones together fill a disk that had room when each began.
+          if (taking.bytes - looked >= limits.uploadNoteBytes) {
+            looked = taking.bytes;
+            const full = deps.mayStore();
+            if (full) throw full;
+          }
           if (taking.bytes + piece.length > limits.fileBytesMax) throw new Fault('too-large', `a file has at most ${limits.fileBytesMax} bytes here`);
           hash.update(piece);
           await taking.write(piece);

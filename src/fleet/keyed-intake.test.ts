@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { Fault, isFault } from '#base/fault.ts';
 import { limits, type Limits } from '#base/limits.ts';
 import type { WaitingDevice } from '#model/rows.ts';
-import { deviceRequest, type Asked } from '../../test/kit/device-requests.ts';
+import { deviceRequest, openPipe, type Asked } from '../../test/kit/device-requests.ts';
 import { openFileRoom, type FileRoom } from '../../test/kit/file-room.ts';
 import { buildKeyedIntake, parseIdempotencyKey, type KeyedIntakeOptions, type TakenIn } from './keyed-intake.ts';
 import type { Caller } from './requests.ts';
@@ -98,4 +98,30 @@ test('keys with quotes and without, and those that are none', () => {
   assert.equal(parseIdempotencyKey('é'), 'é');
   assert.equal(parseIdempotencyKey('k'.repeat(255)).length, 255);
   for (const text of ['', '   ', '""', 'k'.repeat(256), 'a\u0000b', 'a\u0085b']) assert.throws(() => parseIdempotencyKey(text), (thrown) => isFault(thrown, 'bad-input'), JSON.stringify(text));
+});
+
+test('a copy of a signed request that was made on the way brings nothing a second time', async () => {
+  await using room = await openFileRoom();
+  const { ask } = actIn(room);
+  const sign = (letter: string) => ({ 'x-postern-sign': `v1,1,${letter.repeat(16)},${'0'.repeat(64)}` });
+  assert.deepEqual((await ask({ body: 'one\n', headers: sign('a') })).values, { stored: true, at: 0 });
+  assert.deepEqual((await ask({ body: 'one\n', headers: sign('a') })).values, { repeat: true, at: 0 });
+  assert.deepEqual((await ask({ body: 'one\n', headers: sign('b') })).values, { stored: true, at: 4 }, 'the device means it twice');
+});
+
+test('bodies that come slowly take no places, and one device only so many', async () => {
+  await using room = await openFileRoom();
+  const { ask } = actIn(room, { limits: { ...limits, keyedIntakesAtOnceMax: 1, keyedIntakesPerDeviceMax: 2 } as Limits });
+  const pipes = [openPipe(), openPipe()] as const;
+  const slow = ask({ body: pipes[0].pieces });
+  pipes[0].push(Buffer.from('slow\n'));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal((await ask({ body: 'quick\n' })).status, 200);
+  const another = ask({ body: pipes[1].pieces });
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual((await ask({ body: 'third\n' })).values['error'], 'too-many');
+  pipes[0].end();
+  assert.equal((await slow).status, 200);
+  pipes[1].end();
+  assert.equal((await another).status, 200);
 });

@@ -51,6 +51,7 @@ export function buildKeyedIntake(options: KeyedIntakeOptions): Act {
   const { limits } = options;
   const inFlight = new Set<string>();
   let underWay = 0;
+  const underWayOf = new Map<Id, number>();
 
   const answerOf = (outcome: KeyedOutcome): DeviceAnswer => {
     switch (outcome.kind) {
@@ -85,10 +86,14 @@ export function buildKeyedIntake(options: KeyedIntakeOptions): Act {
     if (spoilt !== null) return { status: 422, values: { error: 'digest', why: spoilt } };
     const bodyDigest = sha256(body.bytes);
     // A key of the sender's own is never that of a body, whatever it reads.
-    const keyDigest = key !== null ? sha256('key\n', key) : byBody !== null ? sha256('body\n', bodyDigest) : null;
+    // A signature is new for every request: a copy of it, made on the way, brings nothing a second time.
+    const sign = request.header('x-postern-sign');
+    const keyDigest = key !== null ? sha256('key\n', key) : byBody !== null ? sha256('body\n', bodyDigest) : sign !== null ? sha256('sign\n', sign.trim()) : null;
     const place = keyDigest === null ? null : `${device.id} ${feed} ${keyDigest}`;
     // Not 409, as the draft of Idempotency-Key has it: Fluent Bit and Vector take every 4xx but 408 and 429 as the last word, and drop the body.
     if (place !== null && inFlight.has(place)) return { status: 503, values: { error: 'busy', why: 'the first request with this key is still being stored', retry: 1 } };
+    if (underWay >= limits.keyedIntakesAtOnceMax) throw new Fault('busy', 'more is arriving than can be written', { remedy: 'Repeat it later: nothing of it was stored.' });
+    underWay += 1;
     if (place !== null) inFlight.add(place);
     try {
       const [outcome] = await options.operations.intakeKeyed([
@@ -97,6 +102,7 @@ export function buildKeyedIntake(options: KeyedIntakeOptions): Act {
       options.onTakenIn({ request, device, feed, bytes: body.bytes.length, outcome: outcome! });
       return answerOf(outcome!);
     } finally {
+      underWay -= 1;
       if (place !== null) inFlight.delete(place);
     }
   };
@@ -110,12 +116,16 @@ export function buildKeyedIntake(options: KeyedIntakeOptions): Act {
     if (caller.kind === 'waiting') return { status: 403, values: { error: 'waiting', why: 'this device waits for approval', waiting: true, retry: waitingRetrySeconds } };
     const full = options.mayStore();
     if (full) throw full;
-    if (underWay >= limits.keyedIntakesAtOnceMax) throw new Fault('busy', 'more is arriving than can be written', { remedy: 'Repeat it later: nothing of it was stored.' });
-    underWay += 1;
+    const { id } = caller.device;
+    const before = underWayOf.get(id) ?? 0;
+    if (before >= limits.keyedIntakesPerDeviceMax) return { status: 429, values: { error: 'too-many', why: `${before} requests of this device are under way`, retry: 1 } };
+    underWayOf.set(id, before + 1);
     try {
       return await take(request, caller.device, feed);
     } finally {
-      underWay -= 1;
+      const left = (underWayOf.get(id) ?? 1) - 1;
+      if (left > 0) underWayOf.set(id, left);
+      else underWayOf.delete(id);
     }
   };
 }

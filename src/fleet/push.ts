@@ -78,7 +78,9 @@ export function buildPush(options: PushOptions): Act {
     if (spoilt !== null) return { status: 422, values: { error: 'digest', why: spoilt, next: (await find(caller, feed, epoch))?.next ?? 0 } };
     const outcome = await options.intake.push({
       customerId: request.customer.id, deviceId: callerId(caller), serial: request.serial, feed, epoch,
-      offset, bytes: body.bytes, format, ...declared, at: options.nowMs(), alerts: settings.alerts,
+      offset, bytes: body.bytes, format, ...declared, at: options.nowMs(),
+      // Nobody knows yet who a stranger is: it rings no bells.
+      alerts: caller.kind === 'waiting' ? [] : settings.alerts,
       quarantineMax: caller.kind === 'waiting' ? (caller.quarantineBytes ?? 0) : null,
     });
     options.onPushed({ request, caller, feed, epoch, bytes: body.bytes.length, outcome });

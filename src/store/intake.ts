@@ -162,7 +162,10 @@ function append(memory: Memory, pending: Pending, open: Open, bytes: Uint8Array,
   const held = splitter.heldBytes;
   const before = splitter.records;
   let alerts = 0;
-  splitter.push(bytes, rules.length === 0 ? null : (record) => void (alerts += findAlerts(memory, pending, row, record, at, rules)));
+  splitter.push(bytes, rules.length === 0 ? null : (record) => {
+    // A batch can be millions of records, and each alert is a row and a call: who is told of a thousand needs no more.
+    if (alerts < limits.alertsPerBatchMax) alerts += findAlerts(memory, pending, row, record, at, rules);
+  });
   const records = splitter.records - before;
   memory.heldBytes += splitter.heldBytes - held;
   pending.bulk.chunk({ epoch: row.number, off: row.next, len: bytes.length, at, records, body: bytes });
@@ -222,6 +225,7 @@ async function take(unit: Unit, memory: Memory, pending: Pending, push: Push): P
     const made = await openEpoch(unit, memory, pending, place, { ...push, newFeedId: newId(), kind: 'offset', start: push.start?.at ?? 0 });
     if (typeof made === 'string') return { kind: 'too-many', next: 0, why: made };
     open = made;
+    await countQuarantine(unit, push, limits.quarantineRowBytes);
   } else if (open.row.sealedAt !== null) {
     if (push.start === null || push.start.at < open.row.next) return { kind: 'sealed', next: open.row.next, to: open.row.sealedTo };
     open.row.sealedAt = null;
@@ -239,6 +243,7 @@ async function take(unit: Unit, memory: Memory, pending: Pending, push: Push): P
   if (push.gap !== null) {
     if (push.gap.from > row.next) return claim(open, pending, Math.max(push.gap.from, offset));
     lost = loseUpTo(memory, pending, open, push.gap.to, push.gap.reason, at);
+    if (lost > 0) await countQuarantine(unit, push, limits.quarantineRowBytes);
   }
   if (offset > row.next) return claim(open, pending, offset);
   const known = Math.min(bytes.length, row.next - offset);
@@ -251,7 +256,7 @@ async function take(unit: Unit, memory: Memory, pending: Pending, push: Push): P
   if (known > 0) row.repeats += 1;
   const fresh = bytes.subarray(known);
   const { records, alerts } = fresh.length > 0 ? append(memory, pending, open, fresh, at, push.alerts) : { records: 0, alerts: 0 };
-  if (fresh.length > 0 && push.quarantineMax !== null) await unit.db.updateTable('waitingDevice').set((sql) => ({ bytes: sql('bytes', '+', fresh.length) })).where('id', '=', deviceId).execute();
+  if (fresh.length > 0) await countQuarantine(unit, push, fresh.length);
   const madeGood = row.claimed !== null && row.next >= row.claimed;
   if (madeGood) row.claimed = null;
   settle(open, pending);
@@ -267,11 +272,16 @@ function claim(open: Open, pending: Pending, offset: number): PushOutcome {
   return { kind: 'gap', next: row.next, first, epochNumber: row.number };
 }
 
+/** Epochs and gaps count as well as bytes: they are rows, of which a stranger could make any number with empty batches. */
+async function countQuarantine(unit: Unit, push: Push, bytes: number): Promise<void> {
+  if (push.quarantineMax !== null) await unit.db.updateTable('waitingDevice').set((sql) => ({ bytes: sql('bytes', '+', bytes) })).where('id', '=', push.deviceId).execute();
+}
+
 async function lookAtQuarantine(unit: Unit, push: Push, next: number): Promise<PushOutcome | null> {
   if (push.quarantineMax === null) return null;
   const waiting = await unit.db.selectFrom('waitingDevice').select('bytes').where('id', '=', push.deviceId).executeTakeFirst();
   if (!waiting) return { kind: 'gone', next };
-  return waiting.bytes + push.bytes.length > push.quarantineMax ? { kind: 'full', next } : null;
+  return waiting.bytes >= push.quarantineMax || waiting.bytes + push.bytes.length > push.quarantineMax ? { kind: 'full', next } : null;
 }
 
 async function takeKeyed(unit: Unit, memory: Memory, pending: Pending, push: KeyedPush): Promise<KeyedOutcome> {

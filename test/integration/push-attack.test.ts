@@ -50,3 +50,12 @@ test('on the way over plain http: a signed push can be repeated, and not be made
   assert.equal((await packed()).values.get('next'), '8', 'it declares lost what it brings: the gap counts');
   assert.deepEqual(storedRanges(gateway, 'SN1', epoch).ranges.map(({ from, bytes }) => [from, bytes.toString()]), [[0, 'one\n']]);
 });
+
+test('a stranger in quarantine cannot make rows without end, nor ring bells', async () => {
+  const ask = (epoch: string, query: string, body: string, more: Record<string, string> = {}) =>
+    askRaw(`http://127.0.0.1:${gateway.ports.http}/v1/default/push/STRANGER/cdr/${epoch}?${query}`, { method: 'POST', headers: { 'content-length': String(body.length), ...more }, body: Buffer.from(body) });
+  const statuses: number[] = [];
+  for (let i = 0; i < 20; i++) statuses.push((await ask(`${i}`.padStart(16, '0'), 'o=0', '')).status);
+  for (let i = 0; i < 20; i++) statuses.push((await ask('0'.repeat(16), `o=${i + 1}`, '', { 'x-postern-gap': `${i}-${i + 1};reason=wrap` })).status);
+  assert.deepEqual([statuses.indexOf(403), statuses.lastIndexOf(200)], [32, 31], 'its 2,000 bytes are used up by rows');
+});
