@@ -24,6 +24,7 @@ import { buildDeviceMoveActs } from './device-moves.ts';
 import { buildDeviceActs } from './devices.ts';
 import { keepEvents } from './events.ts';
 import { buildFeedActs, readFeedBytes } from './feeds.ts';
+import { buildSinkActs } from './sinks.ts';
 import { buildFileActs, downloadFile } from './files.ts';
 import { buildFrontDoorActs } from './front-door.ts';
 import { buildGatewayActs, buildPlaceActs } from './gateway.ts';
@@ -75,6 +76,7 @@ function buildActs(room: Room): Acts<PlainRoute> {
     ...buildRedirectActs(room),
     ...buildFeedActs(room),
     ...buildFileActs(room),
+    ...buildSinkActs(room),
   };
 }
 

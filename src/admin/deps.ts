@@ -24,6 +24,7 @@ import type { LeafKey } from '#model/pins.ts';
 import type { RankedRoute, RoutesQuery } from '#model/precedence.ts';
 import type { AcmeSettings, Actor, AuditEntry, Certificate, CertificateNames, Device } from '#model/rows.ts';
 import type { Snapshot } from '#model/snapshot.ts';
+import type { SecretControl, SinkControl } from '#model/sinks.ts';
 import type { Tables } from '#model/tables.ts';
 import type { Visitor } from '#model/visitor.ts';
 import type { CertificateDescription, SigningOrder } from '#net/certificates.ts';
@@ -146,6 +147,9 @@ export interface AdminDeps {
   readonly leases: Leases;
   /** How fast feeds grow now, and that something happened to one. */
   readonly feeds: FeedRates;
+  /** null: they are not kept here. */
+  readonly sinks: SinkControl | null;
+  readonly secrets: SecretControl | null;
   /** Certificates that agents put in place. */
   readonly deliveries: Deliveries;
   /** null: it cannot be used here. */

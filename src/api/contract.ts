@@ -4,6 +4,7 @@ import { certificateRoutes } from './certificate-shapes.ts';
 import { deliveryRoutes } from './delivery-shapes.ts';
 import { fileRoutes } from './file-shapes.ts';
 import { feedRoutes } from './feed-shapes.ts';
+import { sinkRoutes } from './sink-shapes.ts';
 import { identityRoutes } from './identity-shapes.ts';
 import { keepingRoutes } from './keeping-shapes.ts';
 import { redirectRoutes } from './redirect-shapes.ts';
@@ -135,6 +136,7 @@ const shapes = {
   ...deliveryRoutes,
   ...fileRoutes,
   ...feedRoutes,
+  ...sinkRoutes,
   ...identityRoutes,
   ...keepingRoutes,
   ...redirectRoutes,

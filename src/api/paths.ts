@@ -104,6 +104,15 @@ export const paths = {
   listGaps: { method: 'GET', path: '/feeds/{feed}/gaps', needs: 'sign-in' },
   removeFeed: { method: 'DELETE', path: '/feeds/{feed}', needs: 'sign-in' },
 
+  // where it goes on from here
+  listSinks: { method: 'GET', path: '/sinks', needs: 'sign-in' },
+  replaySink: { method: 'POST', path: '/sinks/{name}/replay', needs: 'sign-in' },
+  retrySink: { method: 'POST', path: '/sinks/{name}/retry', needs: 'sign-in' },
+  listAlerts: { method: 'GET', path: '/alerts', needs: 'sign-in' },
+  listSecrets: { method: 'GET', path: '/secrets', needs: 'sign-in' },
+  setSecret: { method: 'PUT', path: '/secrets/{name}', needs: 'sign-in' },
+  removeSecret: { method: 'DELETE', path: '/secrets/{name}', needs: 'sign-in' },
+
   // which server a device belongs to
   listRedirects: { method: 'GET', path: '/redirects', needs: 'sign-in' },
   previewRedirect: { method: 'POST', path: '/redirects/preview', needs: 'sign-in' },

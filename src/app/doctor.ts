@@ -8,6 +8,7 @@ import { Fault, isFault, reasonOf } from '#base/fault.ts';
 import { judgeCertificates, judgeClock, judgeDeliveries, judgeDisk, judgeLinks, judgeNames, judgePorts, judgeRestored, judgeRoutes, judgeStore } from '#model/doctor.ts';
 import type { CertificateSeen, DeliverySeen, DeviceSeen, Finding, Judgement, ListenerSeen, RouteSeen, StoreSeen } from '#model/doctor.ts';
 import type { DiskState, RestoredNote } from '#model/keeping.ts';
+import { judgeSinks, type SinkStatus } from '#model/sinks.ts';
 import type { Certificate } from '#model/rows.ts';
 
 export interface DoctorDeps {
@@ -27,6 +28,10 @@ export interface DoctorDeps {
   /** As it is watched. Default: not. */
   disk?(): DiskState;
   restored?(): RestoredNote | null;
+  /** Where records go from here. Default: nowhere. */
+  sinks?(): Promise<readonly SinkStatus[]>;
+  /** Sentences about secrets that are named and not there. */
+  secretsMissing?(): readonly string[];
   devices(): readonly DeviceSeen[];
   /** Those that lead to a device. */
   routes(): readonly RouteSeen[];
@@ -86,6 +91,7 @@ export async function runDoctor(deps: DoctorDeps): Promise<Finding[]> {
     ...(restored ? [['restored', 'Backup', () => judgeRestored(restored)] as const] : []),
     ['links', 'Links', () => judgeLinks(deps.devices())],
     ['routes', 'Routes to devices', async () => judgeRoutes(deps.routes(), await deps.configuredAt())],
+    ...(deps.sinks ? [['sinks', 'Sinks', async () => judgeSinks(await deps.sinks!(), deps.secretsMissing?.() ?? [])] as const] : []),
     ...(deps.more ?? []),
   ];
   return Promise.all(checks.map(([id, title, look]) => runCheck(clock, id, title, look)));

@@ -60,6 +60,7 @@ import { fleetChecks } from './doctor-fleet.ts';
 import { runDoctor } from './doctor.ts';
 import { knowDeviceRequest } from './explain-device.ts';
 import { openFleet } from './fleet.ts';
+import { openOutgoing, type Outgoing } from './sinks.ts';
 import { openDoor } from './front-door.ts';
 import { buildFirstCertificates } from './first-certificates.ts';
 import { buildKeeping, type KeepingOptions } from './keeping.ts';
@@ -263,7 +264,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     undo.push(() => consoleService.close());
     const joinService = openServiceServer((request, response) => joinListener(request, response));
     undo.push(() => joinService.close());
+    let outgoing: Outgoing | null = null;
     const fleet = await openFleet({
+      onStored: (news, alerts) => outgoing?.stored(news, alerts),
       tables, operations: { ...operations, ...keeping.guarded }, clock, log, journal, limits, random, newId,
       folder, newRequestId,
       snapshot: () => snapshot,
@@ -348,6 +351,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     });
     undo.push(() => acme?.close());
 
+    outgoing = await openOutgoing({
+      operations, clock, random, log, journal, limits, folder,
+      config: () => snapshot.config,
+      watchConfig: (onChange) => control.watch(onChange),
+      customerKey: (id) => tables.customers.get(id)?.key ?? '',
+    });
+    undo.push(() => outgoing?.close());
+    const { sinks, secrets } = outgoing;
+
     // people
     const live: Live = {
       conns: (limit) => door.conns(limit),
@@ -385,7 +397,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       for (const agentId of [...removed, ...put.filter((agent) => agent.state !== 'active').map((agent) => agent.id)]) live.closeLink(agentId, 'the agent was locked, revoked or removed');
       for (const agentId of removed) hub.forget(agentId);
     });
-    const remarks = () => [...startRemarks(snapshot, ports()), ...keeping.remarks(), ...alarmsOf(tables.certificates.values(), clock.nowMs()).slice(0, remarkedMax).map((each) => each.text), ...control.missing().map((each) => `${each}; it is tried again every few seconds`)];
+    const remarks = () => [...startRemarks(snapshot, ports()), ...keeping.remarks(), ...(outgoing?.remarks() ?? []), ...alarmsOf(tables.certificates.values(), clock.nowMs()).slice(0, remarkedMax).map((each) => each.text), ...control.missing().map((each) => `${each}; it is tried again every few seconds`)];
     // Who asks how things stand while the store is away is told that, and the rest.
     const lookAtStore = () => operations.check().then(({ fileBytes }) => ({ fileBytes, said: [] }), (thrown: unknown) => ({ fileBytes: 0, said: [`${reasonOf(thrown)}: changes wait`] }));
     const status = async (store = lookAtStore()) => ({
@@ -400,7 +412,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       certificates: { changes: certificateChanges, caPem: certificates.ca.pem, describe: () => certificates.describe(), signRequest: (order) => certificates.signRequest(order), issueLeaf: (names, spki) => certificates.issueLeaf(names, spki), nextLeafKey: (id, what) => certificates.nextLeafKey(id, what), roots: publicRoots },
       pins,
       sealingKey: await folder.readOrMake(sealingKeyFile, () => random(sealingKeyBytes)),
-      acme, deliveries, leases: fleet.leases, feeds: fleet.feeds, files: fleet.files, keeping: keeping.deps,
+      acme, deliveries, leases: fleet.leases, feeds: fleet.feeds, sinks, secrets, files: fleet.files, keeping: keeping.deps,
       tables, operations, control, live, journal, clock, random, log, newId, limits, inTurn, status,
       version: options.version,
       setupDigest: () => (tables.people.size === 0 && setup.code !== null ? digestOf(setup.code.reveal()) : null),
@@ -438,6 +450,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
           freeBytes: () => folder.freeBytes(),
           disk: () => keeping.disk(),
           restored: () => keeping.restored(),
+          sinks: () => sinks.status(),
+          secretsMissing: () => secrets.missing(),
           routes: () =>
             snapshot.config.routes
               .flatMap(({ name, target }) => (target.kind === 'device' ? [{ route: name, device: target.device }] : []))

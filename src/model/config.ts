@@ -3,6 +3,8 @@
 import { z } from 'zod';
 import { parseNetwork } from '#base/cidr.ts';
 import { limits } from '#base/limits.ts';
+import { fieldTypes } from './parsers/fields.ts';
+import { presetNames } from './parsers/preset-names.ts';
 import { isZone } from './zone.ts';
 
 const hostName = z
@@ -230,21 +232,42 @@ const redirect = z.strictObject({
   status: z.union([z.literal(307), z.literal(308)]).default(307),
 });
 
+const fieldName = z.string().min(1).max(63);
+const zone = z.string().max(64).refine(isZone, 'is not a time zone like Europe/London');
+/** What a column holds; text when nothing is said. */
+const columnType = {
+  type: z.enum(fieldTypes).optional(),
+  /** time: `iso`, `unix`, `unix-ms`, or a pattern of %Y %y %m %d %b %H %I %M %S %f %p %z; duration: `seconds`, `ms`, `minutes`, `tenths`, `h:m:s`, `h:m's`, `hmmss`, `hmmt`. */
+  format: z.string().min(1).max(100).optional(),
+  /** Of times that name none; without it they are UTC. */
+  zone: zone.optional(),
+};
+const column = z.union([fieldName, z.strictObject({ name: fieldName, ...columnType })]);
+const parserCommon = {
+  /** Lines that this finds are no records: headings, page ends. */
+  skip: pattern.optional(),
+  /** Columns that name the same thing at its source: a record that comes again under another offset is known by them. */
+  key: z.array(fieldName).min(1).max(10).optional(),
+};
 const parser = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('csv'), delimiter: z.string().length(1).default(','), quote: z.string().length(1).default('"'), columns: z.array(z.string().min(1).max(63)).min(1).max(200), skip: pattern.optional() }),
-  z.strictObject({ kind: z.literal('columns'), columns: z.array(z.strictObject({ name: z.string().min(1).max(63), start: z.int().min(1).max(65_536), length: z.int().min(1).max(65_536) })).min(1).max(200), skip: pattern.optional() }),
-  z.strictObject({ kind: z.literal('regex'), pattern, skip: pattern.optional() }),
-  z.strictObject({ kind: z.literal('json'), columns: z.array(z.string().min(1).max(200)).max(200).optional() }),
-  z.strictObject({ kind: z.literal('preset'), preset: z.string().min(1).max(64) }),
+  z.strictObject({ kind: z.literal('csv'), delimiter: z.string().length(1).default(','), quote: z.string().length(1).default('"'), columns: z.array(column).min(1).max(200), ...parserCommon }),
+  /** `start` counts from 1. */
+  z.strictObject({ kind: z.literal('columns'), columns: z.array(z.strictObject({ name: fieldName, start: z.int().min(1).max(65_536), length: z.int().min(1).max(65_536), ...columnType })).min(1).max(200), ...parserCommon }),
+  /** Named groups are the columns; `columns` says what they hold. */
+  z.strictObject({ kind: z.literal('regex'), pattern, columns: z.array(column).max(200).optional(), ...parserCommon }),
+  /** `path`: names with dots between them; the column's name when absent. Without columns, all that is at the top. */
+  z.strictObject({ kind: z.literal('json'), columns: z.array(z.union([fieldName, z.strictObject({ name: fieldName, path: z.string().min(1).max(200).optional(), ...columnType })])).min(1).max(200).optional(), ...parserCommon }),
+  /** Call records of a known telephone system; `zone` is where its clock is. */
+  z.strictObject({ kind: z.literal('preset'), preset: z.enum(presetNames), zone: zone.optional() }),
 ]);
 
 const sinkCommon = { name, feeds: glob.default('*'), devices: glob.optional(), customer: customerKey.optional(), enabled: z.boolean().default(true), parser: parser.optional() };
 /** Where records go from here, each with its own position. */
 const sink = z.discriminatedUnion('kind', [
   z.strictObject({ ...sinkCommon, kind: z.literal('files'), /** A folder below `sinks` of the data folder. */ folder: name, rotateBytes: bytes.default(64 * 1024 * 1024), rotateHours: z.number().positive().max(8_760).default(24), gzip: z.boolean().default(true), keepDays: days.optional() }),
-  z.strictObject({ ...sinkCommon, kind: z.literal('sql'), /** A file of the data folder's `sinks`, or postgres://…; the secret is its password. */ database: z.string().min(1).max(500), table: z.string().regex(/^[a-z_][a-z0-9_]{0,62}$/, 'is not a table\'s name'), secret: name.optional() }),
+  z.strictObject({ ...sinkCommon, kind: z.literal('sql'), /** A file of the data folder's `sinks`, or postgres://…; the secret is its password. */ database: z.string().max(500).regex(/^(postgres(ql)?:\/\/[!-~]+|[a-z0-9][a-z0-9_.-]{0,63})$/, 'is neither a file\'s name of a-z, 0-9, ".", "-", "_" nor postgres://…'), table: z.string().regex(/^[a-z_][a-z0-9_]{0,62}$/, 'is not a table\'s name'), secret: name.optional() }),
   z.strictObject({ ...sinkCommon, kind: z.literal('webhook'), url: z.string().max(500).regex(/^https?:\/\/[^\s]+$/, 'is not an http address'), secret: name.optional(), batchRecords: z.int().min(1).max(10_000).default(500), batchMs: z.int().min(0).max(3_600_000).default(1_000), ca: pem.optional() }),
-  z.strictObject({ ...sinkCommon, kind: z.literal('nats'), servers: z.array(z.string().max(500)).min(1).max(16), subject: z.string().min(1).max(200), secret: name.optional(), ca: pem.optional() }),
+  z.strictObject({ ...sinkCommon, kind: z.literal('nats'), servers: z.array(z.string().max(500)).min(1).max(16), /** {customer}, {serial}, {feed} stand for the record's own. */ subject: z.string().regex(/^[^\s*>]{1,200}$/, 'is not a subject'), user: z.string().max(200).optional(), secret: name.optional(), ca: pem.optional() }),
   z.strictObject({ ...sinkCommon, kind: z.literal('kafka'), brokers: z.array(z.string().max(260)).min(1).max(16), topic: z.string().regex(/^[a-zA-Z0-9._-]{1,249}$/, 'is not a topic\'s name'), tls: z.boolean().default(false), user: z.string().max(200).optional(), secret: name.optional(), ca: pem.optional() }),
 ]);
 

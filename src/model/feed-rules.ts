@@ -1,10 +1,11 @@
 // What the configuration says of a feed and of strangers: the first entry that fits. Pure; one lookup for intake, check-in,
 // retention and the console.
-import { isFault } from '#base/fault.ts';
+import { isFault, reasonOf } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
 import { parseFormat } from '#wire/records.ts';
 import type { Config, ConfigFeedRule, ConfigProblem, ConfigStrangers } from './config.ts';
 import type { AlertRule } from './intake.ts';
+import { compileParser } from './parsers/compile.ts';
 import { compilePattern, matchesGlob } from './pattern.ts';
 
 export interface FeedSettings {
@@ -63,5 +64,21 @@ export function checkFeedRules(config: Pick<Config, 'feeds' | 'strangers'>, prob
     const before = seen.get(customer);
     if (before !== undefined) problems.push({ path: `strangers[${i}].customer`, message: `strangers[${before}] is about the same customer` });
     seen.set(customer, i);
+  }
+}
+
+/** What the shapes of sinks do not say. */
+export function checkSinks({ sinks = [] }: Pick<Config, 'sinks'>, problems: ConfigProblem[]): void {
+  const names = new Map<string, number>();
+  for (const [i, { name, parser }] of sinks.entries()) {
+    const before = names.get(name);
+    if (before !== undefined) problems.push({ path: `sinks[${i}].name`, message: `sinks[${before}] has the same name` });
+    names.set(name, i);
+    if (!parser) continue;
+    try {
+      compileParser(parser);
+    } catch (thrown) {
+      problems.push({ path: `sinks[${i}].parser`, message: reasonOf(thrown) });
+    }
   }
 }

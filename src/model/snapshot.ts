@@ -1,5 +1,5 @@
 // A configuration compiled for deciding: frozen, no live handle in it, built whole or not at all.
-import { checkFeedRules } from './feed-rules.ts';
+import { checkFeedRules, checkSinks } from './feed-rules.ts';
 import { reasonOf } from '#base/fault.ts';
 import { buildNetworkSet, type NetworkSet } from '#base/networks.ts';
 import { parseDirectory, parseDnsWay } from './acme.ts';
@@ -288,6 +288,7 @@ export function compile(config: Config, revision: number): { snapshot: Snapshot 
   });
   if (config.acme) checkAcme(config.acme, problems);
   checkFeedRules(config, problems);
+  checkSinks(config, problems);
   const redirects = compileRedirects(config, problems);
   const passedThrough = lists.get('tls');
   for (const [host, routes] of passedThrough ?? []) {

@@ -203,3 +203,17 @@ function nameAt(zone: string, offset: number, at: number): string {
   }
   return digitsName(offset);
 }
+
+/**
+ * When it was in a zone that clocks there showed this time (as if it were UTC, milliseconds). Of an hour that comes twice the first;
+ * of one that is left out, what the clock would have shown without the jump.
+ */
+export function localTimeMs(localMs: number, zone: string): number {
+  const format = formatOf(zone);
+  if (!format) return localMs;
+  const local = Math.floor(localMs / 1_000);
+  const candidates = [offsetAt(format, local - daySeconds), offsetAt(format, local + daySeconds)];
+  const before = candidates[0]!;
+  const fits = candidates.find((offset) => offsetAt(format, local - offset) === offset);
+  return localMs - (fits ?? before) * 1_000;
+}

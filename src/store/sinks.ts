@@ -44,6 +44,9 @@ export const sinkReads = {
     const row = await db.selectFrom('feedEpoch').selectAll().where('number', '=', number).executeTakeFirst();
     if (!row) return null;
     const feed = await db.selectFrom('feed').selectAll().where('id', '=', row.feedId).executeTakeFirstOrThrow();
+    // What is in quarantine goes nowhere.
+    const waits = await db.selectFrom('waitingDevice').select('id').where('id', '=', feed.deviceId).executeTakeFirst();
+    if (waits) return null;
     const position = await db.selectFrom('sinkPosition').selectAll().where('sink', '=', sink).where('epoch', '=', number).executeTakeFirst();
     return { epoch: codecs.feedEpoch.load(row), feed: codecs.feed.load(feed), position: position ? loadPosition(position) : null };
   },
@@ -56,6 +59,7 @@ export const sinkReads = {
       .select(['sinkPosition.off', 'sinkPosition.run', 'sinkPosition.unframed as wasUnframed', 'sinkPosition.data'])
       .where('feedEpoch.number', '>', after)
       .where(sql<boolean>`case when feed_epoch.unframed = 1 then feed_epoch."next" else feed_epoch.boundary end > coalesce(sink_position.off, feed_epoch."first")`)
+      .where(sql<boolean>`not exists (select 1 from waiting_device w join feed f on f.device_id = w.id where f.id = feed_epoch.feed_id)`)
       .orderBy('feedEpoch.number')
       .limit(Math.max(1, Math.min(limit, rowsMax)))
       .execute();
