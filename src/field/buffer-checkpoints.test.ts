@@ -7,7 +7,7 @@ import { silentLog } from '#base/log.ts';
 import { SimulatedDisk, seeded } from '#kit/simulated-disk.ts';
 import { CheckpointLog, checkpointsName, openCheckpointLog, parseCheckpoints } from './buffer-checkpoints.ts';
 import { openFeedBuffer } from './buffer.ts';
-import type { FeedBuffer } from './buffer.ts';
+import type { FeedBuffer } from './feed-buffer.ts';
 
 const clock: Clock = { nowMs: () => 0, monoMs: () => 0, after: () => ({ cancel() {} }), every: () => ({ cancel() {} }) };
 let made = 0;

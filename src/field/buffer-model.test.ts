@@ -10,7 +10,7 @@ import { silentLog } from '#base/log.ts';
 import { SimulatedDisk, seeded } from '#kit/simulated-disk.ts';
 import type { Roll } from '#kit/simulated-disk.ts';
 import { openFeedBuffer } from './buffer.ts';
-import type { FeedBuffer } from './buffer.ts';
+import type { FeedBuffer } from './feed-buffer.ts';
 
 type Weather = 'cuts' | 'errors' | 'full' | 'rot' | 'bounds' | 'everything';
 const weathers: readonly Weather[] = ['cuts', 'errors', 'full', 'rot', 'bounds', 'everything'];
@@ -374,7 +374,7 @@ async function live(seed: number, weather: Weather): Promise<World> {
 }
 
 const first = Number(process.env['POSTERN_BUFFER_SEED'] ?? 1);
-const runs = Number(process.env['POSTERN_BUFFER_RUNS'] ?? (process.env['POSTERN_BUFFER_SEED'] === undefined ? 50 : 1));
+const runs = Number(process.env['POSTERN_BUFFER_RUNS'] ?? (process.env['POSTERN_BUFFER_SEED'] === undefined ? 25 : 1));
 for (const weather of weathers) {
   test(`a buffer in bad weather: ${weather}, seeds ${first} to ${first + runs - 1}`, async () => {
     let flushes = 0;

@@ -7,13 +7,14 @@ import { limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
 import { openCheckpointLog } from './buffer-checkpoints.ts';
 import type { CheckpointLog } from './buffer-checkpoints.ts';
-import { Segments, parseSegmentName } from './buffer-segments.ts';
-import type { SegmentName } from './buffer-segments.ts';
+import { Segments } from './buffer-segments.ts';
 import { isOurTemporary, isStateFile, openStateFile, readState } from './buffer-state.ts';
 import type { BootClock, BufferState, StateFile } from './buffer-state.ts';
 import { codeOf, realDisk } from './disk.ts';
 import type { Disk } from './disk.ts';
 import type { BufferSettings } from './settings.ts';
+import { parseSegmentName } from './segment-files.ts';
+import type { SegmentName } from './segment-files.ts';
 
 export interface BufferFolderOptions {
   readonly folder: string;

@@ -9,7 +9,7 @@ import { SimulatedDisk, seeded } from '#kit/simulated-disk.ts';
 import { encodeStamped } from '#wire/records.ts';
 import { listFeeds } from './buffer-open.ts';
 import { openFeedBuffer } from './buffer.ts';
-import type { AppendOptions, FeedBuffer } from './buffer.ts';
+import type { AppendOptions, FeedBuffer } from './feed-buffer.ts';
 import type { BufferSettings } from './settings.ts';
 
 const startMs = 1_800_000_000_000;

@@ -2,88 +2,16 @@
 // waited for, never worked around.
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
-import type { Clock } from '#base/clock.ts';
 import { Fault, isFault } from '#base/fault.ts';
-import type { Random } from '#base/ids.ts';
 import { limits } from '#base/limits.ts';
-import type { Log } from '#base/log.ts';
-import { printable } from '#base/log.ts';
-import { encodeGap, encodeStart, offsetMax } from '#wire/device.ts';
-import type { DeclaredGap, DeclaredStart } from '#wire/device.ts';
+import { encodeGap, encodeStart } from '#wire/device.ts';
+import type { DeclaredStart } from '#wire/device.ts';
 import { buildBackoff, restUntilWoken } from './backoff.ts';
-import type { Backoff } from './backoff.ts';
-import type { Answered, OpenDestination } from './destination.ts';
+import { follow, nextOf, smaller } from './delivery-answers.ts';
+import { type DeliveryOptions, hold, holderOf, type Piece, type Place, type Work } from './delivery-work.ts';
+import type { OpenDestination } from './destination.ts';
 import { isConnectFault } from './device-http.ts';
 import type { Holder } from './destination-state.ts';
-
-/** What delivery needs of a feed's buffer. */
-export interface DeliveredBuffer {
-  readonly feed: string;
-  readonly epoch: string;
-  readonly format: string;
-  /** End of what is stored; oldest byte kept. */
-  readonly next: number;
-  readonly first: number;
-  flush(): Promise<void>;
-  /** Durable bytes alone; at the end none. */
-  read(offset: number, max: number): Promise<{ readonly bytes: Buffer; readonly gap: null } | { readonly bytes: null; readonly gap: DeclaredGap }>;
-  position(destination: string): number;
-  /** Durable when it resolves; may go back. */
-  setPosition(destination: string, next: number): Promise<void>;
-  /** Below it the destination has the bytes already, under an earlier epoch: they are declared as a gap of reason `moved`. */
-  startOf(destination: string): number;
-  onAppended(listener: (urgent: boolean) => void): () => void;
-  /** A new epoch, into which every destination's undelivered bytes are carried over. */
-  restart(reason: string): Promise<void>;
-}
-
-export interface DeliveryOptions {
-  readonly destination: OpenDestination;
-  readonly buffers: readonly DeliveredBuffer[];
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-  /** The most to hold data before a push, milliseconds; as the server's `push=` says. */
-  holdMs(): number;
-  /** `work=1` in an answer: something waits for this device. */
-  onWork?(): void;
-}
-
-interface Work {
-  readonly buffer: DeliveredBuffer;
-  readonly backoff: Backoff;
-  epoch: string;
-  batchMax: number;
-  /** Waits since then for its push; null: nothing waits. */
-  heldSinceMs: number | null;
-  /** Goes at once, until nothing is left. */
-  isHasty: boolean;
-  /** Below it, bytes were acknowledged to us once: if they are asked for again and gone, it was the server that lost them. */
-  acknowledged: number;
-  /** A push of this epoch was tried since we started: the server may have more of it than we know. */
-  isTouched: boolean;
-  /** A server (null: the programmed one) that may have stored a batch whose answer did not arrive: it is asked before anybody else gets that batch. */
-  unsettled: { readonly server: string | null; /** Answers of it that did not say. */ readonly refusals: number } | null;
-  /** A stretch that another server has, and that this one wants declared. */
-  moved: DeclaredGap | null;
-  compresses: boolean;
-  isWaitingShown: boolean;
-}
-
-interface Piece {
-  readonly gap: DeclaredGap | null;
-  readonly offset: number;
-  readonly bytes: Buffer;
-}
-
-interface Place {
-  readonly base: string;
-  /** Null: the programmed server. */
-  readonly server: string | null;
-  readonly start: DeclaredStart | null;
-  /** Somebody else may be named: the body waits for the word. */
-  readonly expect: boolean;
-}
 
 /** Until the signal aborts. Never rejects for what a server or a way does. */
 export async function keepDelivering(options: DeliveryOptions, signal: AbortSignal): Promise<void> {
@@ -130,7 +58,6 @@ export async function keepDelivering(options: DeliveryOptions, signal: AbortSign
 }
 
 const retryOf = (thrown: unknown) => (isFault(thrown) && typeof thrown.detail['retry'] === 'number' ? thrown.detail['retry'] : null);
-const smaller = (batchMax: number) => Math.max(limits.pushBatchBytesMin, Math.floor(batchMax / 2));
 const pendingOf = (work: Work, destination: OpenDestination) => work.buffer.next - work.buffer.position(destination.name);
 
 /** Whose turn it is; or how many milliseconds nothing is due (Infinity: until something is appended). */
@@ -177,11 +104,6 @@ async function readPiece(work: Work, at: number): Promise<Piece | null> {
 async function bytesAt(work: Work, at: number): Promise<Buffer> {
   if (at >= work.buffer.next) return Buffer.alloc(0);
   return (await work.buffer.read(at, work.batchMax)).bytes ?? Buffer.alloc(0);
-}
-
-function holderOf(work: Work, destination: OpenDestination): Holder | null {
-  const holder = destination.state.holders[work.buffer.feed];
-  return holder?.epoch === work.buffer.epoch ? holder : null;
 }
 
 /** A server that says no again and again is not asked for ever what it has. */
@@ -268,167 +190,4 @@ async function push(work: Work, options: DeliveryOptions, signal: AbortSignal): 
   if (buffer.epoch !== work.epoch) return;
   await follow({ work, piece, place, suffix, answered, options });
   if (answered.isBelieved && answered.values.get('work') === '1') options.onWork?.();
-}
-
-interface Turn {
-  readonly work: Work;
-  readonly piece: Piece;
-  readonly place: Place;
-  readonly suffix: string;
-  readonly answered: Answered;
-  readonly options: DeliveryOptions;
-}
-
-/** The table of docs/wire/device.md §2. Faults are what has to be waited for. */
-async function follow(turn: Turn): Promise<void> {
-  const { work, piece, place, answered, options } = turn;
-  const { status, values } = answered;
-  const { destination, log } = options;
-  const feed = work.buffer.feed;
-  const isNew = answered.counts && values.get('new') === '1';
-  if (status === 200) return await acknowledged(turn);
-  if ((status === 307 || status === 308 || status === 410) && (values.has('base') || (status !== 410 && answered.location !== null))) return await sent(turn);
-  if (status === 409 && isNew) return await restart(turn, 'conflict', 'the gateway has other bytes at these offsets: two devices share the epoch, or a copy of the store was used');
-  if (status === 410 && isNew) {
-    const next = nextOf(answered);
-    if (next !== null && place.server === (holderOf(work, destination)?.base ?? null)) await move(turn, next);
-    return await restart(turn, 'sealed', 'the gateway has closed this epoch');
-  }
-  if (status === 409 && values.get('error') === 'gap') return await gap(turn);
-  if (status === 413) {
-    const max = Number(values.get('max') ?? Number.NaN);
-    const length = piece.bytes.length;
-    // Something between may have a limit of its own, and say no number.
-    const now = Number.isSafeInteger(max) && max > 0 && max < length ? max : length > limits.pushBatchBytesMin ? smaller(length) : null;
-    if (now === null) throw refusal(turn, true);
-    work.batchMax = now;
-    return;
-  }
-  if (status === 422 && values.get('error') === 'encoding' && work.compresses) {
-    work.compresses = false;
-    log.info('delivery.uncompressed', { destination: destination.name, feed, why: 'what was compressed did not arrive as such' });
-    return;
-  }
-  throw refusal(turn, status === 400 || status === 422 || status === 409 || status === 410);
-}
-
-/** `feedOnly`: other feeds of the destination need not wait. */
-function refusal({ answered, place }: Turn, feedOnly: boolean): Fault {
-  const { status, values, retryAfter } = answered;
-  const error = values.get('error');
-  const why = values.get('why');
-  const whole = `${place.base} answered ${status}${error === undefined ? '' : ` ${printable(error, 40)}`}${why === undefined ? '' : `: ${printable(why)}`}${answered.counts ? '' : ' (not signed with our key, so not believed)'}`;
-  return new Fault(status === 503 || status === 429 ? 'busy' : 'forbidden', whole, { detail: { feedOnly, retry: retryAfter ?? undefined } });
-}
-
-function nextOf(answered: Answered): number | null {
-  const text = answered.values.get('next');
-  return answered.counts && text !== undefined && /^(0|[1-9]\d{0,15})$/.test(text) && Number(text) <= offsetMax ? Number(text) : null;
-}
-
-async function acknowledged(turn: Turn): Promise<void> {
-  const { work, piece, place, answered, options } = turn;
-  const { destination, log } = options;
-  const { buffer } = work;
-  const next = nextOf(answered);
-  if (next === null) throw refusal(turn, false);
-  const isWaiting = answered.values.get('waiting') === '1';
-  if (isWaiting && !work.isWaitingShown) log.info('delivery.waiting', { destination: destination.name, feed: buffer.feed, why: 'this device waits for approval; what it brings is kept apart until then' });
-  work.isWaitingShown = isWaiting;
-  // Where bytes are is known before the position that rests on it.
-  const holder = holderOf(work, destination);
-  if (place.server !== (holder?.base ?? null)) await hold(work, destination, { epoch: work.epoch, base: place.server, at: piece.gap?.from ?? piece.offset, from: place.start?.from ?? destination.homes[0]! });
-  const end = piece.offset + piece.bytes.length;
-  const done = next > buffer.next ? end : next;
-  if (done < piece.offset) await rewind(turn, done);
-  else await buffer.setPosition(destination.name, Math.min(done, buffer.next));
-  work.acknowledged = Math.max(work.acknowledged, Math.min(done, buffer.next));
-  work.moved = null;
-  work.heldSinceMs = null;
-  work.backoff.worked();
-  destination.worked();
-  if (work.batchMax < limits.pushBatchBytesMax && piece.bytes.length >= work.batchMax && answered.values.get('max') === undefined) work.batchMax = Math.min(limits.pushBatchBytesMax, work.batchMax + limits.pushBatchBytesMin);
-  // More is there than we ever stored, and all that we have was compared: our store lost its end, and offsets must not be used twice.
-  if (next > buffer.next && end >= buffer.next) await restart(turn, 'ahead', `the gateway has ${next} bytes, this device stored ${buffer.next}: the store lost its end`);
-}
-
-/** The server has less than we asked to add to: it lost it, or never had it. */
-async function gap(turn: Turn): Promise<void> {
-  const { work, piece, place, options } = turn;
-  const { destination, log } = options;
-  const next = nextOf(turn.answered);
-  if (next === null) throw refusal(turn, true);
-  const from = piece.gap?.from ?? piece.offset;
-  // A gap that reaches down to what it has is refused by no server that follows the page.
-  if (next >= from) throw refusal(turn, true);
-  const holder = holderOf(work, destination);
-  if (holder !== null && holder.base !== place.server && place.start !== null) {
-    // What is between is at another server, where it went by this one's word; bringing it again would make it two.
-    work.moved = { from: next, to: from, reason: 'moved' };
-    log.warn('delivery.moved', { destination: destination.name, feed: work.buffer.feed, from: next, to: from, at: holder.base ?? destination.homes[0] });
-    return;
-  }
-  const start = work.buffer.startOf(destination.name);
-  work.moved = next < start ? { from: next, to: start, reason: 'moved' } : null;
-  if (Math.max(next, start) < work.buffer.position(destination.name)) await rewind(turn, Math.max(next, start));
-}
-
-async function rewind({ work, answered, options }: Turn, next: number): Promise<void> {
-  const { destination, log } = options;
-  log.warn('delivery.server-behind', { destination: destination.name, feed: work.buffer.feed, next, delivered: work.acknowledged, why: 'the gateway has less than it acknowledged: it may have been restored from a backup; what is still here is brought again', status: answered.status });
-  await work.buffer.setPosition(destination.name, next);
-}
-
-/** Position as the server that has the bytes says, forth or back. */
-async function move(turn: Turn, next: number): Promise<void> {
-  const { work, options } = turn;
-  const at = work.buffer.position(options.destination.name);
-  if (next === at || next > work.buffer.next) return;
-  if (next < at) await rewind(turn, next);
-  else {
-    await work.buffer.setPosition(options.destination.name, next);
-    work.acknowledged = Math.max(work.acknowledged, next);
-  }
-}
-
-async function hold(work: Work, destination: OpenDestination, holder: Holder): Promise<void> {
-  await destination.keep({ holders: { ...destination.state.holders, [work.buffer.feed]: holder } });
-}
-
-/** We are sent to another server: this one has sealed what it has, and says where. */
-async function sent(turn: Turn): Promise<void> {
-  const { work, place, suffix, answered, options } = turn;
-  const { destination } = options;
-  const redirect = destination.redirect(answered, suffix);
-  if (redirect === null) throw refusal(turn, false);
-  const holder = holderOf(work, destination);
-  const isHome = destination.homes.includes(redirect.base);
-  const to = isHome ? null : redirect.base;
-  const next = nextOf(answered);
-  const position = () => work.buffer.position(destination.name);
-  if (place.server === (holder?.base ?? null)) {
-    if (next !== null) await move(turn, next);
-    await hold(work, destination, { epoch: work.epoch, base: to, at: position(), from: place.base });
-  } else if (next !== null && next > position()) {
-    // It was asked for the way, and has a batch of which we never heard.
-    await move(turn, next);
-    await hold(work, destination, { epoch: work.epoch, base: to, at: position(), from: place.base });
-  } else if (to !== holder?.base) {
-    // The bytes are at a third one.
-    await hold(work, destination, { epoch: work.epoch, base: to, at: position(), from: holder?.base ?? destination.homes[0]! });
-  } else if (holder.tried !== undefined) await hold(work, destination, { epoch: holder.epoch, base: holder.base, at: holder.at, from: holder.from });
-  work.moved = null;
-}
-
-async function restart({ work, options }: Turn, reason: string, why: string): Promise<void> {
-  const { destination, log } = options;
-  const { buffer } = work;
-  const before = buffer.epoch;
-  await buffer.restart(reason);
-  const { [buffer.feed]: _gone, ...holders } = destination.state.holders;
-  await destination.keep({ holders });
-  Object.assign(work, { epoch: buffer.epoch, acknowledged: buffer.position(destination.name), isTouched: false, unsettled: null, moved: null });
-  // Once is repair; again and again would be a quarrel, so the wait doubles until a push works.
-  work.backoff.failed();
-  log.warn('delivery.new-epoch', { destination: destination.name, feed: buffer.feed, reason, why, before, epoch: buffer.epoch });
 }

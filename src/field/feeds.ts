@@ -6,7 +6,7 @@ import { reasonOf } from '#base/fault.ts';
 import type { Random } from '#base/ids.ts';
 import type { Log } from '#base/log.ts';
 import { openFeedBuffer } from './buffer.ts';
-import type { BufferStats, FeedBuffer } from './buffer.ts';
+import type { BufferStats, FeedBuffer } from './feed-buffer.ts';
 import type { FieldClock } from './clock.ts';
 import { openIntake } from './intake.ts';
 import { openSource } from './sources/open.ts';

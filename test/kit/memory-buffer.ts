@@ -1,6 +1,6 @@
 // A feed's buffer in memory, for tests of what reads one.
 import { randomBytes } from 'node:crypto';
-import type { DeliveredBuffer } from '#field/delivery.ts';
+import type { DeliveredBuffer } from '#field/delivery-work.ts';
 
 export interface MemoryBuffer extends DeliveredBuffer {
   append(bytes: Buffer | string, urgent?: boolean): void;
