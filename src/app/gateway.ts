@@ -56,7 +56,7 @@ import { keepAcme, type Acme } from './acme.ts';
 import { agentAddresses, describeAddresses, deviceUrlOf, type Ports } from './addresses.ts';
 import { keepCertificateCare } from './certificate-care.ts';
 import { buildConsoleListener, openServiceServer } from './console-service.ts';
-import { fleetChecks } from './doctor-fleet.ts';
+import { doctorDeps } from './doctor-deps.ts';
 import { runDoctor } from './doctor.ts';
 import { knowDeviceRequest } from './explain-device.ts';
 import { openFleet } from './fleet.ts';
@@ -68,8 +68,9 @@ import { describeListeners, keepListeners } from './listeners.ts';
 import { buildMetrics } from './metrics.ts';
 import { keepOperator } from './operator.ts';
 import { buildReach } from './reach.ts';
-import { findNamed, describeLabel, isKnownName, operatorAddress, startRemarks } from './naming.ts';
+import { describeLabel, isKnownName, operatorAddress, startRemarks } from './naming.ts';
 import { buildStartOrders, type StartOrders } from './start-orders.ts';
+import { watchWhatRuns } from './what-runs.ts';
 import { describeJoin, keepNotes, readSetupCode, undoAll } from './small-parts.ts';
 
 export interface GatewayOptions {
@@ -116,8 +117,6 @@ export interface Gateway extends StartOrders {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** By doctor: a search by `customer/name` goes through every device. */
-const routesLookedAt = 1_000;
 /** Certificates that end soon, in the status: the list has all of them. */
 const remarkedMax = 5;
 
@@ -361,41 +360,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const { sinks, secrets } = outgoing;
 
     // people
-    const live: Live = {
-      conns: (limit) => door.conns(limit),
-      findConns: (wanted, limit) => door.findConns(wanted, limit),
-      connCounts: () => ({ open: counts.connsOpen, accepted: counts.connsAccepted, refused: counts.connsRefused }),
+    const live = watchWhatRuns({
+      tables, clock, door, hub, visits, counts, pool,
       listeners: () => describeListeners(snapshot, listeners, counts),
       legacyClients: () => legacyClients.list(),
-      closeConn: (id) => door.closeConn(id),
-      links: () => hub.links(),
-      linkOf: (agentId) => hub.linkOf(agentId),
-      visits: () => visits.live(),
-      closeVisit: (visitId, why) => visits.closeWhere((visit) => visit.id === visitId, why) > 0,
-      closeLink: (agentId, why) => {
-        const gone = new Set(tables.devicesOfAgent(agentId).map((device) => device.id));
-        visits.closeWhere((visit) => gone.has(visit.deviceId), why);
-        return hub.closeLink(agentId, why);
-      },
-      watch: (onChange) => {
-        const stops = [hub.watch(() => onChange('links')), visits.watch(() => onChange('visits'))];
-        return () => stops.forEach((stop) => stop());
-      },
-    };
-    // A device or agent that is locked, revoked or gone: what runs is cut as soon as the table says so, whoever said it.
-    tables.devices.watch(({ put, removed }) => {
-      const cut = new Set([...removed, ...put.filter((device) => device.locked).map((device) => device.id)]);
-      // Connections that wait for a route's next exchange were dialled to the device as it was.
-      pool.drop((key) => key.startsWith('named '));
-      if (cut.size === 0) return;
-      visits.closeWhere((visit) => cut.has(visit.deviceId), 'the device was locked or removed');
-      const isCut = (text: string) => findNamed(tables, text, clock.nowMs())?.locked !== false;
-      front.cutNamed(isCut, 'the device was locked or removed');
-      connRelays.cutNamed(isCut, 'the device was locked or removed');
-    });
-    tables.agents.watch(({ put, removed }) => {
-      for (const agentId of [...removed, ...put.filter((agent) => agent.state !== 'active').map((agent) => agent.id)]) live.closeLink(agentId, 'the agent was locked, revoked or removed');
-      for (const agentId of removed) hub.forget(agentId);
+      relayed: [front, connRelays],
     });
     const remarks = () => [...startRemarks(snapshot, ports()), ...keeping.remarks(), ...(outgoing?.remarks() ?? []), ...alarmsOf(tables.certificates.values(), clock.nowMs()).slice(0, remarkedMax).map((each) => each.text), ...control.missing().map((each) => `${each}; it is tried again every few seconds`)];
     // Who asks how things stand while the store is away is told that, and the rest.
@@ -437,35 +406,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         return explainWith(snapshot, { ...question, nowMs }, { describeDevice: (label) => describeLabel(tables, hub, label, nowMs), describeRequest });
       },
       routesInOrder: (asked) => routesInOrder(snapshot, asked),
-      runDoctor: () =>
-        runDoctor({
-          clock,
-          startedAt: { nowMs: startedAt, monoMs: startedAtMono },
-          domains: () => snapshot.config.domains.map((domain) => domain.name),
-          deviceDomains: () => snapshot.deviceDomains,
-          listeners: () => listeners.all.map((each) => ({ address: each.address, port: each.port, secure: snapshot.config.listeners.some((one) => one.name === each.name && one.tls) })),
-          certificates: () => ({ leaves: certificates.leaves(), caNotAfter: certificates.ca.notAfter, own: tables.certificates.values() }),
-          deliveries: () => Array.from(tables.deliveries.values(), (row) => ({ row, certificate: tables.certificates.get(row.certificateId), agent: tables.agents.get(row.agentId)?.name ?? '', online: hub.linkOf(row.agentId) !== undefined })),
-          checkStore: () => operations.check(),
-          freeBytes: () => folder.freeBytes(),
-          disk: () => keeping.disk(),
-          restored: () => keeping.restored(),
-          sinks: () => sinks.status(),
-          secretsMissing: () => secrets.missing(),
-          routes: () =>
-            snapshot.config.routes
-              .flatMap(({ name, target }) => (target.kind === 'device' ? [{ route: name, device: target.device }] : []))
-              .slice(0, routesLookedAt)
-              .map((each) => ({ ...each, found: findNamed(tables, each.device, clock.nowMs()) ?? null })),
-          configuredAt: async () => (await operations.latestRevision())?.at ?? 0,
-          more: fleetChecks({ tables, operations, nowMs: () => clock.nowMs(), config: () => snapshot.config }),
-          devices: () =>
-            // Without an agent a device has no link to be missed.
-            Array.from(tables.devices.values()).filter((device) => device.agentId !== null).map((device) => {
-              const note = device.agentId === null ? undefined : tables.agentNotes.get(device.agentId);
-              return { label: device.label, online: hub.linkOf(device.agentId) !== undefined, lastSeenAt: note?.lastSeenAt ?? null, lastLeftWhy: note?.lastLeftWhy ?? null };
-            }),
-        }),
+      runDoctor: () => runDoctor(doctorDeps({ clock, startedAt: { nowMs: startedAt, monoMs: startedAtMono }, snapshot: () => snapshot, tables, operations, certificates, listeners, hub, keeping, sinks, secrets, folder })),
       closeFor: (whose, id, why) => {
         const matches = (visitor: Visitor) => (whose === 'person' ? visitor.person.id === id : whose === 'token' ? visitor.token?.id === id : visitor.signIn?.id === id);
         visits.closeWhere((visit) => matches(visit.visitor), why);
