@@ -309,12 +309,14 @@ interface Source {
   readonly text: string;
 }
 
-/** Every event by its name, written out where it is noted; one that is put together there could not be found. */
+/** Every event by its name, written out where it is noted, or in the type of the `event` that is handed on; one that is put together could not be found. */
 function journalEventsOf({ path, text }: Source): string[] {
   const calls = text.match(/journal\??\.note\(/g)?.length ?? 0;
   const events = [...text.matchAll(/journal\??\.note\(\s*'([a-z0-9.-]+)'/g)].map((match) => match[1]!);
-  if (events.length !== calls) throw new Error(`scripts/reference-events.ts: ${path} notes an event in the journal whose name is not written out`);
-  return events;
+  const handedOn = [...text.matchAll(/\(event: ('[a-z0-9.-]+'(?: \| '[a-z0-9.-]+')*)/g)].flatMap((match) => [...match[1]!.matchAll(/'([^']+)'/g)].map((name) => name[1]!));
+  const byName = handedOn.length === 0 ? 0 : (text.match(/journal\??\.note\(event,/g)?.length ?? 0);
+  if (events.length + byName !== calls) throw new Error(`scripts/reference-events.ts: ${path} notes an event in the journal whose name is not written out`);
+  return byName === 0 ? events : [...events, ...handedOn];
 }
 
 /** Names that are put together, and what comes of them. */
