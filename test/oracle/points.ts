@@ -23,9 +23,9 @@ const feedFile = (name: string) => (stateDir: string) => [join(stateDir, 'feeds'
 const segment = { paths: () => [], looksLike: /\.seg(?:\.tmp)?$/ } as const;
 
 export const serverPoints: readonly Point[] = [
-  { name: 'server: before a write to the WAL', side: 'server', calls: 'pwrite64', paths: wal, act: 'before', within: 90 },
-  { name: 'server: before the commit\'s fsync', side: 'server', calls: 'fsync,fdatasync', paths: wal, act: 'before', within: 14 },
-  { name: 'server: after the commit\'s fsync, before the answer', side: 'server', calls: 'fsync,fdatasync', paths: wal, act: 'behind', within: 14 },
+  { name: 'server: before a write to the WAL', side: 'server', calls: 'pwrite64', paths: wal, act: 'before', within: 40 },
+  { name: 'server: before the commit\'s fsync', side: 'server', calls: 'fsync,fdatasync', paths: wal, act: 'before', within: 8 },
+  { name: 'server: after the commit\'s fsync, before the answer', side: 'server', calls: 'fsync,fdatasync', paths: wal, act: 'behind', within: 8 },
 ];
 
 /** When a WAL of a thousand pages is copied into the database: it takes some megabytes. */

@@ -59,7 +59,7 @@ export async function runRedirected(run: Run, { seed, postgres, rounds }: Redire
   const quiet = new AbortController();
   const feeding = (async () => {
     while (!quiet.signal.aborted && !run.ended.aborted) {
-      file.append(dice.chance(0.1) ? dice.between(100, 500) : dice.between(0, 10));
+      file.append(dice.chance(0.04) ? dice.between(50, 300) : dice.between(0, 5));
       await sleep(dice.between(10, 80));
     }
   })();
@@ -100,6 +100,9 @@ export async function runRedirected(run: Run, { seed, postgres, rounds }: Redire
   for (const line of lines) line.calm();
   file.append(20);
   file.finish();
+  // What is left is not to wait for the end of a pause that the faults have made long.
+  await agent.kill();
+  await agent.startPlain();
   const joined = async () => joinStored([await readStored(here.place, 'SN1', 'cdr'), await readStored(there.place, 'SN1', 'cdr')]);
   const over = performance.now() + settleMaxMs;
   let now = await joined();
