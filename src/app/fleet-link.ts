@@ -9,6 +9,7 @@ import type { Id } from '#base/ids.ts';
 import type { Limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
 import type { RawRequest } from '#fleet/requests.ts';
+import { type BodyBudget, type BodyHold, holdBody } from '#proxy/exchange-body.ts';
 import type { ServedAnswer } from '#fleet/serve.ts';
 
 const unpack = promisify(gunzip);
@@ -18,7 +19,7 @@ export interface FleetLink {
   close(): Promise<void>;
 }
 
-export function openFleetLink({ serve, limits, log, newRequestId }: { serve: (raw: RawRequest) => Promise<ServedAnswer>; limits: Limits; log: Log; newRequestId: () => string }): FleetLink {
+export function openFleetLink({ serve, limits, bodies, log, newRequestId }: { serve: (raw: RawRequest) => Promise<ServedAnswer>; limits: Limits; bodies: BodyBudget; log: Log; newRequestId: () => string }): FleetLink {
   const whose = new WeakMap<Duplex, { agentId: Id; from: string }>();
   const open = new Set<Duplex>();
   const server = createServer({ keepAliveTimeout: limits.keepAliveIdleMs, requestTimeout: 0, headersTimeout: limits.headTimeoutMs, maxHeaderSize: limits.headBytesMax }, (request, response) => {
@@ -31,12 +32,13 @@ export function openFleetLink({ serve, limits, log, newRequestId }: { serve: (ra
   });
 
   const answer = async (request: IncomingMessage, response: ServerResponse, about: { agentId: Id; from: string }) => {
-    const { status, fields, body } = await serve(rawOf(request, response, about, newRequestId()));
+    const hold = holdBody(bodies, limits, `agent ${about.agentId}`);
+    const { status, fields, body } = await serve(rawOf(request, response, about, hold, newRequestId())).finally(() => hold.release());
     response.writeHead(status, [...fields.flat(), 'Content-Length', String(Buffer.byteLength(body))]);
     response.end(request.method === 'HEAD' ? undefined : body);
   };
 
-  const rawOf = (request: IncomingMessage, response: ServerResponse, about: { agentId: Id; from: string }, requestId: string): RawRequest => ({
+  const rawOf = (request: IncomingMessage, response: ServerResponse, about: { agentId: Id; from: string }, hold: BodyHold, requestId: string): RawRequest => ({
     method: request.method ?? 'GET',
     target: request.url ?? '/',
     header: (name) => {
@@ -51,6 +53,8 @@ export function openFleetLink({ serve, limits, log, newRequestId }: { serve: (ra
       for await (const piece of piecesOf(request)) {
         rawBytes += piece.length;
         if (rawBytes > Math.min(limits.pushBodyBytesMax, request.headers['content-encoding'] === undefined ? max : limits.pushBodyBytesMax)) throw new Fault('too-large', `the body has more than ${max} bytes`);
+        const full = hold.add(piece.length);
+        if (full) throw full;
         hash.update(piece);
         pieces.push(piece);
       }

@@ -30,7 +30,7 @@ import type { Tables } from '#model/tables.ts';
 import { buildThrottle } from '#model/throttle.ts';
 import { buildWaitingDevices } from '#model/waiting-devices.ts';
 import type { Exchange } from '#proxy/exchange.ts';
-import { type BodyBudget, bodyOf, type ExchangeBody } from '#proxy/exchange-body.ts';
+import { bodyOf, type ExchangeBody, newBodyBudget } from '#proxy/exchange-body.ts';
 import type { DataFolder } from '#store/data-folder.ts';
 import { fieldOf } from '#wire/http1-fields.ts';
 import { openFleetLink } from './fleet-link.ts';
@@ -169,8 +169,8 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
     onBroken: (thrown) => log.error('device.broken', { why: reasonOf(thrown), stack: thrown instanceof Error ? thrown.stack : undefined }),
   });
 
-  const bodies: BodyBudget = { heldBytes: 0 };
-  const link = openFleetLink({ serve, limits, log, newRequestId: options.newRequestId });
+  const bodies = newBodyBudget();
+  const link = openFleetLink({ serve, limits, bodies, log, newRequestId: options.newRequestId });
   return {
     counts, feeds, leases, files, notes,
     waiting: () => ({ batches: intake.waiting, bytes: intake.waitingBytes }),

@@ -183,6 +183,7 @@ export const limits = {
   pushBytesMax: 4 * 1024 * 1024,
   pushBodyBytesMax: 8 * 1024 * 1024,
   bodiesHeldBytesMax: 512 * 1024 * 1024,
+  bodiesHeldPerPlaceBytesMax: 128 * 1024 * 1024,
   pushesWaitingMax: 4_096,
   pushesWaitingBytesMax: 128 * 1024 * 1024,
   pushesPerCommitMax: 256,

@@ -231,7 +231,8 @@ export function buildContact(options: ContactOptions): Contact {
     },
     heard: heard.promise,
     holdMs: () => (destination.state.asked.pushSeconds === null ? holdStandardMs : destination.state.asked.pushSeconds * 1000),
-    isUrgent: (record) => prio?.test(record) ?? false,
+    // As much of it as the gateway looks at: a pattern of its, held against whole records, could take seconds each.
+    isUrgent: (record) => prio?.test(record.subarray(0, limits.alertLookedBytesMax)) ?? false,
   };
   return contact;
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
+import { limits } from '#base/limits.ts';
 import { until } from '../../test/kit/gateway.ts';
 import { openFieldRoom } from '../../test/kit/field-room.ts';
 import { memoryBuffer } from '../../test/kit/memory-buffer.ts';
@@ -340,6 +341,18 @@ test('over plain http a device with a key believes signed answers alone: nothing
   await until('it to arrive', () => server.epochOf('cdr')?.bytes.toString() === 'x\n' && buffer.position('main') === 2);
   assert.deepEqual(buffer.restarts, []);
   assert.equal(trap.counts.connections, 0);
+});
+
+test('whoever is on the way for a moment does not send it to sleep for a day', async () => {
+  await using server = await startPushServer({ key: 'the key' });
+  await using room = openFieldRoom();
+  const buffer = memoryBuffer('cdr', ['main']);
+  server.spoil.push({ isUnsigned: true, status: 503, lines: { error: 'busy', retry: 86_400 } });
+  buffer.append('x\n');
+  const destination = await room.destination({ bases: [server.base], identity: 'sign' }, { keyText: 'the key' });
+  room.deliver(destination, [buffer]);
+  await until('it to be told to wait', () => destination.backoff.notBeforeMs() > 0);
+  assert.ok(destination.backoff.notBeforeMs() - room.clock.monoMs() <= 1.2 * limits.pushRetryMaxMs);
 });
 
 test('a new epoch that one destination needs is no reason to bring another what it has', async () => {

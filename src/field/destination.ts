@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { Clock } from '#base/clock.ts';
 import { Fault, isFault } from '#base/fault.ts';
 import type { Random } from '#base/ids.ts';
+import { limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
 import { printable } from '#base/log.ts';
 import { Secret } from '#base/secret.ts';
@@ -173,7 +174,9 @@ export class OpenDestination {
       if (learned === 'refused') log.warn('clock.jump-refused', { destination: this.name, time, why: 'a jump of more than a year, or a time before this program was built' });
       else if (!wasTrusted && learned === 'taken') log.info('clock.trusted', { destination: this.name, errorMs: Math.round(fieldClock.errorMs() ?? 0), systemAheadMs: Math.round(fieldClock.systemAheadMs() ?? 0) });
     }
-    return { ...answer, base, isBelieved, counts };
+    // Whoever is on the way for a moment must not send the device to sleep for a day.
+    const retryAfter = answer.retryAfter === null || counts ? answer.retryAfter : Math.min(answer.retryAfter, limits.pushRetryMaxMs / 1000);
+    return { ...answer, retryAfter, base, isBelieved, counts };
   }
 
   #failed(base: string): void {

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gunzip, inflate, inflateRaw } from 'node:zlib';
+import { networkOf } from '#base/cidr.ts';
 import { Fault } from '#base/fault.ts';
 import type { Limits } from '#base/limits.ts';
 import { fieldOf, is, type HeadEdit } from '#wire/http1-fields.ts';
@@ -22,6 +23,36 @@ export interface ExchangeBody {
 /** What bodies of all requests together hold in memory; the process's. */
 export interface BodyBudget {
   heldBytes: number;
+  /** What each place (base/cidr.ts `networkOf`) or agent has of it: nobody takes all of it from the others by bringing slowly. */
+  readonly byPlace: Map<string, number>;
+}
+
+export const newBodyBudget = (): BodyBudget => ({ heldBytes: 0, byPlace: new Map() });
+
+export interface BodyHold {
+  /** So many bytes more are held. A Fault `busy`: that is too many, of the place or of all. */
+  add(bytes: number): Fault | null;
+  release(): void;
+}
+
+export function holdBody(budget: BodyBudget, limits: Pick<Limits, 'bodiesHeldBytesMax' | 'bodiesHeldPerPlaceBytesMax'>, place: string): BodyHold {
+  let held = 0;
+  return {
+    add(bytes) {
+      held += bytes;
+      budget.heldBytes += bytes;
+      const here = (budget.byPlace.get(place) ?? 0) + bytes;
+      budget.byPlace.set(place, here);
+      return budget.heldBytes > limits.bodiesHeldBytesMax || here > limits.bodiesHeldPerPlaceBytesMax ? new Fault('busy', 'more is arriving than can be held', { remedy: 'Repeat it later: nothing of it was stored.' }) : null;
+    },
+    release() {
+      budget.heldBytes -= held;
+      const left = (budget.byPlace.get(place) ?? 0) - held;
+      if (left > 0) budget.byPlace.set(place, left);
+      else budget.byPlace.delete(place);
+      held = 0;
+    },
+  };
 }
 
 const back: HeadEdit<null> = { drop: is.hop, ask: 0, value: undefined };
@@ -30,11 +61,7 @@ const placedBytesMax = 256 * 1024;
 const piecesHeldBytes = 256 * 1024;
 
 export function bodyOf(exchange: Exchange, limits: Limits, budget: BodyBudget): ExchangeBody {
-  let held = 0;
-  const hold = (bytes: number) => {
-    held += bytes;
-    budget.heldBytes += bytes;
-  };
+  const hold = holdBody(budget, limits, networkOf(exchange.conn.from));
   const interim = (status: number, fields: Readonly<Record<string, string>>) => {
     if (exchange.isGone || exchange.answered) return;
     const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`).join('');
@@ -83,11 +110,8 @@ export function bodyOf(exchange: Exchange, limits: Limits, budget: BodyBudget): 
       const reading = read((piece) => {
         const from = rawBytes;
         rawBytes += piece.length;
-        hold(piece.length);
-        const fault =
-          rawBytes > most ? new Fault('too-large', `the body has more than ${most} bytes`)
-          : budget.heldBytes > limits.bodiesHeldBytesMax ? new Fault('busy', 'more is arriving than can be held', { remedy: 'Repeat it later: nothing of it was stored.' })
-          : null;
+        const full = hold.add(piece.length);
+        const fault = rawBytes > most ? new Fault('too-large', `the body has more than ${most} bytes`) : full;
         if (fault !== null) {
           stopped.now = true;
           pieces.length = 0;
@@ -98,15 +122,12 @@ export function bodyOf(exchange: Exchange, limits: Limits, budget: BodyBudget): 
       await Promise.race([reading, refused]);
       const raw = place !== null && rawBytes === place.length ? place : pieces.length === 1 && place === null ? pieces[0]! : Buffer.concat(place === null ? pieces : [place.subarray(0, rawBytes - lengthOf(pieces)), ...pieces]);
       const bytes = plain ? raw : await decode(raw, encoding, max);
-      if (!plain) hold(bytes.length);
+      if (!plain) hold.add(bytes.length);
       let digest: string | null = null;
       // Only where somebody signed or said a digest.
       return { bytes, rawBytes, get rawSha256() { return (digest ??= createHash('sha256').update(raw).digest('hex')); } };
     },
-    release() {
-      budget.heldBytes -= held;
-      held = 0;
-    },
+    release: () => hold.release(),
     async *pieces() {
       const queue: Buffer[] = [];
       let held = 0;

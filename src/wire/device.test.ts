@@ -100,3 +100,10 @@ test('a check-in is read in one go, whatever is in it', () => {
   assert.equal(parseCheckIn(`a=1${' '.repeat(16_000)}`, 10).get('a'), '1');
   assert.ok(process.cpuUsage(began).user < 500_000, 'microseconds of this process alone');
 });
+
+test('nothing that nobody sees is in a serial, nor in a file name what turns its end around', () => {
+  for (const hidden of ['\u200b', '\u202e', '\u009b', '\u2028', '\ufeff']) refused(() => parseDevicePath(`/v1/acme/check-in/SN1${encodeURIComponent(hidden)}`));
+  assert.equal(parseDevicePath('/v1/acme/check-in/Z%C3%A4hler%20%231')?.serial, 'Zähler #1');
+  for (const name of ['invoice\u202efdp.exe', 'a\u2066b', 'a\u0085b', 'a\u2029b']) refused(() => checkFileName(name));
+  checkFileName('👩‍🔧 Störung.csv');
+});

@@ -41,8 +41,8 @@ export function parseDevicePath(target: string): DevicePath | null {
 export function checkSerial(serial: string): void {
   const length = Buffer.byteLength(serial);
   if (length < 1 || length > serialBytesMax) throw new Fault('bad-input', `a serial has 1 to ${serialBytesMax} bytes, not ${length}`);
-  // eslint-disable-next-line no-control-regex
-  if (/[\x00-\x1f\x7f]/.test(serial)) throw new Fault('bad-input', 'a serial has no control characters');
+  // What nobody sees makes one serial look like another's on the list of those that wait.
+  if (/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(serial)) throw new Fault('bad-input', 'a serial has no control characters, and none that nobody sees');
 }
 
 export function checkFeedName(name: string): void {
@@ -55,8 +55,8 @@ export function checkEpoch(epoch: string): void {
 
 export function checkFileName(name: string): void {
   const length = Buffer.byteLength(name);
-  // eslint-disable-next-line no-control-regex
-  if (length < 1 || length > nameBytesMax || /[\x00-\x1f\x7f/\\]/.test(name) || name === '.' || name === '..') throw new Fault('bad-input', `a file's name has 1 to ${nameBytesMax} bytes, no control characters and no slash`);
+  // Overrides of the direction make a program's name end in `.txt` (Unicode TR 36 §2.10).
+  if (length < 1 || length > nameBytesMax || /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}/\\]/u.test(name) || name === '.' || name === '..') throw new Fault('bad-input', `a file's name has 1 to ${nameBytesMax} bytes, no control characters and no slash`);
 }
 
 /** Offsets have one spelling: decimal, no sign, no leading zero. Fault `bad-input`. */
