@@ -8,7 +8,8 @@ import { Fault, isFault, reasonOf } from '#base/fault.ts';
 import { judgeCertificates, judgeClock, judgeDeliveries, judgeDisk, judgeLinks, judgeNames, judgePorts, judgeRestored, judgeRoutes, judgeStore } from '#model/doctor.ts';
 import type { CertificateSeen, DeliverySeen, DeviceSeen, Finding, Judgement, ListenerSeen, RouteSeen, StoreSeen } from '#model/doctor.ts';
 import type { DiskState, RestoredNote } from '#model/keeping.ts';
-import { judgeSinks, type SinkStatus } from '#model/sinks.ts';
+import type { SinkStatus } from '#model/sinks.ts';
+import { judgeSinks } from '#model/sinks-doctor.ts';
 import type { Certificate } from '#model/rows.ts';
 
 export interface DoctorDeps {

@@ -69,8 +69,15 @@ export async function openOutgoing(deps: OutgoingDeps): Promise<Outgoing> {
         const database = /^postgres(ql)?:\/\//.test(sink.database) ? sink.database : join(dir, sink.database);
         return openSqlSink(await openSqlWriter(database, password, { sink: sink.name, table: sink.table, columns: sink.parser ? compileParser(sink.parser).columns : null, log }), limits);
       }
-      default:
-        throw new Fault('unsupported', `there are no sinks of kind ${sink.kind} yet`);
+      case 'nats': {
+        // Loaded by those who have one alone.
+        const { openNatsSink } = await import('#fleet/sink-nats.ts');
+        return openNatsSink({ sink, secret: (await secretOf(sink.secret))?.toString('utf8') ?? null, limits });
+      }
+      case 'kafka': {
+        const { openKafkaSink } = await import('#fleet/sink-kafka.ts');
+        return openKafkaSink({ sink, secret: (await secretOf(sink.secret))?.toString('utf8') ?? null, limits });
+      }
     }
   };
   const sinks = openSinks({ operations, clock, random, log, journal, limits, config, customerKey, openTarget });

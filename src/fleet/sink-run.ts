@@ -1,13 +1,30 @@
 // One sink at work: which epochs have something for it, several of them at a time, and pauses that grow while its target does not take.
-import type { Timer } from '#base/clock.ts';
+import type { Clock, Timer } from '#base/clock.ts';
 import { reasonOf } from '#base/fault.ts';
-import type { ConfigSink } from '#model/config.ts';
+import type { Id, Random } from '#base/ids.ts';
+import type { Limits } from '#base/limits.ts';
+import type { Log } from '#base/log.ts';
+import type { Config, ConfigSink } from '#model/config.ts';
+import type { Journal } from '#model/live.ts';
+import type { Operations } from '#model/operations.ts';
 import type { RecordParser } from '#model/parsers/fields.ts';
 import { meansFeed } from '#model/retention.ts';
 import { buildBatch, type SinkSource } from '#model/sink-batch.ts';
 import { reachOf, type SinkPosition, type SinkState, type SinkStatus, type SinkWork } from '#model/sinks.ts';
 import { TargetBusy, TargetGone, type SinkTarget } from './sink-target.ts';
-import type { SinksDeps } from './sinks.ts';
+
+export interface SinksDeps {
+  readonly operations: Pick<Operations, 'sinkWork' | 'sinkBacklog' | 'moveSinkPosition' | 'replaySink' | 'readChunks' | 'findFeed' | 'noteNumbers' | 'readNumbers'>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly journal: Pick<Journal, 'note'>;
+  readonly limits: Limits;
+  readonly config: () => Pick<Config, 'sinks'>;
+  readonly customerKey: (id: Id) => string;
+  /** Opens what the sink writes to. Throws when it cannot as it is configured (a secret is missing); it is tried again. */
+  readonly openTarget: (sink: ConfigSink) => Promise<SinkTarget>;
+}
 
 export interface SinkRunDeps extends SinksDeps {
   readonly sink: ConfigSink;

@@ -1,32 +1,13 @@
 // Feeds every sink from where it stands: reads chunks, makes batches of them, hands them over, moves the position. Each sink has a
 // pace of its own, and none of them touches intake: they read what is stored.
 import { createHash } from 'node:crypto';
-import type { Clock, Timer } from '#base/clock.ts';
+import type { Timer } from '#base/clock.ts';
 import { Fault } from '#base/fault.ts';
-import type { Id, Random } from '#base/ids.ts';
-import type { Limits } from '#base/limits.ts';
-import type { Log } from '#base/log.ts';
-import type { Config, ConfigSink } from '#model/config.ts';
-import type { Journal } from '#model/live.ts';
-import type { Operations } from '#model/operations.ts';
+import type { ConfigSink } from '#model/config.ts';
 import { compileParser } from '#model/parsers/compile.ts';
 import { meansFeed } from '#model/retention.ts';
 import { reachOf, type SinkControl, type SinkStatus } from '#model/sinks.ts';
-import { runSink, type RunningSink } from './sink-run.ts';
-import type { SinkTarget } from './sink-target.ts';
-
-export interface SinksDeps {
-  readonly operations: Pick<Operations, 'sinkWork' | 'sinkBacklog' | 'moveSinkPosition' | 'replaySink' | 'readChunks' | 'findFeed' | 'noteNumbers' | 'readNumbers'>;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-  readonly journal: Pick<Journal, 'note'>;
-  readonly limits: Limits;
-  readonly config: () => Pick<Config, 'sinks'>;
-  readonly customerKey: (id: Id) => string;
-  /** Opens what the sink writes to. Throws when it cannot as it is configured (a secret is missing); it is tried again. */
-  readonly openTarget: (sink: ConfigSink) => Promise<SinkTarget>;
-}
+import { runSink, type RunningSink, type SinksDeps } from './sink-run.ts';
 
 export interface StoredNews {
   readonly epochNumber: number;

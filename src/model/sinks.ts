@@ -1,7 +1,6 @@
 // Where records go from here: positions, what the store does with them, and what the rest of the gateway may know of sinks.
 import type { Id } from '#base/ids.ts';
 import type { Config } from './config.ts';
-import type { Judgement } from './doctor.ts';
 import type { AuditEntry, Feed, FeedEpoch } from './rows.ts';
 
 /** How far a sink has come in an epoch. */
@@ -104,15 +103,4 @@ export function secretsNamed(config: Pick<Config, 'sinks' | 'feeds'>): ReadonlyM
   for (const sink of config.sinks ?? []) if (sink.kind !== 'files') add(sink.secret, `sink ${sink.name}`);
   for (const rule of config.feeds ?? []) for (const alert of rule.alerts) add(alert.secret, `alert ${alert.name}`);
   return named;
-}
-
-/** For doctor. */
-export function judgeSinks(sinks: readonly SinkStatus[], secretsMissing: readonly string[]): Judgement {
-  const evidence = [...secretsMissing, ...sinks.map(({ name, kind, state, lagBytes, lastError }) => `${name} (${kind}): ${state}${lagBytes > 0 ? `, ${lagBytes} bytes behind` : ''}${lastError === null ? '' : `; ${lastError}`}`)];
-  if (secretsMissing.length > 0) return { status: 'failure', evidence, verdict: secretsMissing[0]!, remedy: 'Set it; what waits for it is delivered then.' };
-  if (sinks.length === 0) return { status: 'ok', verdict: 'no sink is configured' };
-  const bad = sinks.filter(({ state }) => state !== 'running' && state !== 'paused');
-  if (bad.length === 0) return { status: 'ok', evidence, verdict: `${sinks.length === 1 ? 'the one sink takes' : `all ${sinks.length} sinks take`} what comes` };
-  const refused = bad.some(({ state }) => state === 'refused');
-  return { status: 'warning', evidence, verdict: `${bad.map(({ name }) => name).join(', ')} ${bad.length === 1 ? 'does' : 'do'} not take records`, remedy: `Nothing is lost: they wait here and are tried again.${refused ? ' One that wanted no more is tried again with: postern sinks retry NAME' : ''}` };
 }

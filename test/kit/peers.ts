@@ -58,6 +58,7 @@ const kinds = {
   nsupdate: { package: 'bind9-dnsutils' },
   postgres: { package: 'postgresql', folders: postgresFolders },
   initdb: { package: 'postgresql', folders: postgresFolders },
+  'nats-server': { package: 'nats-server', folders: system },
   setpriv: { package: 'util-linux', folders: system },
   go: { package: 'golang-go', folders: ['/usr/local/go/bin', '/usr/lib/go/bin'] },
 } as const satisfies Record<string, PeerKind>;
