@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { fieldsToSign, sha256Hex, signRequest } from '#wire/device-sign.ts';
-import { finishesCleanly, startGateway, type TestGateway } from '../kit/gateway.ts';
+import { exchangeRaw, finishesCleanly, startGateway, type TestGateway } from '../kit/gateway.ts';
 import { askRaw, knowDevice, storedRanges } from '../kit/raw-device.ts';
 
 const key = 'pdk_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG';
@@ -58,4 +58,36 @@ test('a stranger in quarantine cannot make rows without end, nor ring bells', as
   for (let i = 0; i < 20; i++) statuses.push((await ask(`${i}`.padStart(16, '0'), 'o=0', '')).status);
   for (let i = 0; i < 20; i++) statuses.push((await ask('0'.repeat(16), `o=${i + 1}`, '', { 'x-postern-gap': `${i}-${i + 1};reason=wrap` })).status);
   assert.deepEqual([statuses.indexOf(403), statuses.lastIndexOf(200)], [32, 31], 'its 2,000 bytes are used up by rows');
+});
+
+test('no spelling of a path, method or field is a way to a device that is not one\'s own', async () => {
+  knowDevice(gateway, 'OWN', key);
+  knowDevice(gateway, 'THEIRS', 'pdk_zyxwvutsrqponmlkjihgfedcba9876543210ABCDEFG');
+  const epoch = 'ffffffffffffffff';
+  const signFor = (method: string, target: string) => signRequest(key, { method, target, unix: 1, nonce: randomBytes(12).toString('hex'), bodySha256: sha256Hex('x\n') });
+  const raw = async (line: string, fields: readonly string[]) =>
+    Number(/^HTTP\/1\.1 (\d+)/.exec(await exchangeRaw(gateway.ports.http, `${line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nConnection: close\r\n${fields.map((each) => `${each}\r\n`).join('')}\r\nx\n`))?.[1]);
+  const push = (serial: string) => `/v1/default/push/${serial}/cdr/${epoch}?o=0`;
+  const own = push('OWN');
+  const tried: [string, string, string[]][] = [
+    ['its own signature at another serial', `POST ${push('THEIRS')}`, [`X-Postern-Sign: ${signFor('POST', push('THEIRS'))}`]],
+    ['up and down', `POST /v1/default/push/OWN/../THEIRS/cdr/${epoch}?o=0`, [`X-Postern-Sign: ${signFor('POST', own)}`]],
+    ['encoded up and down', `POST ${push('OWN%2f..%2fTHEIRS')}`, [`X-Postern-Sign: ${signFor('POST', own)}`]],
+    ['an empty part', `POST /v1//default/push/THEIRS/cdr/${epoch}?o=0`, [`X-Postern-Sign: ${signFor('POST', own)}`]],
+    ['another case', `POST /V1/DEFAULT/push/THEIRS/cdr/${epoch}?o=0`, [`X-Postern-Sign: ${signFor('POST', own)}`]],
+    ['the customer encoded', `POST /v1/%64efault/push/THEIRS/cdr/${epoch}?o=0`, [`X-Postern-Sign: ${signFor('POST', own)}`]],
+    ['another method', `PUT ${own}`, [`X-Postern-Sign: ${signFor('POST', own)}`]],
+    ['the serial spelled otherwise', `POST ${push('%4fWN')}`, [`X-Postern-Sign: ${signFor('POST', own)}`]],
+    ['a wrong signature before the right one', `POST ${own}`, [`X-Postern-Sign: v1,1,${'a'.repeat(16)},${'0'.repeat(64)}`, `X-Postern-Sign: ${signFor('POST', own)}`]],
+    ['a key beside the signature', `POST ${own}`, [`X-Postern-Key: ${key}`, `X-Postern-Sign: ${signFor('POST', own)}`]],
+    ['another digest said', `POST ${own}`, [`X-Postern-Sign: ${signFor('POST', own)}`, 'Content-Digest: sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:']],
+    ['an agent of its own making', `POST ${push('THEIRS')}`, ['X-Postern-Agent: a', 'X-Forwarded-Proto: https', `X-Postern-Key: ${key}`]],
+  ];
+  for (const [what, line, fields] of tried) {
+    const status = await raw(line, fields);
+    assert.ok(status >= 400 && status < 500, `${what}: ${status}`);
+  }
+  for (const serial of ['OWN', 'THEIRS']) assert.deepEqual(storedRanges(gateway, serial, epoch).ranges, []);
+  // The throttle is for that serial from here alone, and the device's own request still counts.
+  assert.equal(await raw(`POST ${own}`, [`X-Postern-Sign: ${signFor('POST', own)}`]), 200);
 });
