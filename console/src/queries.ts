@@ -76,6 +76,10 @@ export const feedsQuery = (filter: FeedFilter) =>
   infiniteQueryOptions({ ...paging, queryKey: ['feeds', filter], queryFn: ({ pageParam, signal }) => call('listFeeds', { query: { ...filter, ...(pageParam ? { cursor: pageParam } : {}), limit: PAGE }, signal }), refetchInterval: 15_000 });
 export const feedQuery = (feed: string) => queryOptions({ queryKey: ['feed', feed], queryFn: ({ signal }) => call('getFeed', { params: { feed }, signal }), refetchInterval: 15_000 });
 export const gapsQuery = (feed: string) => queryOptions({ queryKey: ['gaps', feed], queryFn: ({ signal }) => call('listGaps', { params: { feed }, query: { limit: 200 }, signal }) });
+/** How far they are moves with every batch, and no event carries it. */
+export const sinksQuery = queryOptions({ queryKey: ['sinks'], queryFn: ({ signal }) => call('listSinks', { signal }), refetchInterval: 3_000 });
+export const alertsQuery = infiniteQueryOptions({ ...paging, queryKey: ['alerts'], queryFn: ({ pageParam, signal }) => call('listAlerts', { query: { ...(pageParam ? { cursor: pageParam } : {}), limit: 10 }, signal }), refetchInterval: 10_000 });
+export const secretsQuery = queryOptions({ queryKey: ['secrets'], queryFn: ({ signal }) => call('listSecrets', { signal }) });
 export type FileFilter = Pick<NonNullable<Query<'listFiles'>>, 'device' | 'versions'>;
 export const filesQuery = (filter: FileFilter) =>
   infiniteQueryOptions({ ...paging, queryKey: ['files', filter], queryFn: ({ pageParam, signal }) => call('listFiles', { query: { ...filter, ...(pageParam ? { cursor: pageParam } : {}), limit: PAGE }, signal }), refetchInterval: 15_000 });
@@ -115,7 +119,7 @@ export const acmeAccountsQuery = queryOptions({ queryKey: ['acme-accounts'], que
 export const dnsKeysQuery = queryOptions({ queryKey: ['dns-keys'], queryFn: ({ signal }) => call('listDnsKeys', { signal }) });
 
 const CERTIFICATE_KEYS = ['certificates', 'certificate', 'deliveries', 'acme-accounts', 'dns-keys', 'status'];
-const CONFIG_KEYS = ['redirects', 'leases', 'pins', 'config', 'config-state', 'revisions', 'revision', 'status', 'listeners', 'routes-in-order'];
+const CONFIG_KEYS = ['sinks', 'secrets', 'redirects', 'leases', 'pins', 'config', 'config-state', 'revisions', 'revision', 'status', 'listeners', 'routes-in-order'];
 const STALE_AFTER_MS = 300;
 const waiting = new Set<string>();
 

@@ -124,6 +124,7 @@ const feed = createRoute({
   component: lazyRouteComponent(() => import('./pages/feed.tsx'), 'FeedPage'),
 });
 const files = createRoute({ getParentRoute: () => data, path: '/files', component: lazyRouteComponent(() => import('./pages/files.tsx'), 'FilesPage') });
+const sinks = createRoute({ getParentRoute: () => data, path: '/sinks', component: lazyRouteComponent(() => import('./pages/sinks.tsx'), 'SinksPage') });
 const redirects = createRoute({
   getParentRoute: () => data,
   path: '/redirects',
@@ -158,7 +159,7 @@ const open = createRoute({
 });
 
 export const router = createRouter({
-  routeTree: root.addChildren([home, setup, signIn, invite, cli, open, inside.addChildren([devices, device, data.addChildren([dataIndex, feeds, feed, files, redirects, pins, keeping]), people, audit, frontDoor.addChildren([frontDoorIndex, listeners, routes, tls, connections]), certificates, addCertificate, authorities, certificate, configuration, status, account])]),
+  routeTree: root.addChildren([home, setup, signIn, invite, cli, open, inside.addChildren([devices, device, data.addChildren([dataIndex, feeds, feed, files, sinks, redirects, pins, keeping]), people, audit, frontDoor.addChildren([frontDoorIndex, listeners, routes, tls, connections]), certificates, addCertificate, authorities, certificate, configuration, status, account])]),
   // Plain text both ways: read as JSON, a search for 1e5 or a digest of digits would become another number.
   parseSearch: parseQuery,
   stringifySearch: stringifyQuery,

@@ -217,7 +217,7 @@ export const dataText = {
     secrets: 'Secrets',
     secretsAbout: 'That sinks and alerts name; never shown again',
     secretsNone: 'No secret is set, and none is named in the configuration.',
-    secretMissing: 'missing',
+    set: 'Set',
     secretUnused: 'not used',
     secretSetAt: 'set',
     setSecret: 'Set a secret',

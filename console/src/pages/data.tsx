@@ -11,6 +11,7 @@ const forAll = [
   ['/data/files', text.data.tabs.files],
 ] as const;
 const forGateway = [
+  ['/data/sinks', text.data.tabs.sinks],
   ['/data/redirects', text.data.tabs.redirects],
   ['/data/pins', text.data.tabs.pins],
   ['/data/keeping', text.data.tabs.keeping],

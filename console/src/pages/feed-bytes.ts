@@ -3,22 +3,22 @@ import { fetchAnswer } from '../api.ts';
 
 const BYTES_MAX = 256 * 1024 * 1024;
 
-export async function readAllBytes(feed: string, epoch: string, onProgress: (size: number) => void): Promise<{ readonly pieces: Uint8Array<ArrayBuffer>; readonly size: number; readonly whole: boolean }> {
-  const pieces: ArrayBuffer[] = [];
+export async function readAllBytes(feed: string, epoch: string, onProgress: (size: number) => void): Promise<{ readonly bytes: Blob; readonly size: number; readonly whole: boolean }> {
+  const pieces: Blob[] = [];
   let size = 0;
   let from: number | null = null;
   let whole = false;
   while (size < BYTES_MAX) {
     const answer: Response = await fetchAnswer('readFeedBytes', { params: { feed }, query: { epoch, ...(from === null ? {} : { from }) } });
-    const piece = await answer.arrayBuffer();
+    const piece = await answer.blob();
     pieces.push(piece);
-    size += piece.byteLength;
+    size += piece.size;
     onProgress(size);
     const next = Number(answer.headers.get('postern-next'));
     whole = answer.headers.get('postern-end') === '1';
     // Nothing more, and not the end: somebody else's answer. Asking on would never stop.
-    if (whole || !(next > (from ?? -1)) || (piece.byteLength === 0 && next === from)) break;
+    if (whole || !(next > (from ?? -1)) || (piece.size === 0 && next === from)) break;
     from = next;
   }
-  return { pieces: new Uint8Array(await new Blob(pieces).arrayBuffer()), size, whole };
+  return { bytes: new Blob(pieces), size, whole };
 }

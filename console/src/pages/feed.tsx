@@ -6,7 +6,7 @@ import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
 import { useState, type ReactNode } from 'react';
 import { call, isProblem } from '../api.ts';
 import { bytes, count } from '../format.ts';
-import { feedQuery, refresh } from '../queries.ts';
+import { feedQuery, meQuery, refresh, sinksQuery } from '../queries.ts';
 import { without } from '../search.ts';
 import { text } from '../text.ts';
 import { Badge, Callout, Card, CopyValue, Facts, PageHead, Skeleton, Time } from '../ui/bits.tsx';
@@ -21,6 +21,7 @@ import { readAllBytes } from './feed-bytes.ts';
 import { FeedBadges, feedName, Pending, perMinute, Sparkline } from './feed-parts.tsx';
 import { RecordsCard } from './feed-records.tsx';
 import { TimelineCard } from './feed-timeline.tsx';
+import { ReplayDialog } from './replay.tsx';
 
 const route = getRouteApi('/inside/data/feeds/$feed');
 const words = text.data.feed;
@@ -79,8 +80,8 @@ function FeedBody({ feed }: { feed: FeedWithEpochs }) {
       <Notices feed={feed} epoch={epoch} />
       {epoch ? (
         <div className="flex flex-col gap-5">
-          <TimelineCard feed={feed} epoch={epoch} isNewest={isNewest} onShow={show} picker={feed.epochs.length > 1 ? <Select aria-label={words.epoch} value={epoch.epoch} onValue={choose} options={feed.epochs.map(({ epoch: name }, at) => [name, at === 0 ? words.newest(name) : name])} className="w-60 max-w-full" /> : null} />
-          <div className="grid gap-5 xl:grid-cols-[minmax(0,1.9fr)_minmax(0,1fr)]">
+          <TimelineCard feed={feed} epoch={epoch} isNewest={isNewest} onShow={show} picker={feed.epochs.length > 1 ? <Select aria-label={words.epoch} value={epoch.epoch} onValue={choose} options={feed.epochs.map(({ epoch: name }, at) => [name, at === 0 ? words.newest(name) : name])} className="w-76 max-w-full" /> : null} />
+          <div className="grid items-start gap-5 xl:grid-cols-[minmax(0,1.9fr)_minmax(0,1fr)]">
             {/* Another epoch, another list: nothing of the one before stays. */}
             <RecordsCard key={`${feed.id} ${epoch.epoch}`} feed={feed} epoch={epoch} from={search.from} pattern={search.q ?? ''} onAsk={({ from, pattern }) => void navigate({ search: (before) => ({ ...without(before, 'from', 'q'), ...(from === null ? {} : { from: String(from) }), ...(pattern ? { q: pattern } : {}) }), replace: true, resetScroll: false })} />
             <Counters feed={feed} epoch={epoch} isNewest={isNewest} />
@@ -103,15 +104,20 @@ function Notices({ feed, epoch }: { feed: FeedWithEpochs; epoch: EpochView | nul
 
 function Actions({ feed, epoch }: { feed: FeedWithEpochs; epoch: EpochView | null }) {
   const [removing, setRemoving] = useState(false);
+  const [replaying, setReplaying] = useState(false);
   const [taken, setTaken] = useState<number | null>(null);
+  const { data: me } = useQuery(meQuery);
+  const mayReplay = (me?.may.administerGateway ?? false) && epoch !== null;
+  const sinks = useQuery({ ...sinksQuery, enabled: mayReplay, refetchInterval: false });
+  const canReplay = mayReplay && (sinks.data?.items.length ?? 0) > 0;
   const navigate = useNavigate();
   const name = feedName(feed);
   const download = async () => {
     if (!epoch) return;
     setTaken(0);
     try {
-      const { pieces, whole, size } = await readAllBytes(feed.id, epoch.epoch, setTaken);
-      saveFile(`${feed.serial.replace(/[^\w.-]/g, '_')}-${feed.name}-${epoch.epoch}.bin`, 'application/octet-stream', pieces);
+      const { bytes: content, whole, size } = await readAllBytes(feed.id, epoch.epoch, setTaken);
+      saveFile(`${feed.serial.replace(/[^\w.-]/g, '_')}-${feed.name}-${epoch.epoch}.bin`, 'application/octet-stream', content);
       say(words.downloaded(bytes(size)), whole ? undefined : words.downloadTooLong(bytes(size)));
     } catch (thrown) {
       sayProblem(thrown);
@@ -121,7 +127,8 @@ function Actions({ feed, epoch }: { feed: FeedWithEpochs; epoch: EpochView | nul
   return (
     <>
       <Button icon="download" busy={taken !== null} disabled={!epoch} onClick={() => void download()}>{taken === null || taken === 0 ? words.download : words.downloading(bytes(taken))}</Button>
-      {feed.mayRemove ? <ActionMenu label={text.data.actions(name)} entries={[{ label: words.remove, icon: 'trash', danger: true, run: () => setRemoving(true) }]} /> : null}
+      {feed.mayRemove || canReplay ? <ActionMenu label={text.data.actions(name)} entries={[...(canReplay ? [{ label: text.data.sinks.toSink, icon: 'refresh' as const, run: () => setReplaying(true) }] : []), ...(feed.mayRemove ? [{ label: words.remove, icon: 'trash' as const, danger: true, run: () => setRemoving(true) }] : [])]} /> : null}
+      <ReplayDialog open={replaying} feed={{ id: feed.id, name, epoch: epoch?.epoch ?? null }} onClose={() => setReplaying(false)} />
       <Confirm
         open={removing}
         onClose={() => setRemoving(false)}
