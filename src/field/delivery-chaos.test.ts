@@ -42,7 +42,10 @@ function ranges(server: PushServer): { from: number; bytes: Buffer }[] {
   });
 }
 
-for (let seed = 1; seed <= 30; seed++) {
+// POSTERN_DELIVERY_SEED=N repeats a run, POSTERN_DELIVERY_RUNS=N makes more.
+const firstSeed = Number(process.env['POSTERN_DELIVERY_SEED'] ?? 1);
+const seeds = Number(process.env['POSTERN_DELIVERY_RUNS'] ?? (process.env['POSTERN_DELIVERY_SEED'] === undefined ? 30 : 1));
+for (let seed = firstSeed; seed < firstSeed + seeds; seed++) {
   test(`seed ${seed}`, { timeout: 60_000 }, async () => {
     const roll = chance(seed);
     await using home = await startPushServer({ key: 'the key' });

@@ -263,7 +263,10 @@ test('names that rotation makes', () => {
   for (const name of ['app.log', 'app.log.bak', 'app.log.1.gz', 'app.log1', 'application.log.1', 'app.log.', 'app.log.old', 'xapp.log.1']) assert.ok(!isRotatedName(name, 'app.log'), name);
 });
 
-for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
+// POSTERN_FILE_SEED=N repeats a run, POSTERN_FILE_RUNS=N makes more.
+const firstSeed = Number(process.env['POSTERN_FILE_SEED'] ?? 1);
+const seeds = Number(process.env['POSTERN_FILE_RUNS'] ?? (process.env['POSTERN_FILE_SEED'] === undefined ? 8 : 1));
+for (let seed = firstSeed; seed < firstSeed + seeds; seed++) {
   test(`written, rotated both ways, stopped and crashed at random, seed ${seed}: every line once`, async () => {
     await using bench = openBench();
     let state = seed * 7_919;
