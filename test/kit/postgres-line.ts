@@ -24,7 +24,8 @@ export async function startDatabaseLine(serverPort: number): Promise<DatabaseLin
     const server = connect({ port: serverPort, host: '127.0.0.1', noDelay: true });
     const pair = { client, server };
     pairs.add(pair);
-    client.on('error', () => {});
+    // A store that was killed with an answer unread: its system resets the connection, and so does the line.
+    client.on('error', () => server.destroy());
     server.on('error', () => {});
     client.on('data', (piece: Buffer) => {
       if (cut !== null && piece.includes(commitMessage)) {
