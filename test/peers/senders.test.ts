@@ -90,7 +90,6 @@ const fluentBit: Sender = {
     const config = `[SERVICE]
     flush 0.2
     grace 1
-    storage.path ${folder}/storage
     scheduler.base 1
     scheduler.cap 2
 [INPUT]
@@ -99,7 +98,6 @@ const fluentBit: Sender = {
     read_from_head true
     refresh_interval 1
     db ${folder}/tail.db
-    storage.type filesystem
 [OUTPUT]
     name http
     match *
@@ -245,8 +243,8 @@ for (const sender of [telegraf, syslogNg, fluentBit, curl]) {
         throw new Error(`${sender.program} said: ${running.stdout.slice(-2_000)}\n${running.stderr.slice(-4_000)}`, { cause: thrown });
       });
       for (let i = 0; i < 3; i++) {
-        log.write(40);
         const before = (await linesOf(gateway, 'SN-KEY', 'log')).length;
+        log.write(40);
         await until('it to be in the middle', async () => (await linesOf(gateway, 'SN-KEY', 'log')).length > before);
         gateway.process.kill('SIGKILL');
         await gateway.process.ended;
