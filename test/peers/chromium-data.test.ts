@@ -7,7 +7,7 @@ import { after, before, suite, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import type { Page } from 'playwright-core';
 import { consoleDir, openBrowser, skip, type OpenBrowser, type Person } from '../kit/browser.ts';
-import { request, startGateway, type TestGateway } from '../kit/gateway.ts';
+import { request, startGateway, until, type TestGateway } from '../kit/gateway.ts';
 import { findPeers } from '../kit/peers.ts';
 import { openProcesses } from '../kit/processes.ts';
 
@@ -45,6 +45,8 @@ suite('data of devices in Chromium', { skip: skip || peers.skip, timeout: 120_00
       consoleDir,
       config: {
         strangers: [{ policy: 'quarantine', keyless: true }],
+        feeds: [{ name: 'calls', feeds: 'cdr', alerts: [{ name: 'emergency', pattern: 'EMERGENCY$' }] }],
+        sinks: [{ name: 'archive', kind: 'files', folder: 'archive', feeds: 'cdr' }, { name: 'hook', kind: 'webhook', url: 'https://hook.example.test/in', feeds: 'meter', secret: 'hook-token' }],
         servers: [{ name: 'in2', base: 'https://in2.example.test/v1' }],
         redirects: [{ name: 'testers', tag: 'beta', strategy: 'stay' }, { name: 'new-ones', serials: ['SN5000..SN5999'], servers: ['in2'] }],
       },
@@ -160,6 +162,38 @@ suite('data of devices in Chromium', { skip: skip || peers.skip, timeout: 120_00
     assert.equal(await readFile(await (await download).path(), 'utf8'), `early\n${lines}`);
   });
 
+  test('sinks say how far they are and what they lack; one is paused, one goes back to the beginning', async () => {
+    // What it brought in quarantine goes with it at once, and not only when somebody sweeps.
+    await push('SN9', 'cdr', 6, 'late\n');
+    await go('/data/sinks');
+    const archive = tab.locator('tr[data-sink="archive"]');
+    const hook = tab.locator('tr[data-sink="hook"]');
+    await archive.getByText('nothing waits').waitFor();
+    await tab.locator('li[data-alert="emergency"]').getByText('call 2007 EMERGENCY').waitFor();
+    await hook.getByText('Cannot be opened').waitFor();
+    await shot(tab, 'sinks');
+    await tab.getByRole('button', { name: 'Set the secret hook-token' }).click();
+    await tab.getByRole('dialog').getByLabel('Value').fill('s3cret');
+    await tab.keyboard.press('Enter');
+    await tab.locator('li[data-secret="hook-token"]').getByText('sink hook').waitFor();
+    assert.equal(await tab.getByText('s3cret').count(), 0);
+    await tab.getByRole('button', { name: 'Actions for hook' }).click();
+    await tab.getByRole('menuitem', { name: 'Pause' }).click();
+    await tab.getByRole('dialog').getByRole('button', { name: 'Pause' }).click();
+    await hook.getByText('Paused', { exact: true }).waitFor();
+    const takenNow = async () => Number(await archive.locator('[data-taken]').getAttribute('data-taken'));
+    const taken = await takenNow();
+    await tab.getByRole('button', { name: 'Actions for archive' }).click();
+    await tab.getByRole('menuitem', { name: 'Replay…' }).click();
+    const dialog = tab.getByRole('dialog');
+    await dialog.getByLabel('Type to find one').fill('SN7/cdr');
+    const offered = dialog.getByLabel('Feed', { exact: true }).getByRole('option');
+    await until('only the feed that was typed to be offered', async () => (await offered.allTextContents()).join() === 'SN7 / cdr');
+    await dialog.getByRole('button', { name: 'Replay' }).click();
+    await tab.getByText('archive goes back to offset 0').waitFor();
+    await until('the records to be delivered once more', async () => (await takenNow()) === taken + 3_001);
+  });
+
   test('where a device would go is told with the reason, and a server is drained', async () => {
     await go('/data/redirects');
     await tab.getByLabel('Serial').fill('SN5150');
@@ -231,7 +265,7 @@ suite('data of devices in Chromium', { skip: skip || peers.skip, timeout: 120_00
     await tab.setViewportSize({ width: 390, height: 780 });
     const feed = ((await gateway.api('GET', '/feeds?search=SN7/meter', { token: (await gateway.owner()).token })).json['items'] as { id: string }[])[0]!.id;
     for (const [name, path, there] of [
-      ['feeds', '/data/feeds', 'tr[data-feed]'], ['feed', `/data/feeds/${feed}`, '[data-item]'], ['redirects', '/data/redirects', '[data-rule]'], ['pins', '/data/pins', '[data-pin]'],
+      ['feeds', '/data/feeds', 'tr[data-feed]'], ['feed', `/data/feeds/${feed}`, '[data-item]'], ['redirects', '/data/redirects', '[data-rule]'], ['pins', '/data/pins', '[data-pin]'], ['sinks', '/data/sinks', '[data-sink]'],
       ['keeping', '/data/keeping', '[data-kind]'], ['waiting', '/devices', '[data-waiting]'],
     ] as const) {
       await go(path);

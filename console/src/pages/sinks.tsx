@@ -110,7 +110,7 @@ function SinkTable({ sinks, mayChange }: { sinks: readonly SinkView[]; mayChange
               <td className={`${cellClass} text-right align-top whitespace-nowrap`}>
                 {sink.lagBytes === 0 ? <span className="text-ink-3">{words.upToDate}</span> : <><span className={sink.state === 'running' ? '' : 'font-medium text-warn-ink'}>{words.lag(bytes(sink.lagBytes), sink.lagIsMore)}</span><p className="text-xs text-ink-3">{words.lagIn(sink.lagEpochs, sink.lagIsMore)}</p></>}
               </td>
-              <td className={`${cellClass} hidden text-right align-top whitespace-nowrap sm:table-cell`}>{text.data.feeds.records(sink.records)}<p className="text-xs text-ink-3">{words.batches(sink.batches)}{sink.doubles > 0 ? `, ${words.doubles(sink.doubles)}` : ''}</p></td>
+              <td data-taken={sink.records} className={`${cellClass} hidden text-right align-top whitespace-nowrap sm:table-cell`}>{text.data.feeds.records(sink.records)}<p className="text-xs text-ink-3">{words.batches(sink.batches)}{sink.doubles > 0 ? `, ${words.doubles(sink.doubles)}` : ''}</p></td>
               <td className={`${cellClass} hidden text-right align-top text-ink-2 md:table-cell`}><Time at={sink.lastAt} never={text.common.never} /></td>
               {mayChange ? (
                 <td className={`${cellClass} w-px align-top`}>
