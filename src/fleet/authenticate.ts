@@ -86,8 +86,8 @@ export function buildAuthenticate(options: AuthenticateOptions): (request: Devic
     const proved = shown.proof === null ? null : findProved(rows, shown.proof, options.sealingKey);
     if (proved === null) {
       const secret = shown.proof !== null && shown.proof.by !== 'certificate';
-      // Only for a device that was never given anything to prove itself by: else leaving the key out would be a way around it.
-      if (secret || rows.length > 0 || !options.strangersOf(request.customer.key).keyless) {
+      // Only for a device that has nothing to prove itself by, no agent either: else leaving the key out would be a way around it.
+      if (secret || rows.length > 0 || device.agentId !== null || !options.strangersOf(request.customer.key).keyless) {
         if (secret) options.throttle.attempt(guess);
         return wrong(shown.proof === null ? 'this device has to show its key, a signature or its certificate' : 'the key, the signature or the certificate is not one of this device');
       }
