@@ -7,8 +7,8 @@ go=$(command -v go || echo /usr/local/go/bin/go)
 if [ -x "$go" ] && ! command -v h2spec > /dev/null; then
   GOBIN=/usr/local/bin "$go" install github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible || echo "install-peers: h2spec could not be built"
 fi
-# Telegraf has no package in Debian either; with the few plugins that its test needs it is built in two or three minutes.
-if [ -x "$go" ] && ! command -v telegraf > /dev/null; then
+# Telegraf has no package in Debian either; with the few plugins that its test needs it is built in three minutes: on request (install-peers.sh telegraf).
+if [ "${1:-}" = telegraf ] && [ -x "$go" ] && ! command -v telegraf > /dev/null; then
   GOBIN=/usr/local/bin "$go" install -tags custom,inputs.tail,outputs.http,parsers.value,serializers.influx github.com/influxdata/telegraf/cmd/telegraf@v1.37.2 || echo "install-peers: telegraf could not be built"
 fi
 missing=""
