@@ -2,14 +2,16 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
-import { request, until } from '../kit/gateway.ts';
+import { Consumer, stringDeserializers } from '@platformatic/kafka';
+import { request, root, until } from '../kit/gateway.ts';
 import { findPeers } from '../kit/peers.ts';
 import { startPostgres, postgresPassword, withoutPostgres } from '../kit/postgres.ts';
-import { freePort, openProcesses, startServe, type Served } from '../kit/processes.ts';
+import { freePort, openProcesses, startServe, type Processes, type Served } from '../kit/processes.ts';
 
 const nats = findPeers(['nats-server']);
 
@@ -108,4 +110,47 @@ test('PostgreSQL: rows and position in one transaction, under kill -9 of either 
   const [position] = await server.ask(address, 'select count(*)::int as n from postern_position');
   assert.equal(position!['n'], 2);
   assert.ok(!served.logs().includes(postgresPassword));
+});
+
+const go = findPeers(['go'], { optional: true });
+
+/** A broker in memory; null when its library cannot be had here. */
+async function startKafka(processes: Processes, t: TestContext): Promise<string | null> {
+  const program = join(processes.folder, 'kafka-broker');
+  const names = ['GOPATH', 'GOCACHE', 'GOMODCACHE', 'GOPROXY', 'GOFLAGS', 'GONOSUMDB', 'GONOSUMCHECK', 'GOSUMDB', 'https_proxy', 'HTTPS_PROXY', 'SSL_CERT_FILE'];
+  const env = Object.fromEntries(names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]!]])));
+  const built = await processes.run(go.path('go'), ['build', '-o', program, '.'], { cwd: join(root, 'test', 'peers', 'kafka-broker'), env: { ...env, HOME: homedir() }, timeoutMs: 240_000 });
+  if (built.code !== 0) {
+    assert.match(built.stderr, /dial tcp|no such host|connection refused|i\/o timeout|module lookup disabled|proxyconnect/, built.stderr);
+    t.skip(`the library github.com/twmb/franz-go cannot be had here (go mod download in test/peers/kafka-broker): ${built.stderr.split('\n', 1)[0]}`);
+    return null;
+  }
+  const broker = processes.start(program, []);
+  return (await broker.says(/(127\.0\.0\.1:\d+)/))[1]!;
+}
+
+test('Kafka: every record, by its id once, under kill -9 of the gateway', { skip: go.skip, timeout: 400_000 }, async (t) => {
+  await using processes = openProcesses();
+  const broker = await startKafka(processes, t);
+  if (broker === null) return;
+  const served = await startServe(processes);
+  await served.ask('POST', '/devices', { name: 'PBX', serial: 'SN1' });
+  await configure(served, [{ name: 'lake', kind: 'kafka', brokers: [broker], topic: 'calls' }]);
+  const sent = await pushUnderKills(served, 4);
+  await delivered(served);
+  const consumer = new Consumer({ clientId: 'test', groupId: 'test', bootstrapBrokers: [broker], deserializers: stringDeserializers });
+  const byId = new Map<string, string>();
+  try {
+    const stream = await consumer.consume({ topics: ['calls'], mode: 'earliest', autocommit: false });
+    for await (const { key, value, headers } of stream) {
+      assert.equal(key, 'default/SN1/cdr');
+      const { epoch, off, text } = JSON.parse(value) as { epoch: string; off: number; text: string };
+      assert.equal(headers.get('postern-id'), `${key}/${epoch}:${off}`);
+      byId.set(`${epoch}:${off}`, text);
+      if (byId.size === sent.length) break;
+    }
+  } finally {
+    await consumer.close(true);
+  }
+  assert.deepEqual([...byId.values()], sent, 'in order');
 });
