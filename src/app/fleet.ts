@@ -85,7 +85,7 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
   const files = await openFiles({ dir: join(options.folder.path, 'files'), operations, clock, random, newId, log, journal, limits, mayStore, devices: tables.devices });
   const uploads = keepUploads(files);
 
-  const onPushed = (pushed: Pushed) => {
+  const notePushed = (pushed: Pushed) => {
     const { request, caller, feed, epoch, bytes, outcome } = pushed;
     const about = { customer: request.customer.key, serial: printable(request.serial, 128), feed, epoch, from: request.from };
     if (outcome.kind === 'stored') {
@@ -114,6 +114,15 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
       if (row && !outcome.repeat) tables.waitingDevices.publish({ put: [{ ...row, bytes: row.bytes + bytes }] });
     }
     if (outcome.kind === 'stored' && caller.kind === 'device') options.onStored({ epochNumber: outcome.epochNumber, customer: request.customer.key, serial: request.serial, feed }, outcome.alerts);
+  };
+
+  // What was stored is stored: a mistake in telling others of it must not make the device hear anything else.
+  const onPushed = (pushed: Pushed) => {
+    try {
+      notePushed(pushed);
+    } catch (thrown) {
+      log.error('device.broken', { why: reasonOf(thrown), stack: thrown instanceof Error ? thrown.stack : undefined });
+    }
   };
 
   const serve = buildServeDevices({
