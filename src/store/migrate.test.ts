@@ -40,7 +40,7 @@ test('a newer database is refused', async () => {
 });
 
 /** Parts of a feed's epoch, which names the customer: a column more in each of millions of rows would say the same. */
-const partsOfEpochs = ['chunk', 'feed_gap', 'intake_key'];
+const partsOfEpochs = ['chunk', 'feed_gap', 'intake_key', 'sink_position'];
 
 test('every table of the schema names a customer, but for the gateway’s own', async () => {
   const database = new DatabaseSync(':memory:');

@@ -3,194 +3,45 @@
 //
 // A *turn* is what a file has between two truncations. Everything of a turn is in the buffers, durably, before the next begins, so that a
 // place is found again by file, turn and bytes, and by a fingerprint of the bytes before it, whatever the file is called by then.
-import { basename } from 'node:path';
 import { sleep } from '#base/clock.ts';
-import { Fault, isFault, reasonOf } from '#base/fault.ts';
+import { isFault, reasonOf } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
 import type { KeptMark, Mark } from '../intake.ts';
 import type { FileSettings, Framing } from '../source-settings.ts';
-import { hasFingerprint, headBytes, isRotatedName, listFolder, openFound, tellingBytes } from './folder.ts';
+import { listFolder, tellingBytes } from './folder.ts';
 import type { FoundFile } from './folder.ts';
+import { begunKey, followMissed, freshTurn, isAsNoted, isContentOf, readToEnd, recoverTurn, restOlder, startTail } from './missed.ts';
+import type { Following } from './missed.ts';
 import { newTally } from './source.ts';
-import type { Source, SourceDeps, Tally } from './source.ts';
-import { fingerprintIn, openTail } from './tail.ts';
+import type { Source, SourceDeps } from './source.ts';
 import type { Tail } from './tail.ts';
 
-/** A mark of its own says that the source has been here before: `from` counts at its very first start. */
-const begunKey = 'begun';
-/** A copy of a few bytes tells little: it must at least have been written about when the bytes were read, or later. */
-const copyTimeSlackMs = 60_000;
-const searchesAfter = 2;
-/** Times of files are of the kernel's last tick. */
-const fileTimeSlackMs = 20;
 /** A file that is still there under its name is kept open longer than one that was rotated away. */
 const idleMs = 10 * 60_000;
 const troubleMs = 1_000;
-
-interface Following {
-  readonly settings: FileSettings;
-  readonly framing: Framing;
-  readonly deps: SourceDeps;
-  readonly tally: Tally;
-  readonly tails: Map<string, Tail>;
-  /** Read to their ends and closed: how they were then. */
-  readonly atRest: Map<string, { readonly bytes: number; readonly changedMs: number }>;
-  /** Copies of a turn that is still followed under its own name. */
-  readonly copies: Set<string>;
-  /** Looks at the folder that are still to search for what was rotated away unseen: a list is never of one moment. */
-  searches: number;
-}
-
-const isGone = (thrown: unknown): boolean => (thrown as NodeJS.ErrnoException).code === 'ENOENT';
 
 function bornIn(mark: Mark): number {
   return Number(mark.more['born']);
 }
 
-/** Fault `conflict`: a name leads elsewhere than when the folder was listed. Whatever was being decided is decided anew by the next look. */
-async function openExactly(file: FoundFile): Promise<Awaited<ReturnType<typeof openFound>>> {
-  const moved = () => new Fault('conflict', `${file.path} was renamed while it was looked at`);
-  const opened = await openFound(file.path, file.isMatch).catch((thrown: unknown) => {
-    throw isGone(thrown) ? moved() : thrown;
-  });
-  if (opened.found.key === file.key) return opened;
-  await opened.handle.close();
-  throw moved();
-}
-
-async function isContentOf(file: FoundFile, mark: Mark): Promise<boolean> {
-  if (file.bytes < mark.at) return false;
-  const opened = await openExactly(file);
-  try {
-    return await hasFingerprint(opened.handle, fingerprintIn(mark));
-  } finally {
-    await opened.handle.close();
-  }
-}
-
-async function startTail(on: Following, file: FoundFile, from: KeptMark | null, { turn = 1, key = file.key, path = file.isMatch || from === null ? file.path : String(from.more['path']) } = {}): Promise<Tail> {
-  const opened = await openExactly(file);
-  const { deps, framing, tally } = on;
-  try {
-    const tail = await openTail({ handle: opened.handle, key, path, bornMs: file.bornMs, framing, intake: deps.intake, tally, nowMs: () => deps.clock.nowMs() }, from, turn);
-    tail.grewMs = deps.clock.monoMs();
-    tail.isRotated = !file.isMatch;
-    return tail;
-  } catch (thrown) {
-    await opened.handle.close().catch(() => {});
-    throw thrown;
-  }
-}
-
-/** To its end, as far as nobody truncates it meanwhile. */
-async function readToEnd(tail: Tail): Promise<'end' | 'truncated'> {
-  for (;;) {
-    const found = await tail.readOn();
-    if (found !== 'some') return found;
-  }
-}
-
-/** The rest of a turn out of a copy, which is known from then on, also where the pattern finds it. */
-async function readCopy(on: Following, file: FoundFile, mark: KeptMark): Promise<void> {
-  const tail = await startTail(on, file, mark, { key: mark.key });
-  try {
-    await readToEnd(tail);
-    tail.cut();
-    tail.mark(true);
-    // Only when what was in it cannot be lost any more.
-    await on.deps.intake.flush();
-    tail.restAs(file.key);
-  } finally {
-    await tail.close();
-  }
-}
-
-/** Files that were made, and rotated away, later than `after`, while we looked elsewhere; how many. `path`: what they were called. */
-async function followMissed(on: Following, all: readonly FoundFile[], path: string, after: { readonly key: string; readonly bornMs: number }): Promise<number> {
-  const marks = on.deps.intake.marks();
-  let count = 0;
-  for (const file of all) {
-    if (file.isMatch || file.key === after.key || file.bornMs < after.bornMs || on.tails.has(file.key) || marks.has(file.key) || !isRotatedName(basename(file.path), basename(path))) continue;
-    if (await isCopyOfFollowed(on, file)) continue;
-    const tail = await startTail(on, file, null, { path });
-    on.deps.log.info('source.missed-file', { feed: on.deps.feed, file: file.path });
-    on.tails.set(file.key, tail);
-    await readToEnd(tail);
-    count += 1;
-  }
-  return count;
-}
-
-/** A copy is the business of the turn whose file is truncated after it was made. */
-async function isCopyOfFollowed(on: Following, file: FoundFile): Promise<boolean> {
-  const opened = await openExactly(file);
-  try {
-    for (const tail of on.tails.values()) if (!tail.isRotated && (await tail.isCopied(opened.handle, file.bytes))) return true;
-    return false;
-  } finally {
-    await opened.handle.close();
-  }
-}
-
-/** The copy of a turn of which we had read more than it has: nothing is missing, and it is known by now. */
-async function settleOvertaken(on: Following, candidates: readonly FoundFile[], mark: Mark): Promise<void> {
-  for (const file of candidates) {
-    if (file.bytes >= mark.at || file.bytes < headBytes) continue;
-    const tail = await startTail(on, file, null);
-    try {
-      await tail.skipToEnd();
-      if (tail.lastMark().more['head'] !== mark.more['head']) continue;
-      await on.deps.intake.flush();
-      tail.rest();
-      return;
-    } finally {
-      await tail.close();
-    }
-  }
-}
-
-/** A place at the beginning has no bytes that a copy could be known by: it is one that was made since. */
-function sinceMark(mark: Mark): { readonly key: string; readonly bornMs: number } {
-  return { key: mark.key, bornMs: Number(mark.more['ms']) - fileTimeSlackMs };
-}
-
-/** The rest of a turn that its file does not have any more: out of the copy that was made before the file was truncated. */
-async function recoverTurn(on: Following, mark: KeptMark): Promise<boolean> {
-  const all = await listFolder(on.settings.path);
-  const path = String(mark.more['path']);
-  if (mark.at === 0) return (await followMissed(on, all, path, sinceMark(mark))) > 0;
-  const marks = on.deps.intake.marks();
-  const candidates = all.toReversed().filter(({ key, path: name }) => key !== mark.key && !on.tails.has(key) && !marks.has(key) && (on.copies.has(key) || isRotatedName(basename(name), basename(path))));
-  for (const file of candidates) {
-    if (mark.at < tellingBytes && Math.max(file.bornMs, file.changedMs) < Number(mark.more['ms']) - copyTimeSlackMs) continue;
-    if (!(await isContentOf(file, mark))) continue;
-    await readCopy(on, file, mark);
-    await followMissed(on, all, path, file);
-    return true;
-  }
-  await settleOvertaken(on, candidates, mark);
-  return false;
-}
-
 async function beginNextTurn(on: Following, tail: Tail): Promise<void> {
   const last = tail.lastMark();
-  const isRecovered = await recoverTurn(on, { ...last, from: last });
+  const isRecovered = await recoverTurn(on, { ...last, from: last }, tail);
   // What waits for its end was in the copy, or is all there is.
   if (!isRecovered) tail.cut();
   await on.deps.intake.flush();
   on.deps.log.info('source.file-truncated', { feed: on.deps.feed, file: tail.path, readBytes: tail.readBytes(), copy: isRecovered });
   tail.beginAgain();
-  on.searches = searchesAfter;
   tail.grewMs = on.deps.clock.monoMs();
 }
 
-/** One with a mark of its own. */
-async function followKnown(on: Following, file: FoundFile, mark: KeptMark, all: readonly FoundFile[]): Promise<Tail> {
-  if (mark.at === 0) await followMissed(on, all, file.path, sinceMark(mark));
+/** One whose number has a mark. */
+async function followKnown(on: Following, file: FoundFile, mark: KeptMark, all: readonly FoundFile[]): Promise<Tail | null> {
   if (await isContentOf(file, mark)) return startTail(on, file, mark);
   // Truncated since, or another file with the number of one that was deleted.
   await recoverTurn(on, mark);
   await on.deps.intake.flush();
+  if (file.bornMs !== bornIn(mark)) return followNew(on, file, all, false);
   const tail = await startTail(on, file, null, { turn: mark.turn + 1 });
   tail.mark(true);
   return tail;
@@ -202,9 +53,9 @@ async function followNew(on: Following, file: FoundFile, all: readonly FoundFile
   for (const mark of intake.marks().values()) {
     // A disk that was numbered anew gives the inode another device.
     const isSameInode = mark.key.split(':')[1] === file.key.split(':')[1];
-    if (mark.key === begunKey || mark.at === 0 || (mark.at < tellingBytes && !isSameInode) || !(await isContentOf(file, mark))) continue;
+    if (mark.key === begunKey || mark.key === file.key || mark.at === 0 || (mark.at < tellingBytes && !isSameInode) || !(await isContentOf(file, mark))) continue;
     if (all.some(({ key }) => key === mark.key)) {
-      on.copies.add(file.key);
+      on.copies.set(file.key, file);
       return null;
     }
     // The same bytes, and the file that had them is gone: an editor wrote it anew.
@@ -212,11 +63,10 @@ async function followNew(on: Following, file: FoundFile, all: readonly FoundFile
     intake.rename(mark.key, file.key);
     return tail;
   }
-  const tail = await startTail(on, file, null);
-  if (fromEnd) {
-    await tail.skipToEnd();
-    tail.mark(true);
-  }
+  const tail = await startTail(on, file, null, { turn: freshTurn(on, file) });
+  if (fromEnd) await tail.skipToEnd();
+  // What the number had before counts no more.
+  tail.mark(true);
   return tail;
 }
 
@@ -233,7 +83,14 @@ async function settleMarks(on: Following, all: readonly FoundFile[]): Promise<vo
       on.atRest.delete(mark.key);
       continue;
     }
-    if (file.isMatch || isAsLeft(on, file) || !(await isContentOf(file, mark))) continue;
+    if (file.isMatch || mark.more['older'] === file.bornMs || isAsNoted(file, on.atRest.get(file.key))) continue;
+    if (!(await isContentOf(file, mark))) {
+      // Its number is another file's by now, or its bytes were written over.
+      if (mark.more['rest'] === 1) continue;
+      if (!(await recoverTurn(on, mark))) log.warn('source.file-gone', { feed, file: path, readBytes: mark.at });
+      if (!on.tails.has(mark.key)) intake.markAll({ ...mark, more: { ...mark.more, rest: 1 } });
+      continue;
+    }
     const tail = file.bytes > mark.from.at ? await startTail(on, file, mark) : null;
     if (tail === null) on.atRest.set(file.key, file);
     else {
@@ -241,23 +98,6 @@ async function settleMarks(on: Following, all: readonly FoundFile[]): Promise<vo
       await readToEnd(tail);
     }
   }
-}
-
-/** Behind every file that was rotated away and is known by itself. */
-async function searchMissed(on: Following, all: readonly FoundFile[]): Promise<void> {
-  const marks = on.deps.intake.marks();
-  for (const file of all) {
-    if (file.isMatch) continue;
-    const mark = marks.get(file.key);
-    const tail = on.tails.get(file.key);
-    if (tail !== undefined) await followMissed(on, all, tail.path, file);
-    else if (mark !== undefined && (isAsLeft(on, file) || (await isContentOf(file, mark)))) await followMissed(on, all, String(mark.more['path']), file);
-  }
-}
-
-function isAsLeft(on: Following, file: FoundFile): boolean {
-  const rest = on.atRest.get(file.key);
-  return rest !== undefined && rest.bytes === file.bytes && rest.changedMs === file.changedMs;
 }
 
 /** Names that lead to other files now: the old ones to their ends first, then whatever came between them and the new ones. */
@@ -269,18 +109,17 @@ async function followRenamed(on: Following, all: readonly FoundFile[]): Promise<
     if (isRotated === tail.isRotated) continue;
     tail.isRotated = isRotated;
     if (!isRotated) continue;
-    on.searches = searchesAfter;
     if ((await readToEnd(tail)) === 'truncated') await beginNextTurn(on, tail);
-    await followMissed(on, all, tail.path, tail);
   }
 }
 
-/** What the folder has now. */
-async function lookAtFolder(on: Following, { isFirst, fromEnd }: { readonly isFirst: boolean; readonly fromEnd: boolean }): Promise<void> {
+/** What the folder has now. Fault `conflict`: look again. */
+async function lookAtFolder(on: Following, { isFirst, fromEnd }: { readonly isFirst: boolean; readonly fromEnd: boolean }): Promise<readonly FoundFile[]> {
   const all = await listFolder(on.settings.path);
   await followRenamed(on, all);
   const marks = on.deps.intake.marks();
-  const isNew = (file: FoundFile) => file.isMatch && !on.tails.has(file.key) && !on.copies.has(file.key);
+  const isCopy = (file: FoundFile) => on.copies.get(file.key)?.bornMs === file.bornMs;
+  const isNew = (file: FoundFile) => file.isMatch && !on.tails.has(file.key) && !isCopy(file);
   const add = async (file: FoundFile, open: () => Promise<Tail | null>) => {
     if (on.tails.size >= limits.feedFilesMax) {
       on.tally.failed(`more than ${limits.feedFilesMax} files change at once; the others wait`);
@@ -294,26 +133,22 @@ async function lookAtFolder(on: Following, { isFirst, fromEnd }: { readonly isFi
   // Those that are known go first: what looks new may be a copy of one of them.
   for (const file of all) {
     const mark = marks.get(file.key);
-    if (mark !== undefined && isNew(file) && !isAsLeft(on, file)) await add(file, () => followKnown(on, file, mark, all));
+    if (mark !== undefined && isNew(file) && !isAsNoted(file, on.atRest.get(file.key))) await add(file, () => followKnown(on, file, mark, all));
   }
   const fresh = all.filter((file) => isNew(file) && !marks.has(file.key));
-  if (isFirst || fresh.length > 0) {
-    await settleMarks(on, all);
-    on.searches = searchesAfter;
-  }
-  if (on.searches > 0) {
-    on.searches -= 1;
-    await searchMissed(on, all);
-  }
+  if (isFirst || fresh.length > 0) await settleMarks(on, all);
+  // At the very first start nothing was missed.
+  if (marks.has(begunKey)) await followMissed(on, all);
   for (const file of fresh) await add(file, () => followNew(on, file, all, fromEnd));
   on.tally.connected = on.tails.size;
+  return all;
 }
 
 /** What is new in one of them; true when there was something. */
 async function readFile(on: Following, tail: Tail): Promise<boolean> {
   const { clock } = on.deps;
   // Of a file that had nothing nobody can tell whether it was filled, copied and truncated since.
-  if (tail.readBytes() === 0 && !tail.isRotated && (await tail.hasChanged())) await followMissed(on, await listFolder(on.settings.path), tail.path, sinceMark(tail.lastMark()));
+  if (tail.readBytes() === 0 && !tail.isRotated && (await tail.hasChanged())) await followMissed(on, await listFolder(on.settings.path));
   const found = await tail.readOn();
   if (found === 'truncated') await beginNextTurn(on, tail);
   if (found !== 'end') {
@@ -327,7 +162,7 @@ async function readFile(on: Following, tail: Tail): Promise<boolean> {
   await on.deps.intake.flush();
   tail.rest();
   on.tails.delete(tail.key);
-  on.atRest.set(tail.key, await tail.facts());
+  on.atRest.set(tail.key, { ...(await tail.facts()), bornMs: tail.bornMs });
   await tail.close();
   return false;
 }
@@ -354,16 +189,18 @@ async function hasMoved(on: Following): Promise<boolean> {
 }
 
 /** What is followed is known durably before the first line goes on: what is rotated away from here on is not lost to a crash. */
-async function begin({ deps: { intake }, tails }: Following): Promise<void> {
-  for (const tail of tails.values()) tail.mark(tail.readBytes() === 0);
-  intake.markAll({ key: begunKey, turn: 1, at: 0, more: {} });
+async function begin(on: Following, all: readonly FoundFile[]): Promise<void> {
+  const { intake } = on.deps;
+  const more = intake.marks().get(begunKey)?.more ?? (await restOlder(on, all));
+  for (const tail of on.tails.values()) tail.mark(tail.readBytes() === 0);
+  intake.markAll({ key: begunKey, turn: 1, at: 0, more });
   await intake.flush();
 }
 
 export async function openFile(settings: FileSettings, framing: Framing, deps: SourceDeps): Promise<Source> {
   const tally = newTally(deps);
   const end = new AbortController();
-  const on: Following = { settings, framing, deps, tally, tails: new Map(), atRest: new Map(), copies: new Set(), searches: 0 };
+  const on: Following = { settings, framing, deps, tally, tails: new Map(), atRest: new Map(), copies: new Map(), known: new Map() };
   const { clock, intake } = deps;
   let lookedMs = -Infinity;
   let isFirst = true;
@@ -371,8 +208,8 @@ export async function openFile(settings: FileSettings, framing: Framing, deps: S
   const look = async () => {
     const isDue = clock.monoMs() - lookedMs >= limits.feedTailFolderLookMs;
     if (isDue || (await hasMoved(on))) {
-      await lookAtFolder(on, { isFirst, fromEnd: isFirst && !hasBegun && settings.from === 'end' });
-      if (isFirst) await begin(on);
+      const all = await lookAtFolder(on, { isFirst, fromEnd: isFirst && !hasBegun && settings.from === 'end' });
+      if (isFirst) await begin(on, all);
       isFirst = false;
       lookedMs = clock.monoMs();
     }

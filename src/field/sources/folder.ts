@@ -94,6 +94,18 @@ export async function listFolder(pattern: string): Promise<readonly FoundFile[]>
   return found.sort((a, b) => a.bornMs - b.bornMs || a.changedMs - b.changedMs);
 }
 
+/** As `listFolder`, of one moment: names that move on while they are asked for one after the other hide a file. Fault `conflict` when they do not come to rest. */
+export async function listSettled(pattern: string): Promise<readonly FoundFile[]> {
+  const textOf = (files: readonly FoundFile[]) => files.map(({ path, key }) => `${key} ${path}`).join('\n');
+  let last = await listFolder(pattern);
+  for (let tries = 0; tries < 10; tries++) {
+    const next = await listFolder(pattern);
+    if (textOf(next) === textOf(last)) return next;
+    last = next;
+  }
+  throw new Fault('conflict', `${dirname(pattern)} is another each time it is listed`);
+}
+
 /** Whether `name` is what rotation makes of `base`: `app.log.1`, `app.log-20261120`, `app-20261120.log`; nothing compressed, no `app.log.bak`. */
 export function isRotatedName(name: string, base: string): boolean {
   const dot = base.lastIndexOf('.');

@@ -49,8 +49,10 @@ export interface Tail {
   mark(always?: boolean): void;
   /** As `mark`, and: it was read to its end. */
   rest(): void;
-  /** The same of a file by another key, whose bytes these were. */
-  restAs(key: string): void;
+  /** The same of a file by another key, whose bytes these were; `turn` is behind whatever that key had. */
+  restAs(key: string, turn: number): void;
+  /** Of all bytes that were looked at; `lastMark` has that of the records. */
+  readPrint(): Fingerprint;
   facts(): Promise<{ readonly bytes: number; readonly changedMs: number }>;
   /** Whether a file of so many bytes is a copy of this turn, whole or not; it may be one that is truncated in a moment, or just was. */
   isCopied(to: FileHandle, bytes: number): Promise<boolean>;
@@ -174,9 +176,9 @@ export async function openTail(options: TailOptions, mark: KeptMark | null, turn
       last = { ...last, more: { ...last.more, rest: 1 } };
       intake.markAll(last);
     },
-    restAs(other) {
+    restAs(other, otherTurn) {
       const mine = markAt({ at: read, state: '' });
-      intake.markAll({ ...mine, key: other, turn: 1, more: { ...mine.more, rest: 1 } });
+      intake.markAll({ ...mine, key: other, turn: otherTurn, more: { ...mine.more, rest: 1 } });
     },
     async facts() {
       const { size, mtimeMs } = await handle.stat();
@@ -197,6 +199,7 @@ export async function openTail(options: TailOptions, mark: KeptMark | null, turn
       return named !== null && named.ino === mine.ino && named.dev === mine.dev;
     },
     lastMark: () => last,
+    readPrint: () => printAt(read),
     isAtRest: () => framer.openBytes() === 0,
     async close() {
       tally.dropped += framer.broken();
