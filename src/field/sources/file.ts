@@ -8,7 +8,7 @@ import { isFault, reasonOf } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
 import type { KeptMark, Mark } from '../intake.ts';
 import type { FileSettings, Framing } from '../source-settings.ts';
-import { listFolder, tellingBytes } from './folder.ts';
+import { listFolder, listSettled, tellingBytes } from './folder.ts';
 import type { FoundFile } from './folder.ts';
 import { begunKey, followMissed, freshTurn, isAsNoted, isContentOf, readToEnd, recoverTurn, restOlder, startTail } from './missed.ts';
 import type { Following } from './missed.ts';
@@ -71,9 +71,12 @@ async function followNew(on: Following, file: FoundFile, all: readonly FoundFile
 }
 
 /** Marks of files that nobody follows: rotated away, gone, or finished. */
-async function settleMarks(on: Following, all: readonly FoundFile[]): Promise<void> {
+async function settleMarks(on: Following): Promise<void> {
   const { intake, log, feed } = on.deps;
-  for (const mark of [...intake.marks().values()].sort((a, b) => bornIn(a) - bornIn(b))) {
+  const marks = [...intake.marks().values()].sort((a, b) => bornIn(a) - bornIn(b));
+  // Listed after the marks were made: one that is forgotten while its file is there would have it read again.
+  const all = await listSettled(on.settings.path);
+  for (const mark of marks) {
     if (mark.key === begunKey || on.tails.has(mark.key)) continue;
     const path = String(mark.more['path']);
     const file = all.find(({ key }) => key === mark.key);
@@ -136,7 +139,7 @@ async function lookAtFolder(on: Following, { isFirst, fromEnd }: { readonly isFi
     if (mark !== undefined && isNew(file) && !isAsNoted(file, on.atRest.get(file.key))) await add(file, () => followKnown(on, file, mark, all));
   }
   const fresh = all.filter((file) => isNew(file) && !marks.has(file.key));
-  if (isFirst || fresh.length > 0) await settleMarks(on, all);
+  if (isFirst || fresh.length > 0) await settleMarks(on);
   // At the very first start nothing was missed.
   if (marks.has(begunKey)) await followMissed(on, all);
   for (const file of fresh) await add(file, () => followNew(on, file, all, fromEnd));
