@@ -131,6 +131,105 @@ for (const isRunning of [true, false]) {
   });
 }
 
+test('emptied when it was left, then filled, copied over an older copy and truncated while nobody looked: the copy is read', async () => {
+  await using bench = openBench();
+  const all = numbered(0, 200);
+  writeFileSync(`${bench.log}.2`, 'older than this source\n');
+  writeFileSync(bench.log, text(all.slice(0, 50)));
+  let source = await bench.start();
+  await until('50 lines', () => bench.store.records.length === 50);
+  copyFileSync(bench.log, `${bench.log}.1`);
+  truncateSync(bench.log);
+  await until('the copy is known', () => bench.store.checkpoints().size === 4);
+  await source.close();
+  appendFileSync(bench.log, text(all.slice(50, 150)));
+  // Into the file that is there: its number is that of the copy that was read.
+  copyFileSync(bench.log, `${bench.log}.1`);
+  truncateSync(bench.log);
+  source = await bench.start();
+  await until('150 lines', () => bench.store.records.length === 150);
+  appendFileSync(bench.log, text(all.slice(150)));
+  await until('200 lines', () => bench.store.records.length === 200);
+  await source.close();
+  assert.deepEqual(bench.store.records, all);
+});
+
+test('a copy that is made before the file is truncated, seen between the two: each line once', async () => {
+  await using bench = openBench();
+  const all = numbered(0, 90);
+  writeFileSync(bench.log, '');
+  let source = await bench.start();
+  await until('it has begun', () => bench.store.checkpoints().has('cdr/begun'));
+  await source.close();
+  writeFileSync(bench.log, text(all.slice(0, 60)));
+  copyFileSync(bench.log, `${bench.log}.1`);
+  source = await bench.start();
+  await until('60 lines', () => bench.store.records.length >= 60);
+  // Some looks at the folder.
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  truncateSync(bench.log);
+  appendFileSync(bench.log, text(all.slice(60)));
+  await until('90 lines', () => bench.store.records.length >= 90);
+  await source.close();
+  assert.deepEqual(bench.store.records, all);
+});
+
+test('the first line is half read when the file is copied and truncated: it is not cut where its reading stopped', async () => {
+  await using bench = openBench();
+  writeFileSync(bench.log, 'the first half, ');
+  const source = await bench.start();
+  await until('it was read', () => source.status().bytes === 16);
+  appendFileSync(bench.log, 'the other half\nand another\n');
+  copyFileSync(bench.log, `${bench.log}.1`);
+  truncateSync(bench.log);
+  appendFileSync(bench.log, 'a new one\n');
+  await until('three lines', () => bench.store.records.length >= 3);
+  await source.close();
+  const again = await bench.start();
+  await until('it looks', () => again.status().connected > 0);
+  await again.close();
+  assert.deepEqual(bench.store.records, ['the first half, the other half', 'and another', 'a new one']);
+});
+
+test('a clock that was a day ahead when the file was left: a copy that was made since is read', async () => {
+  await using bench = openBench();
+  const all = numbered(0, 40);
+  writeFileSync(bench.log, '');
+  const deps = sourceDeps({ cdr: bench.store }, { feed: { framing: lines }, factor: 25 });
+  const ahead = await openFile({ kind: 'file', path: bench.log, from: 'start' }, lines, { ...deps, clock: { ...deps.clock, nowMs: () => Date.now() + 86_400_000 } });
+  await until('it has begun', () => bench.store.checkpoints().has('cdr/begun'));
+  await ahead.close();
+  writeFileSync(bench.log, text(all));
+  copyFileSync(bench.log, `${bench.log}.1`);
+  truncateSync(bench.log);
+  const source = await bench.start();
+  await until('40 lines', () => bench.store.records.length >= 40);
+  await source.close();
+  assert.deepEqual(bench.store.records, all);
+});
+
+test('all files have other numbers after a restart, as when a disk was replaced: nothing is read again', async () => {
+  await using bench = openBench();
+  const all = numbered(0, 150);
+  writeFileSync(bench.log, text(all.slice(0, 50)));
+  let source = await bench.start();
+  await until('50 lines', () => bench.store.records.length === 50);
+  copyFileSync(bench.log, `${bench.log}.1`);
+  truncateSync(bench.log);
+  appendFileSync(bench.log, text(all.slice(50, 100)));
+  await until('100 lines', () => bench.store.records.length === 100);
+  await source.close();
+  const paths = [bench.log, `${bench.log}.1`];
+  for (const path of paths) copyFileSync(path, `${path}.moved`);
+  for (const path of paths) renameSync(`${path}.moved`, path);
+  source = await bench.start();
+  await until('it looks', () => source.status().connected > 0);
+  appendFileSync(bench.log, text(all.slice(100)));
+  await until('150 lines', () => bench.store.records.length >= 150);
+  await source.close();
+  assert.deepEqual(bench.store.records, all);
+});
+
 test('files that begin with the same titles are told apart; one without a name of the pattern is left alone', async () => {
   await using bench = openBench();
   const path = join(bench.folder, 'cdr-*.csv');

@@ -8,9 +8,9 @@ import { isFault, reasonOf } from '#base/fault.ts';
 import { limits } from '#base/limits.ts';
 import type { KeptMark, Mark } from '../intake.ts';
 import type { FileSettings, Framing } from '../source-settings.ts';
-import { listFolder, listSettled, tellingBytes } from './folder.ts';
+import { listFolder, listSettled } from './folder.ts';
 import type { FoundFile } from './folder.ts';
-import { begunKey, followMissed, freshTurn, isAsNoted, isContentOf, readToEnd, recoverTurn, restOlder, startTail } from './missed.ts';
+import { begunKey, findAgain, followMissed, freshTurn, isAsNoted, isContentOf, isTelling, readToEnd, recoverTurn, restOlder, startTail } from './missed.ts';
 import type { Following } from './missed.ts';
 import { newTally } from './source.ts';
 import type { Source, SourceDeps } from './source.ts';
@@ -51,9 +51,7 @@ async function followKnown(on: Following, file: FoundFile, mark: KeptMark, all: 
 async function followNew(on: Following, file: FoundFile, all: readonly FoundFile[], fromEnd: boolean): Promise<Tail | null> {
   const { intake } = on.deps;
   for (const mark of intake.marks().values()) {
-    // A disk that was numbered anew gives the inode another device.
-    const isSameInode = mark.key.split(':')[1] === file.key.split(':')[1];
-    if (mark.key === begunKey || mark.key === file.key || mark.at === 0 || (mark.at < tellingBytes && !isSameInode) || !(await isContentOf(file, mark))) continue;
+    if (mark.key === begunKey || mark.key === file.key || mark.at === 0 || !isTelling(mark, file) || !(await isContentOf(file, mark))) continue;
     if (all.some(({ key }) => key === mark.key)) {
       on.copies.set(file.key, file);
       return null;
@@ -81,6 +79,13 @@ async function settleMarks(on: Following): Promise<void> {
     const path = String(mark.more['path']);
     const file = all.find(({ key }) => key === mark.key);
     if (file === undefined) {
+      const again = await findAgain(on, mark, all);
+      // One that is written is taken up by `followNew`; the rest of one that was not read to its end is recovered from it.
+      if (again?.isMatch === true) continue;
+      if (again !== null && mark.more['rest'] === 1) {
+        intake.rename(mark.key, again.key);
+        continue;
+      }
       if (mark.more['rest'] !== 1 && !(await recoverTurn(on, mark))) log.warn('source.file-gone', { feed, file: path, readBytes: mark.at });
       intake.forget(mark.key);
       on.atRest.delete(mark.key);

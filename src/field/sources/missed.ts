@@ -118,8 +118,25 @@ async function readCopy(on: Following, file: FoundFile, mark: KeptMark): Promise
   }
 }
 
+/** Enough bytes to know them again under another number. A disk that was numbered anew gives the inode another device, one that was copied another inode. */
+export function isTelling(mark: Mark, file: FoundFile): boolean {
+  return mark.at >= tellingBytes || mark.key.split(':')[1] === file.key.split(':')[1];
+}
+
+/** The file of a mark whose number nobody has any more. */
+export async function findAgain(on: Following, mark: Mark, all: readonly FoundFile[]): Promise<FoundFile | null> {
+  const marks = on.deps.intake.marks();
+  const base = basename(String(mark.more['path']));
+  for (const file of all) {
+    const name = basename(file.path);
+    if (mark.at === 0 || marks.has(file.key) || on.tails.has(file.key) || !(name === base || isRotatedName(name, base)) || !isTelling(mark, file)) continue;
+    if (await isContentOf(file, mark)) return file;
+  }
+  return null;
+}
+
 /** By what it has: one that was read, or is read, or whose rest waits for its turn. */
-async function isKnown(on: Following, file: FoundFile): Promise<boolean> {
+async function isKnown(on: Following, file: FoundFile, all: readonly FoundFile[]): Promise<boolean> {
   if (isAsNoted(file, on.known.get(file.key))) return true;
   const marks = on.deps.intake.marks();
   const own = marks.get(file.key);
@@ -131,9 +148,9 @@ async function isKnown(on: Following, file: FoundFile): Promise<boolean> {
       return true;
     }
     for (const mark of marks.values()) {
-      // A disk that was numbered anew gives the inode another device, one that was copied another inode.
-      const isTelling = mark.at >= tellingBytes || mark.key.split(':')[1] === file.key.split(':')[1];
-      if (mark !== own && mark.key !== begunKey && isTelling && (await has(mark))) return true;
+      // One that was rotated away and is there itself says nothing of others: lines may be the same all day.
+      const holder = all.find(({ key }) => key === mark.key);
+      if (mark !== own && mark.key !== begunKey && holder?.isMatch !== false && isTelling(mark, file) && (await has(mark))) return true;
     }
     return false;
   });
@@ -144,10 +161,10 @@ async function isCopyOfFollowed(on: Following, file: FoundFile, all: readonly Fo
   return ask(file, async ({ handle, found: { bytes } }) => {
     const name = basename(file.path);
     // Truncated perhaps, and it was not noticed yet.
-    for (const tail of on.tails.values()) if (!tail.isRotated && isRotatedName(name, basename(tail.path)) && (await tail.isCopied(handle, bytes))) return true;
+    // Two files may have the same lines, but a copy is not older than what it is a copy of.
+    for (const tail of on.tails.values()) if (!tail.isRotated && file.bornMs >= tail.bornMs && isRotatedName(name, basename(tail.path)) && (await tail.isCopied(handle, bytes))) return true;
     for (const written of all) {
-      // Two files may begin with the same few bytes, but a copy is not older than what it is a copy of.
-      if (!written.isMatch || written.key === file.key || !isRotatedName(name, basename(written.path)) || (bytes < tellingBytes && file.bornMs < written.bornMs)) continue;
+      if (!written.isMatch || written.key === file.key || file.bornMs < written.bornMs || !isRotatedName(name, basename(written.path))) continue;
       const head = await readAt(handle, 0, Math.min(bytes, headBytes));
       const back = await readAt(handle, Math.max(0, bytes - backBytes), Math.min(bytes, backBytes));
       const isSame = await ask(written, async ({ handle: other }) => (await readAt(other, 0, head.length)).equals(head) && (await readAt(other, Math.max(0, bytes - backBytes), back.length)).equals(back));
@@ -175,7 +192,7 @@ export async function followMissed(on: Following, all: readonly FoundFile[]): Pr
     const base = names.find((name) => isRotatedName(basename(file.path), name));
     if (base === undefined) continue;
     try {
-      if ((await isKnown(on, file)) || (await isCopyOfFollowed(on, file, all))) continue;
+      if ((await isKnown(on, file, all)) || (await isCopyOfFollowed(on, file, all))) continue;
       const tail = await startTail(on, file, null, { path: join(dirname(file.path), base), turn: freshTurn(on, file) });
       on.deps.log.info('source.missed-file', { feed: on.deps.feed, file: file.path });
       on.tails.set(file.key, tail);
