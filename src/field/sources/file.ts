@@ -51,8 +51,11 @@ async function followKnown(on: Following, file: FoundFile, mark: KeptMark, all: 
 async function followNew(on: Following, file: FoundFile, all: readonly FoundFile[], fromEnd: boolean): Promise<Tail | null> {
   const { intake } = on.deps;
   for (const mark of intake.marks().values()) {
+    const holder = all.find(({ key }) => key === mark.key);
+    // One that was rotated away and is there itself says nothing of the one that took its name: lines may be the same all day.
+    if (holder?.isMatch === false) continue;
     if (mark.key === begunKey || mark.key === file.key || mark.at === 0 || !isTelling(mark, file) || !(await isContentOf(file, mark))) continue;
-    if (all.some(({ key }) => key === mark.key)) {
+    if (holder !== undefined) {
       on.copies.set(file.key, file);
       return null;
     }
