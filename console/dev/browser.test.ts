@@ -169,6 +169,7 @@ test('a gateway that restarts is noticed, and the page is live again without a h
   withPage({}, async (page, gateway) => {
     await page.goto(`${gateway.address}/devices`);
     await page.getByText('Live', { exact: true }).waitFor();
+    await page.locator('[data-row]').nth(9).waitFor();
     await gateway[Symbol.asyncDispose]();
     await page.getByText('Not live: trying to reconnect').first().waitFor();
     assert.equal(await page.locator('[data-row]').count(), 10, 'what was read stays on the screen');
