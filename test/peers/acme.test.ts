@@ -119,7 +119,7 @@ test('DNS-01 by signed updates: a wildcard and its domain, a delegated name, and
     assert.equal(count('adding'), count('deleting'), zone);
   }
   // The secret is in its file and nowhere else.
-  const files = readdirSync(gateway.dataDir).filter((name) => !/^postern\.db|^lock/.test(name) && readFileSync(join(gateway.dataDir, name)).includes(bind.key.secret));
+  const files = readdirSync(gateway.dataDir, { withFileTypes: true, recursive: true }).filter((each) => each.isFile() && !/^postern\.db|^lock/.test(each.name) && readFileSync(join(each.parentPath, each.name)).includes(bind.key.secret)).map((each) => each.name);
   assert.deepEqual(files, ['acme-dns-keys.json']);
   assert.ok(!readFileSync(join(gateway.dataDir, 'postern.db')).includes(bind.key.secret));
   assert.doesNotMatch(JSON.stringify([gateway.acme.dnsKeys(), wild]), new RegExp(bind.key.secret.slice(0, 20).replace(/[+/]/g, '.')));
