@@ -156,6 +156,13 @@ async function found(folder: string, batch: SinkBatch, place: Place): Promise<Pl
   const names = new Set(await readdir(folder).catch(() => []));
   const [stem, run] = [`${safeName(batch.source.epoch)}-`, batch.run === 0 ? '.ndjson' : `-r${batch.run}.ndjson`];
   for (const name of names) {
+    // Compressed, and ended before the one that it was made of had gone: whole beside whole, each item twice. Or ended in the middle of it.
+    if (name.startsWith(stem) && names.has(`${name}.gz`)) {
+      await rm(join(folder, name), { force: true });
+      names.delete(name);
+      continue;
+    }
+    if (name.startsWith(stem) && name.endsWith('.gz.tmp')) await rm(join(folder, name), { force: true });
     if (name === place.name || !name.startsWith(stem) || !name.endsWith(run)) continue;
     const from = /^\d{16}(?=\.|-r\d+\.)/.exec(name.slice(stem.length))?.[0];
     if (from !== undefined && `${stem}${from}${run}` === name && Number(from) >= batch.from) await rm(join(folder, name), { force: true });
