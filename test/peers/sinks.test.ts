@@ -75,7 +75,10 @@ test('NATS JetStream: every record once, under kill -9 of the gateway and a rest
   await startNats();
   sent.push(...(await pushUnderKills(served, 1)));
   await delivered(served);
-  const consumer = await jetstream(client).consumers.get('CALLS');
+  // Another connection: the first has the server's death behind it, and comes back when it does.
+  const reader = await connect({ servers: `127.0.0.1:${port}`, token: 'a token' });
+  processes.defer(() => reader.close());
+  const consumer = await jetstream(reader).consumers.get('CALLS');
   const got: { subject: string; text: string; off: number; epoch: string; fields: { n: number } }[] = [];
   for await (const message of await consumer.fetch({ max_messages: sent.length + 100, expires: 5_000 })) {
     got.push({ subject: message.subject, ...message.json<Omit<(typeof got)[number], 'subject'>>() });
