@@ -17,10 +17,12 @@ process.stdin.on('data', (text) => {
     let stored = 0;
     let after = '';
     for (;;) {
-      const page = (await gateway.api('GET', `/feeds?limit=500${after}`, { token })).json as { items: { bytes: number }[]; next: string | null };
+      const answer = await gateway.api('GET', `/feeds?limit=200${after}`, { token });
+      if (answer.status !== 200) throw new Error(answer.text);
+      const page = answer.json as unknown as { items: { bytes: number }[]; next: string | null };
       for (const feed of page.items) stored += feed.bytes;
       if (page.next === null) break;
-      after = `&after=${encodeURIComponent(page.next)}`;
+      after = `&cursor=${encodeURIComponent(page.next)}`;
     }
     process.stdout.write(`${JSON.stringify({ stored, rss: process.memoryUsage.rss(), most: process.resourceUsage().maxRSS * 1024 })}\n`);
   })();
