@@ -50,7 +50,7 @@ export interface Redirect {
   readonly hops: number;
 }
 
-export const hopsMax = 5;
+export const hopsMax = limits.redirectHopsMax;
 const ttlSecondsStandard = 3_600;
 const ttlSecondsMax = 30 * 24 * 3_600;
 const baseCharsMax = 500;

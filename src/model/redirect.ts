@@ -1,5 +1,6 @@
 // Which server a device's data belongs to: the rules of the configuration, compiled, and the decision. Ordered, the first match wins.
 // Everything that changes by itself (leases, counters, what devices said) is handed in, so that a preview and the real thing are the same.
+import { limits } from '#base/limits.ts';
 import { buildNetworkSet, isInNetworks } from '#base/networks.ts';
 import type { Config, ConfigProblem, ConfigRedirect, ConfigServer } from './config.ts';
 import { matchesGlob } from './pattern.ts';
@@ -7,7 +8,7 @@ import { chooseServer, type Turns } from './redirect-choice.ts';
 import { parseSerialSet } from './serials.ts';
 
 /** At so many a device is answered by whom it asks (docs/wire/device.md §4). */
-export const hopsMax = 5;
+export const hopsMax = limits.redirectHopsMax;
 /** In a rule's list of servers: this very gateway. */
 export const here = 'here';
 
