@@ -1,5 +1,6 @@
 // What a device may believe of an answer, and where it may be sent (docs/wire/device.md §4): pure decisions, so that each can be
 // shown to refuse the man in the middle.
+import { limits } from '#base/limits.ts';
 
 /** What stood between us and whoever answered. */
 export interface Believing {
