@@ -2,17 +2,13 @@
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
 import { Fault, reasonOf } from '#base/fault.ts';
 import type { Id } from '#base/ids.ts';
 import type { Limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
 import type { RawRequest } from '#fleet/requests.ts';
-import { type BodyBudget, type BodyHold, holdBody } from '#proxy/exchange-body.ts';
+import { type BodyBudget, type BodyHold, decode, encodingOf, holdBody } from '#proxy/exchange-body.ts';
 import type { ServedAnswer } from '#fleet/serve.ts';
-
-const unpack = promisify(gunzip);
 
 export interface FleetLink {
   serve(stream: Duplex, agentId: Id, from: string): void;
@@ -47,19 +43,20 @@ export function openFleetLink({ serve, limits, bodies, log, newRequestId }: { se
     },
     from: about.from, secure: true, http10: false, connId: `link of ${about.agentId}`, requestId, certificate: null, agentId: about.agentId,
     async body(max) {
+      const encoding = encodingOf(request.headers['content-encoding'] ?? '');
       const hash = createHash('sha256');
       const pieces: Buffer[] = [];
       let rawBytes = 0;
       for await (const piece of piecesOf(request)) {
         rawBytes += piece.length;
-        if (rawBytes > Math.min(limits.pushBodyBytesMax, request.headers['content-encoding'] === undefined ? max : limits.pushBodyBytesMax)) throw new Fault('too-large', `the body has more than ${max} bytes`);
+        if (rawBytes > Math.min(limits.pushBodyBytesMax, encoding === 'identity' ? max : limits.pushBodyBytesMax)) throw new Fault('too-large', `the body has more than ${max} bytes`);
         const full = hold.add(piece.length);
         if (full) throw full;
         hash.update(piece);
         pieces.push(piece);
       }
       const raw = Buffer.concat(pieces);
-      return { bytes: await decoded(raw, request.headers['content-encoding'], max), rawSha256: hash.digest('hex'), rawBytes };
+      return { bytes: await decode(raw, encoding, max), rawSha256: hash.digest('hex'), rawBytes };
     },
     pieces: () => piecesOf(request),
     interim: (status, fields) => {
@@ -83,18 +80,6 @@ export function openFleetLink({ serve, limits, bodies, log, newRequestId }: { se
         server.close(() => resolve());
       }),
   };
-}
-
-/** Our own agent sends gzip or nothing. */
-async function decoded(raw: Buffer, encoding: string | undefined, max: number): Promise<Buffer> {
-  if (encoding === undefined || encoding === 'identity') return raw;
-  if (encoding !== 'gzip') throw new Fault('bad-input', `the encoding "${encoding.slice(0, 40)}" is not understood over a link: gzip or none`);
-  try {
-    return await unpack(raw, { maxOutputLength: max });
-  } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw new Fault('too-large', `the body has more than ${max} bytes when it is unpacked`);
-    throw new Fault('bad-input', `the body is not what its encoding says: ${reasonOf(thrown)}`);
-  }
 }
 
 /** Who stops in the middle still has an answer to give, so the request is not destroyed with its body. */

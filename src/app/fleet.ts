@@ -13,7 +13,7 @@ import { keepDeviceNotes, type DeviceNotes } from '#fleet/device-notes.ts';
 import { buildFile } from '#fleet/file.ts';
 import { openFiles, type Files } from '#fleet/files.ts';
 import { buildIntake } from '#fleet/intake.ts';
-import { buildKeyedIntake } from '#fleet/keyed-intake.ts';
+import { buildKeyedIntake, type TakenIn } from '#fleet/keyed-intake.ts';
 import { buildPush, type Pushed } from '#fleet/push.ts';
 import { buildRedirects } from '#fleet/redirects.ts';
 import { callerId, type RawRequest } from '#fleet/requests.ts';
@@ -116,12 +116,13 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
     if (outcome.kind === 'stored' && caller.kind === 'device') options.onStored({ epochNumber: outcome.epochNumber, customer: request.customer.key, serial: request.serial, feed }, outcome.alerts);
   };
 
-  // What was stored is stored: a mistake in telling others of it must not make the device hear anything else.
-  const onPushed = (pushed: Pushed) => {
+  const broken = (thrown: unknown) => log.error('device.broken', { why: reasonOf(thrown), stack: thrown instanceof Error ? thrown.stack : undefined });
+  /** What was stored is stored: a mistake in telling others of it must not make the device hear anything else. */
+  const telling = <Stored>(tell: (stored: Stored) => void) => (stored: Stored) => {
     try {
-      notePushed(pushed);
+      tell(stored);
     } catch (thrown) {
-      log.error('device.broken', { why: reasonOf(thrown), stack: thrown instanceof Error ? thrown.stack : undefined });
+      broken(thrown);
     }
   };
 
@@ -141,7 +142,7 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
     }),
     before: redirects.before,
     acts: {
-      push: { readsBody: true, act: buildPush({ intake, operations, limits, nowMs, settingsOf, onPushed, baseOf: redirects.baseOf, underWay }) },
+      push: { readsBody: true, act: buildPush({ intake, operations, limits, nowMs, settingsOf, onPushed: telling(notePushed), baseOf: redirects.baseOf, underWay }) },
       'check-in': {
         readsBody: true,
         act: buildCheckIn({
@@ -155,7 +156,7 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
         readsBody: true,
         act: buildKeyedIntake({
           operations, limits, nowMs, newId, random, settingsOf, mayStore,
-          onTakenIn: ({ request, device, feed, bytes, outcome }) => {
+          onTakenIn: telling(({ request, device, feed, bytes, outcome }: TakenIn) => {
             if (outcome.kind !== 'stored' && outcome.kind !== 'repeat') return;
             if (outcome.kind === 'stored') {
               counts.batches += 1;
@@ -164,7 +165,7 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
             } else counts.repeats += 1;
             feeds.note({ customerId: device.customerId, deviceId: device.id, feed, news: ['data'] }, outcome.kind === 'stored' ? bytes : 0);
             notes.note(device.id, device.customerId, { lastSeenAt: nowMs(), lastPushAt: nowMs(), from: request.from });
-          },
+          }),
         }),
       },
       file: { readsBody: false, act: buildFile({ files, uploads }) },
@@ -175,7 +176,7 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
       if (status < 400 || code === 'gap' || code === 'sealed' || code === 'busy') return;
       journal.note('device.refused', { conn: request.connId, request: request.requestId, from: request.from, method: request.method, path: printable(request.target.split('?', 1)[0]!, 200), status, code, why: printable(why, 200) });
     },
-    onBroken: (thrown) => log.error('device.broken', { why: reasonOf(thrown), stack: thrown instanceof Error ? thrown.stack : undefined }),
+    onBroken: broken,
   });
 
   const bodies = newBodyBudget();
@@ -187,11 +188,14 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
     answerDevice(exchange) {
       const body = bodyOf(exchange, limits, bodies);
       const raw = rawOf(exchange, body);
-      // serve answers whatever happens.
-      void serve(raw).then((answer) => {
-        body.release();
-        exchange.respond(answer.status, answer.fields.map(([name, value]) => `${name}: ${value}\r\n`).join(''), answer.body);
-      });
+      serve(raw)
+        .then((answer) => exchange.respond(answer.status, answer.fields.map(([name, value]) => `${name}: ${value}\r\n`).join(''), answer.body))
+        .catch((thrown: unknown) => {
+          // A mistake of ours in one exchange ends that exchange, and not everybody's.
+          broken(thrown);
+          exchange.breakOff();
+        })
+        .finally(() => body.release());
     },
     async close() {
       await link.close();

@@ -94,9 +94,8 @@ export function bodyOf(exchange: Exchange, limits: Limits, budget: BodyBudget): 
   return {
     interim,
     async whole(max) {
-      const encoding = (fieldOf(exchange.head.fields, 'content-encoding') ?? 'identity').trim().toLowerCase();
-      if (!['identity', 'gzip', 'x-gzip', 'deflate', ''].includes(encoding)) throw new Fault('bad-input', `the encoding "${encoding.slice(0, 40)}" is not understood: gzip, deflate or none`);
-      const plain = encoding === 'identity' || encoding === '';
+      const encoding = encodingOf(fieldOf(exchange.head.fields, 'content-encoding') ?? '');
+      const plain = encoding === 'identity';
       const most = plain ? Math.min(max, limits.pushBodyBytesMax) : limits.pushBodyBytesMax;
       const said = Number(fieldOf(exchange.head.fields, 'content-length') ?? 0);
       if (said > most) throw new Fault('too-large', `the body has ${said} bytes, and ${most} are the most`);
@@ -121,7 +120,7 @@ export function bodyOf(exchange: Exchange, limits: Limits, budget: BodyBudget): 
       }, stopped);
       await Promise.race([reading, refused]);
       const raw = place !== null && rawBytes === place.length ? place : pieces.length === 1 && place === null ? pieces[0]! : Buffer.concat(place === null ? pieces : [place.subarray(0, rawBytes - lengthOf(pieces)), ...pieces]);
-      const bytes = plain ? raw : await decode(raw, encoding, max);
+      const bytes = await decode(raw, encoding, max);
       if (!plain) hold.add(bytes.length);
       let digest: string | null = null;
       // Only where somebody signed or said a digest.
@@ -175,8 +174,20 @@ const lengthOf = (pieces: readonly Buffer[]): number => pieces.reduce((sum, piec
 
 const [gunzipped, inflated, inflatedRaw] = [promisify(gunzip), promisify(inflate), promisify(inflateRaw)];
 
-/** `deflate` means zlib (RFC 9110 §8.4.1.2), and several clients send it raw. */
-async function decode(raw: Buffer, encoding: string, max: number): Promise<Buffer> {
+export type BodyEncoding = 'identity' | 'gzip' | 'deflate';
+
+/** Of `Content-Encoding`; '' without. Fault `bad-input`. */
+export function encodingOf(field: string): BodyEncoding {
+  const encoding = field.trim().toLowerCase();
+  if (encoding === '' || encoding === 'identity') return 'identity';
+  if (encoding === 'gzip' || encoding === 'x-gzip') return 'gzip';
+  if (encoding === 'deflate') return 'deflate';
+  throw new Fault('bad-input', `the encoding "${encoding.slice(0, 40)}" is not understood: gzip, deflate or none`);
+}
+
+/** `deflate` means zlib (RFC 9110 §8.4.1.2), and several clients send it raw. Faults `too-large`, `bad-input`. */
+export async function decode(raw: Buffer, encoding: BodyEncoding, max: number): Promise<Buffer> {
+  if (encoding === 'identity') return raw;
   const options = { maxOutputLength: max };
   try {
     if (encoding !== 'deflate') return await gunzipped(raw, options);
