@@ -181,6 +181,7 @@ const meanings: Readonly<Record<string, string>> = {
   routesMax: 'routes of a configuration',
   networksPerListMax: 'addresses and networks in one list',
   classesPerRouteMax: 'classes of a route',
+  callbacksPerApplicationMax: 'ports at which an application calls a device back',
   pathsPerClassMax: 'paths of a class, and of a route',
   tlsPoliciesMax: 'TLS policies of a configuration',
   trustedProxiesMax: 'trusted proxies of a configuration',

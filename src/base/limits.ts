@@ -140,6 +140,7 @@ export const limits = {
   routesMax: 200_000,
   networksPerListMax: 10_000,
   classesPerRouteMax: 100,
+  callbacksPerApplicationMax: 16,
   pathsPerClassMax: 200,
   tlsPoliciesMax: 1_000,
   trustedProxiesMax: 1_000,

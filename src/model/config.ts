@@ -66,6 +66,30 @@ const urlClass = z.strictObject({
   methods: z.array(z.string().regex(/^[A-Z][A-Z-]{0,31}$/, 'is not a method like GET')).min(1).max(32).optional(),
 });
 
+/** The route leads to an application that knows devices by their address. */
+const application = z.strictObject({
+  /** How the application hears it. headers: X-Forwarded-For and its kin · proxy-v1, proxy-v2: a PROXY header · virtual: the connection comes from the device's virtual address. */
+  tell: z.enum(['headers', 'proxy-v1', 'proxy-v2', 'virtual']).default('headers'),
+  /** Which one headers name: the device's in its LAN, or its virtual one (where LANs of several sites overlap). */
+  address: z.enum(['own', 'virtual']).default('own'),
+  /** What a device has to be: verified, known at least by its address, or anybody. */
+  require: z.enum(['verified', 'address', 'any']).default('address'),
+  /** Only devices that are job sources of this application. */
+  assigned: z.boolean().default(true),
+  session: z.strictObject({
+    /** Cookies of the application are kept here and not given to the device. */
+    jar: z.boolean().default(false),
+    /** Every link leads through /s/SESSION/, for devices that share an address and keep no cookies. */
+    urlPrefix: z.boolean().default(false),
+    idleMinutes: z.number().positive().max(1_440).default(30),
+    absoluteHours: z.number().positive().max(720).default(12),
+  }).prefault({}),
+  /** Ports of the virtual address at which the application reaches the device; `to` when the device's port differs. */
+  callbacks: z.array(z.strictObject({ transport: z.enum(['tcp', 'udp']), port: portNumber.min(1), to: portNumber.min(1).optional() })).max(limits.callbacksPerApplicationMax).default([]),
+  /** Signs X-Postern-Identity with this secret (HS256); without it, with the gateway's own key (EdDSA). */
+  signed: name.optional(),
+});
+
 const route = z.strictObject({
   name,
   /** Names of listeners; every TLS listener when absent. */
@@ -87,6 +111,7 @@ const route = z.strictObject({
   target,
   /** Heads up to 64 KiB instead of 16. */
   largeHeads: z.boolean().default(false),
+  application: application.optional(),
 });
 
 const listener = z.strictObject({
@@ -271,6 +296,24 @@ const sink = z.discriminatedUnion('kind', [
   z.strictObject({ ...sinkCommon, kind: z.literal('kafka'), brokers: z.array(z.string().max(260)).min(1).max(16), topic: z.string().regex(/^[a-zA-Z0-9._-]{1,249}$/, 'is not a topic\'s name'), tls: z.boolean().default(false), user: z.string().max(200).optional(), secret: name.optional(), ca: pem.optional() }),
 ]);
 
+/** Virtual addresses of devices. */
+const addressPool = z.strictObject({
+  networks: networkList.min(1),
+  /** Who may call devices back; without it, the servers of the applications that hear virtual addresses, and this machine. */
+  callers: networkList.optional(),
+});
+
+/** Asking devices what they are. */
+const probes = z.strictObject({
+  /** Devices of applications, and those that have a profile, are asked so often; 0: only when somebody wants it. */
+  everyMinutes: z.number().min(0).max(10_080).default(15),
+  /** A profile that is older is read again when its device opens an application. */
+  freshMinutes: z.number().positive().max(10_080).default(60),
+  /** Requests that one agent sends in a second, and devices that it asks at once. */
+  perSecond: z.number().positive().max(1_000).default(20),
+  atOnce: z.int().min(1).max(64).default(8),
+});
+
 /** How long what grows is kept; the age, and a bound whatever the age. Records: of each feed for which `feeds` says nothing else. */
 const retention = z.strictObject({
   auditDays: days.optional(), auditBytes: bytes.optional(),
@@ -279,6 +322,8 @@ const retention = z.strictObject({
   recordsDays: days.optional(), recordsBytes: bytes.optional(),
   filesDays: days.optional(), filesBytes: bytes.optional(),
   recordingsDays: days.optional(), recordingsBytes: bytes.optional(),
+  /** Series that probes keep of supplies and counters. */
+  samplesDays: days.optional(),
   /** What the store may take in all; without it, all of the data folder's disk. PostgreSQL's disk cannot be seen from here. */
   storeBytes: z.int().min(64 * 1024 * 1024).max(Number.MAX_SAFE_INTEGER).optional(),
 });
@@ -306,10 +351,14 @@ export const configSchema = z.strictObject({
   redirects: z.array(redirect).max(10_000).optional(),
   sinks: z.array(sink).max(100).optional(),
   retention: retention.optional(),
+  // devices known by their address
+  addressPool: addressPool.optional(),
+  probes: probes.optional(),
 });
 
 export type Config = z.infer<typeof configSchema>;
 export type ConfigRoute = Config['routes'][number];
+export type ConfigApplication = NonNullable<ConfigRoute['application']>;
 export type ConfigTarget = ConfigRoute['target'];
 export type ConfigListener = Config['listeners'][number];
 export type ConfigTlsPolicy = Config['tlsPolicies'][number];

@@ -3,7 +3,7 @@ import { checkFeedRules, checkSinks } from './feed-rules.ts';
 import { reasonOf } from '#base/fault.ts';
 import { buildNetworkSet, type NetworkSet } from '#base/networks.ts';
 import { parseDirectory, parseDnsWay } from './acme.ts';
-import type { Config, ConfigListener, ConfigProblem, ConfigRoute, ConfigTarget, Protocol } from './config.ts';
+import type { Config, ConfigApplication, ConfigListener, ConfigProblem, ConfigRoute, ConfigTarget, Protocol } from './config.ts';
 import type { Target } from './target.ts';
 import { compileRedirects, type Redirects } from './redirect.ts';
 import { compileTlsPolicies, tlsPolicyOf, type TlsPolicies } from './tls-policy.ts';
@@ -37,6 +37,8 @@ export interface Route {
   readonly onlyClasses: boolean;
   readonly target: RouteTarget;
   readonly largeHeads: boolean;
+  /** It knows devices by their address; null: it does not care. */
+  readonly application: ConfigApplication | null;
   readonly builtIn: boolean;
   /** Answered on plain listeners too, wherever the gateway stands: what must work before anyone can speak TLS to us. */
   readonly plainToo: boolean;
@@ -149,7 +151,7 @@ export function generousPath(target: string): string | null {
   return comparablePath(path.replace(/%(?:00|23|3f).*$/i, '').replace(/%2f|%5c|\\/gi, '/').replace(/(?:;|%3b)[^/]*/gi, ''));
 }
 
-const builtIn = { protocol: 'http', listeners: null, path: '/', ignoreCase: false, alias: null, certificate: null, classes: [], onlyClasses: false, largeHeads: false, builtIn: true, plainToo: false } as const;
+const builtIn = { protocol: 'http', listeners: null, path: '/', ignoreCase: false, alias: null, certificate: null, classes: [], onlyClasses: false, largeHeads: false, application: null, builtIn: true, plainToo: false } as const;
 
 function compileDoorways(config: Config, problems: ConfigProblem[]): Map<string, Doorway> {
   const doorways = new Map<string, Doorway>();
@@ -207,6 +209,24 @@ function checkRoute(route: ConfigRoute, at: string, doorways: ReadonlyMap<string
   }
 }
 
+/** An application that is told of devices' addresses. */
+function checkApplication(route: ConfigRoute, at: string, config: Config, problems: ConfigProblem[]): void {
+  const { application, target } = route;
+  if (!application) return;
+  const say = (field: string, message: string) => void problems.push({ path: `${at}.${field}`, message });
+  const isVirtual = application.tell === 'virtual' || application.address === 'virtual';
+  if (target.kind !== 'tcp' && target.kind !== 'tls') return say('application', 'the target of an application is tcp or tls');
+  if (target.proxyProtocol !== undefined) say('target.proxyProtocol', 'the application says in "tell" how it hears addresses; take this away');
+  if (isVirtual && !config.addressPool) say('application', 'virtual addresses need an "addressPool"');
+  if (application.callbacks.length > 0 && !isVirtual) say('application.callbacks', 'a device is called back at its virtual address: "tell" or "address" has to be virtual');
+  for (const [i, each] of application.callbacks.entries()) {
+    if (application.callbacks.findIndex((other) => other.transport === each.transport && other.port === each.port) < i) say(`application.callbacks[${i}]`, `${each.transport} port ${each.port} is there twice`);
+  }
+  if (route.protocol === 'http') return;
+  if (application.tell === 'headers') say('application.tell', `${route.protocol} has no headers; choose proxy-v1, proxy-v2 or virtual`);
+  if (application.session.jar || application.session.urlPrefix) say('application.session', `${route.protocol} has neither cookies nor links`);
+}
+
 function checkAcme({ directory, challenge, dns, onDemand, termsAgreed }: NonNullable<Config['acme']>, problems: ConfigProblem[]): void {
   const say = (field: string, run: () => unknown) => {
     try {
@@ -228,7 +248,7 @@ function routesOf(route: ConfigRoute): Route[] {
     name: route.name, protocol: route.protocol, listeners: route.listeners ? new Set(route.listeners) : null, host: route.host ?? null, path: comparable(path), ignoreCase: route.ignoreCase,
     alias: route.alias?.toLowerCase() ?? null, certificate: route.clientCertificate ? { subject: route.clientCertificate.subject?.toLowerCase() ?? null } : null,
     classes: route.classes.map((each) => ({ name: each.name, paths: each.paths.map(comparable), methods: each.methods ? new Set(each.methods) : null })),
-    onlyClasses: route.onlyClasses, target: targetOf(route.target), largeHeads: route.largeHeads, builtIn: false, plainToo: false,
+    onlyClasses: route.onlyClasses, target: targetOf(route.target), largeHeads: route.largeHeads, application: route.application ?? null, builtIn: false, plainToo: false,
   }));
 }
 
@@ -284,6 +304,7 @@ export function compile(config: Config, revision: number): { snapshot: Snapshot 
     if (before !== undefined) problems.push({ path: `routes[${i}].name`, message: `"${route.name}" is also the name of routes[${before}]` });
     names.set(route.name, i);
     checkRoute(route, `routes[${i}]`, doorways, tlsPolicies, problems);
+    checkApplication(route, `routes[${i}]`, config, problems);
     for (const each of routesOf(route)) add(each, `routes[${i}]`);
   });
   if (config.acme) checkAcme(config.acme, problems);

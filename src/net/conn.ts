@@ -2,6 +2,7 @@
 import type { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { Id } from '#base/ids.ts';
 import type { ConnFacts } from '#model/decide.ts';
 import type { Endpoint, ProxiedTls, ProxyHeader } from '#wire/proxy-protocol.ts';
 
@@ -14,6 +15,15 @@ export interface Accepted {
   readonly listener: string;
   /** The header that a listed sender began with. */
   readonly proxied: ProxyHeader | null;
+  /** It was accepted at a door in a site's LAN; null: here. */
+  readonly via: Via | null;
+}
+
+/** The agent that accepted a connection in its LAN, and the client's MAC there, `02:00:5e:10:00:01`; null where it cannot be known. */
+export interface Via {
+  readonly agentId: Id;
+  readonly siteId: Id;
+  readonly mac: string | null;
 }
 
 export interface Conn {

@@ -320,7 +320,7 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
 
   return {
     accept(socket, from, listener) {
-      const accepted: Accepted = { id: options.newConnId(), raw: socket, from, listener: listener.name, proxied: null };
+      const accepted: Accepted = { id: options.newConnId(), raw: socket, from, listener: listener.name, proxied: null, via: null };
       const snapshot = options.snapshot();
       const doorway = snapshot.doorways.get(listener.name);
       // Between a new configuration and the closing of its predecessor's listeners.

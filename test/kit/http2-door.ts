@@ -51,7 +51,7 @@ export async function startHttp2Door(onExchange: (exchange: Exchange, door: Http
     const listener = secure ? 'https' : 'http';
     const conn: Conn = {
       id, socket, from, peerCertificate: null, forwardedHost: null, forwardedLines: '', forwardedBefore: null,
-      accepted: { id, raw, from, listener, proxied: null },
+      accepted: { id, raw, from, listener, proxied: null, via: null },
       facts: { listener, secure, link: false, loopback: true, serverName: null, policy: null, certificate: null },
     };
     let isClosed = false;
