@@ -8,6 +8,7 @@ import { relay } from '#net/relay.ts';
 import type { Sweep } from '#net/sweep.ts';
 import { encodeFields, type HeadEdit } from '#wire/http1-fields.ts';
 import type { RequestHead, ResponseHead } from '#wire/http1.ts';
+import type { BodyStage } from './body-stage.ts';
 import type { Exchange, ExchangeSink } from './exchange.ts';
 import { Upstream, type UpstreamSink } from './http1-upstream.ts';
 import { countDuration, type Meter, type TrafficCounts } from './meter.ts';
@@ -42,6 +43,21 @@ export interface ForwardPlan<Context> {
   readonly onDone?: ((running: { cut(why: string): void }) => void) | undefined;
   /** A relay after 101 began; returns what is called when it is over. */
   readonly onSwitched?: ((exchange: Exchange, close: (why: string) => void) => () => void) | undefined;
+}
+
+/** What one exchange has of its own beside its plan: where it is asked, for whom, and what becomes of the answer. */
+export interface Passage<Context> {
+  /** As the server is asked. */
+  readonly target: string;
+  /** Connections under one key are interchangeable. */
+  readonly key: string;
+  readonly requestEdit: HeadEdit<Context>;
+  readonly context: Context;
+  /** Instead of the plan's and of the forwarding lines; with CRLF. */
+  readonly requestLines: string;
+  dial(exchange: Exchange, signal: AbortSignal): Promise<Duplex>;
+  /** Sees the answer's head before it goes on: how it changes, lines to add, and what its body goes through. A stage makes the body's length unknown. */
+  onAnswer(head: ResponseHead): { readonly edit: HeadEdit<Context>; readonly lines: string; readonly stage: BodyStage | null };
 }
 
 /** A plan with every field in one order: V8 reads objects of one shape several times faster, and this one is read for every exchange. */
@@ -101,10 +117,13 @@ export function forwardedLines(conn: Conn, host: string): string {
   return conn.forwardedLines;
 }
 
-function encodeRequest<Context>(head: RequestHead, plan: ForwardPlan<Context>, conn: Conn): string {
-  let text = `${head.method} ${head.target} HTTP/1.1\r\n${plan.requestLines}${encodeFields(head.fields, plan.requestEdit, plan.context)}`;
+function encodeRequest<Context>(head: RequestHead, plan: ForwardPlan<Context>, conn: Conn, passage: Passage<Context> | null): string {
+  let text =
+    passage === null
+      ? `${head.method} ${head.target} HTTP/1.1\r\n${plan.requestLines}${encodeFields(head.fields, plan.requestEdit, plan.context)}`
+      : `${head.method} ${passage.target} HTTP/1.1\r\n${encodeFields(head.fields, passage.requestEdit, passage.context)}${passage.requestLines}`;
   if (head.host === '' && plan.requestLines === '') text += `Host: ${plan.authority}\r\n`;
-  if (plan.forwarded) text += forwardedLines(conn, head.host);
+  if (plan.forwarded && passage === null) text += forwardedLines(conn, head.host);
   if (head.framing === 'chunked') text += 'Transfer-Encoding: chunked\r\n';
   if (head.upgrade !== '') text += `Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n`;
   return `${text}\r\n`;
@@ -114,6 +133,8 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
   readonly #room: ForwardRoom;
   readonly #exchange: Exchange;
   readonly #plan: ForwardPlan<Context>;
+  readonly #passage: Passage<Context> | null;
+  #stage: BodyStage | null = null;
   /** As it was when this began: what was opened before a change is not given back as if it had been opened after it. */
   readonly #key: string;
   readonly #startedMs: number;
@@ -129,11 +150,12 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
   #requestPaused = false;
   #over = false;
 
-  constructor(room: ForwardRoom, exchange: Exchange, plan: ForwardPlan<Context>) {
+  constructor(room: ForwardRoom, exchange: Exchange, plan: ForwardPlan<Context>, passage: Passage<Context> | null) {
     this.#room = room;
     this.#exchange = exchange;
     this.#plan = plan;
-    this.#key = plan.freshKey === undefined ? plan.key : plan.freshKey(exchange);
+    this.#passage = passage;
+    this.#key = passage !== null ? passage.key : plan.freshKey === undefined ? plan.key : plan.freshKey(exchange);
     this.#startedMs = room.monoMs();
     if (exchange.head.framing !== 'none') this.#held = [];
     exchange.sink = this;
@@ -155,7 +177,7 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
     const dialing = new AbortController();
     this.#dialing = dialing;
     this.#room.counts.upstreamDials += 1;
-    this.#plan.dial(this.#exchange, dialing.signal).then(
+    (this.#passage ?? this.#plan).dial(this.#exchange, dialing.signal).then(
       (stream) => {
         this.#dialing = null;
         if (this.#over) stream.destroy();
@@ -174,7 +196,7 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
     this.#plan.onSend?.(upstream.stream, this.#exchange);
     const done = this.#exchange.requestDone;
     const bodiless = head.framing === 'none';
-    let more = upstream.begin(this, head.method, encodeRequest(head, this.#plan, this.#exchange.conn), bodiless);
+    let more = upstream.begin(this, head.method, encodeRequest(head, this.#plan, this.#exchange.conn, this.#passage), bodiless);
     if (bodiless || this.#over) return;
     for (const piece of this.#held ?? []) more = this.#sendPiece(piece);
     if (this.#requestTrailers !== null) this.#sendEnd(this.#requestTrailers);
@@ -267,13 +289,17 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
     this.#room.counts.answers[cls]! += 1;
     this.#held = null;
     this.#exchange.expectWithin(0);
-    this.#exchange.answer(head, this.#plan.answerEdit, this.#plan.context, this.#plan.answerLines);
+    if (this.#passage === null) return this.#exchange.answer(head, this.#plan.answerEdit, this.#plan.context, this.#plan.answerLines);
+    const { edit, lines, stage } = this.#passage.onAnswer(head);
+    this.#stage = head.framing === 'none' ? null : stage;
+    this.#exchange.answer(this.#stage === null ? head : { ...head, framing: 'chunked' }, edit, this.#passage.context, lines);
   }
 
-  onAnswerPiece(piece: Buffer): void {
+  onAnswerPiece(read: Buffer): void {
+    const piece = this.#stage === null ? read : this.#stage.push(read);
     this.#room.counts.bytesOut += piece.length;
     if (this.#plan.meter) this.#plan.meter.bytesOut += piece.length;
-    if (this.#over) return;
+    if (this.#over || piece.length === 0) return;
     if (!this.#exchange.piece(piece) && !this.#answerPaused) {
       this.#answerPaused = true;
       this.#upstream?.pause();
@@ -288,6 +314,8 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
     if (this.#over) return;
     const upstream = this.#upstream!;
     if (this.#answerPaused) upstream.resume();
+    const rest = this.#stage?.end();
+    if (rest !== undefined && rest.length > 0) this.#exchange.piece(rest);
     this.#finish();
     // Given back first: the next exchange of this very connection may begin within `end`.
     this.#room.pool.give(this.#key, upstream);
@@ -307,7 +335,10 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
       return this.#fail(new Fault('protocol', 'the upstream switched to a protocol that was not asked for'));
     }
     this.#room.counts.answers[1]! += 1;
-    exchange.answer(head, this.#plan.answerEdit, this.#plan.context, `${this.#plan.answerLines}Upgrade: ${head.fields.values[head.fields.names.indexOf('upgrade')]!}\r\n`);
+    const upgrade = `Upgrade: ${head.fields.values[head.fields.names.indexOf('upgrade')]!}\r\n`;
+    const passed = this.#passage?.onAnswer(head);
+    if (passed) exchange.answer(head, passed.edit, this.#passage!.context, passed.lines + upgrade);
+    else exchange.answer(head, this.#plan.answerEdit, this.#plan.context, this.#plan.answerLines + upgrade);
     this.#finish();
     const taken = exchange.takeSocket();
     const { socket } = exchange.conn;
@@ -372,7 +403,7 @@ class Forwarding<Context> implements ExchangeSink, UpstreamSink {
 }
 
 /** Carries the exchange. Everything that happens to it from here on is the forwarding's. */
-export function forward<Context>(room: ForwardRoom, exchange: Exchange, plan: ForwardPlan<Context>): void {
-  if (!exchange.isGone) new Forwarding(room, exchange, plan).start();
+export function forward<Context>(room: ForwardRoom, exchange: Exchange, plan: ForwardPlan<Context>, passage: Passage<Context> | null = null): void {
+  if (!exchange.isGone) new Forwarding(room, exchange, plan, passage).start();
 }
 
