@@ -347,6 +347,16 @@ export const limits = {
   alertTriedForMs: 24 * 3_600_000,
   secretBytesMax: 16 * 1024,
   secretsMax: 1_000,
+
+  // what devices say that they are
+  ippAnswerBytesMax: 512 * 1024,
+  ippGroupsMax: 64,
+  ippValuesMax: 20_000,
+  driverBytesMax: 64 * 1024,
+  driversMax: 200,
+  probeRowsMax: 256,
+  probeSuppliesMax: 64,
+  probeEvidenceMax: 64,
 } as const;
 
 export type Limits = { readonly [Name in keyof typeof limits]: number };
