@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault } from '#base/fault.ts';
-import { defaultPolicyText, lineToReach, mayReach, parseAddress, parsePolicy, ruleToInstall } from './policy.ts';
+import { defaultPolicyText, lineToListen, lineToReach, mayListen, mayReach, parseAddress, parsePolicy, ruleToInstall } from './policy.ts';
 
 const reach = (text: string, address: string, port: number, asked = address, transport: 'tcp' | 'udp' = 'tcp') => mayReach(parsePolicy(text), transport, asked, address, port);
 
@@ -44,6 +44,17 @@ test('the other lists', () => {
   assert.deepEqual(policy.read, ['/dev/ttyUSB0']);
   assert.deepEqual(policy.run.get('restart'), ['/usr/bin/systemctl', 'restart', 'printer']);
   assert.deepEqual(policy.install, [{ kind: 'firmware', key: 'SHA256:abc' }]);
+});
+
+test('where may it listen', () => {
+  const policy = parsePolicy('listen tcp 192.0.2.1 80,8000-8100\nlisten tcp 2001:db8::/64 443\nlisten udp 192.0.2.1 514');
+  for (const [address, port, may] of [
+    ['192.0.2.1', 80, true], ['192.0.2.1', 8050, true], ['192.0.2.1', 81, false], ['192.0.2.2', 80, false], ['192.0.2.1', 514, false],
+    ['2001:db8::5', 443, true], ['2001:db8:0:1::5', 443, false], ['0.0.0.0', 80, false], ['::', 443, false], ['::ffff:192.0.2.1', 80, true], ['printer.example.test', 80, false],
+  ] as const) assert.equal(mayListen(policy, 'tcp', address, port), may, `${address} ${port}`);
+  assert.equal(mayListen(policy, 'udp', '192.0.2.1', 514), true);
+  const line = lineToListen('tcp', '192.0.2.7', 631);
+  assert.equal(mayListen(parsePolicy(line), 'tcp', '192.0.2.7', 631), true);
 });
 
 test('mistakes are refused with their line', () => {

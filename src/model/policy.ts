@@ -212,6 +212,18 @@ export function mayReach(policy: Policy, transport: Transport, asked: string, ad
   });
 }
 
+/** May the agent accept connections there? `0.0.0.0` is an address like any other: a line for a network does not allow to listen in all of them. */
+export function mayListen(policy: Policy, transport: Transport, address: string, port: number): boolean {
+  const one = parseAddress(address);
+  if (one === undefined) return false;
+  return policy.listen.some(({ transport: over, place, ports }) => over === transport && ports.some(({ first, last }) => port >= first && port <= last) && place.kind === 'network' && contains(place.network, one));
+}
+
+/** The line that would allow it. */
+export function lineToListen(transport: Transport, address: string, port: number): string {
+  return `listen ${transport} ${address} ${port}`;
+}
+
 /** The line that would allow it, for the refusal's text. */
 export function lineToReach(transport: Transport, address: string, port: number): string {
   return `reach ${transport} ${address} ${port}`;

@@ -7,6 +7,10 @@ import { encodePreface, encodePrefaceAnswer, parsePreface, parsePrefaceAnswer } 
 
 const full = { kind: 'tcp', target: '[2001:db8::1]:443', client: '198.51.100.7', visit: '0192', deadlineMs: 5_000 } as const;
 
+const carried = {
+  kind: 'service', target: 'door', from: { address: '192.0.2.9', port: 49_152 }, at: { address: '2001:db8::5', port: 8443 }, mac: '02:00:5e:10:00:01', door: '0192f0c1',
+} as const;
+
 /** A preface of raw fields. */
 function raw(...fields: [type: number, value: string | Buffer][]): Buffer {
   const body = Buffer.concat(
@@ -30,6 +34,23 @@ test('round trip at every split point, with data behind', () => {
   const answer = encodePrefaceAnswer({ code: 1, text: 'add: reach tcp 192.0.2.1 80' });
   for (let cut = 0; cut < answer.length; cut++) assert.equal(parsePrefaceAnswer(answer.subarray(0, cut)), undefined);
   assert.deepEqual(parsePrefaceAnswer(answer), { answer: { code: 1, text: 'add: reach tcp 192.0.2.1 80' }, bytes: answer.length });
+});
+
+test('where a carried connection comes from, at every split point', () => {
+  const bytes = encodePreface(carried);
+  for (let cut = 0; cut < bytes.length; cut++) assert.equal(parsePreface(bytes.subarray(0, cut), 4096), undefined);
+  assert.deepEqual(parsePreface(bytes, 4096), { preface: carried, bytes: bytes.length });
+  const six = { ...carried, from: { address: '2001:db8::9', port: 1 }, at: { address: '192.0.2.1', port: 65_535 } };
+  assert.deepEqual(parsePreface(encodePreface(six), 4096)?.preface, six);
+  const { mac: _, ...without } = carried;
+  assert.deepEqual(parsePreface(encodePreface(without), 4096)?.preface, without);
+  const kind: [number, string][] = [[1, 'service'], [2, 'door']];
+  assert.deepEqual(parsePreface(raw(...kind, [6, '[::ffff:192.0.2.9]:7']), 4096)?.preface.from, { address: '192.0.2.9', port: 7 });
+  for (const place of ['printer.example.test:80', '192.0.2.9', '192.0.2.9:0', '192.0.2.9:65536', '192.0.2.999:80', '2001:db8::9:80', '[2001:db8::9]', '[192.0.2.9:80', '[fe80::1%eth0]:80', ':80', '']) {
+    for (const type of [6, 7]) assert.throws(() => parsePreface(raw(...kind, [type, place]), 4096), (e) => e instanceof Fault && e.code === 'bad-input', place);
+  }
+  for (const mac of [Buffer.alloc(5), Buffer.alloc(7), Buffer.alloc(0)]) assert.throws(() => parsePreface(raw(...kind, [8, mac]), 4096), (e) => e instanceof Fault && e.code === 'bad-input');
+  assert.throws(() => parsePreface(raw(...kind, [9, 'a\rb']), 4096), (e) => e instanceof Fault && e.code === 'bad-input');
 });
 
 test('fields below 128 may be unknown, others not', () => {
@@ -71,7 +92,7 @@ test('a long text is cut at a character', () => {
 test('any bytes: a Fault, a preface or more needed', () => {
   const random = seeded(9);
   for (let round = 0; round < 5_000; round++) {
-    const bytes = encodePreface(full);
+    const bytes = encodePreface(round % 2 === 0 ? full : carried);
     for (let i = 0; i < 3; i++) bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256);
     try {
       parsePreface(bytes.subarray(0, Math.floor(random() * bytes.length) + 1), 4096);

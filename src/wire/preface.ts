@@ -1,4 +1,5 @@
 // The first bytes of a stream (docs/wire/tunnel.md §5): the opener's preface and the other end's one answer.
+import { canonicalAddress } from '#base/cidr.ts';
 import { Fault } from '#base/fault.ts';
 
 export type StreamKind = 'tcp' | 'udp' | 'service';
@@ -12,6 +13,17 @@ export interface Preface {
   readonly visit?: string;
   /** How long the opener waits for the answer. */
   readonly deadlineMs?: number;
+  /** Peer of the connection that the stream carries, and where that was accepted; canonical addresses. */
+  readonly from?: PrefacePlace;
+  readonly at?: PrefacePlace;
+  /** The peer's, `02:00:5e:10:00:01`. */
+  readonly mac?: string;
+  readonly door?: string;
+}
+
+export interface PrefacePlace {
+  readonly address: string;
+  readonly port: number;
 }
 
 export const AnswerCode = { ok: 0, policy: 1, unreachable: 2, timeout: 3, busy: 4, unsupported: 5, forbidden: 6, offline: 7, badPreface: 8, internal: 9 } as const;
@@ -26,7 +38,8 @@ const prefaceMagic = 0x50;
 const prefaceVersion = 1;
 const answerMagic = 0x70;
 const answerTextBytesMax = 1024;
-const FieldType = { kind: 1, target: 2, client: 3, visit: 4, deadline: 5 } as const;
+const FieldType = { kind: 1, target: 2, client: 3, visit: 4, deadline: 5, from: 6, at: 7, mac: 8, door: 9 } as const;
+const macBytes = 6;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -46,6 +59,17 @@ function isKind(text: string): text is StreamKind {
   return text === 'tcp' || text === 'udp' || text === 'service';
 }
 
+/** Names are refused: what a connection comes from is an address. */
+function placeOf(text: string, name: string): PrefacePlace {
+  const match = /^(?:\[([0-9a-fA-F:.]{2,45})\]|([0-9.]{7,15})):([1-9][0-9]{0,4})$/.exec(text);
+  const address = match && canonicalAddress((match[1] ?? match[2])!);
+  const port = Number(match?.[3]);
+  if (!match || !address || port > 65_535) throw new Fault('bad-input', `the preface's ${name} is not address:port`);
+  return { address, port };
+}
+
+const placeText = ({ address, port }: PrefacePlace): string => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`);
+
 /** Length of the fields that follow the 4 bytes of `head`. Fault `bad-input`, or `unsupported` for another version. */
 export function parsePrefaceHead(head: Buffer, fieldBytesMax: number): number {
   if (head[0] !== prefaceMagic) throw new Fault('bad-input', 'the stream does not begin with a preface');
@@ -59,7 +83,7 @@ export function parsePrefaceHead(head: Buffer, fieldBytesMax: number): number {
 export function parsePrefaceFields(fields: Buffer): Preface {
   let kind: StreamKind | undefined;
   let target: string | undefined;
-  const rest: { client?: string; visit?: string; deadlineMs?: number } = {};
+  const rest: { client?: string; visit?: string; deadlineMs?: number; from?: PrefacePlace; at?: PrefacePlace; mac?: string; door?: string } = {};
   let at = 0;
   while (at < fields.length) {
     if (fields.length - at < 3) throw new Fault('bad-input', 'a field of the preface is cut short');
@@ -82,7 +106,13 @@ export function parsePrefaceFields(fields: Buffer): Preface {
     else if (type === FieldType.deadline) {
       if (length !== 4) throw new Fault('bad-input', 'the preface’s deadline must have four bytes');
       rest.deadlineMs = value.readUInt32BE(0);
-    } else if (type >= 128) throw new Fault('unsupported', `field ${type} of the preface is unknown and must be understood`);
+    } else if (type === FieldType.from) rest.from = placeOf(textOf(value, 'from'), 'from');
+    else if (type === FieldType.at) rest.at = placeOf(textOf(value, 'at'), 'at');
+    else if (type === FieldType.mac) {
+      if (length !== macBytes) throw new Fault('bad-input', 'the preface’s mac must have six bytes');
+      rest.mac = value.toString('hex').replace(/..(?!$)/g, '$&:');
+    } else if (type === FieldType.door) rest.door = textOf(value, 'door');
+    else if (type >= 128) throw new Fault('unsupported', `field ${type} of the preface is unknown and must be understood`);
   }
   if (kind === undefined || target === undefined || target === '') throw new Fault('bad-input', 'the preface names no kind or no target');
   return { kind, target, ...rest };
@@ -108,6 +138,10 @@ export function encodePreface(preface: Preface): Buffer {
     value.writeUInt32BE(Math.min(0xffff_ffff, Math.max(0, Math.round(preface.deadlineMs))), 0);
     fields.push([FieldType.deadline, value]);
   }
+  if (preface.from !== undefined) fields.push([FieldType.from, Buffer.from(placeText(preface.from))]);
+  if (preface.at !== undefined) fields.push([FieldType.at, Buffer.from(placeText(preface.at))]);
+  if (preface.mac !== undefined) fields.push([FieldType.mac, Buffer.from(preface.mac.replaceAll(':', ''), 'hex')]);
+  if (preface.door !== undefined) fields.push([FieldType.door, Buffer.from(preface.door)]);
   let length = 0;
   for (const [, value] of fields) length += 3 + value.length;
   if (length > 0xffff) throw new Fault('bad-input', 'the preface is too long');
