@@ -215,6 +215,7 @@ const sections: readonly Section[] = [
       recordsBytes: 'So many bytes of each feed, likewise. Absent: without a bound',
       filesDays: 'Files that devices brought. Absent: for ever',
       filesBytes: 'So many bytes of them in all',
+      samplesDays: 'Readings that probes made of supplies and counters',
       recordingsDays: 'Recordings of visits. There are none yet',
       recordingsBytes: 'So many bytes of them in all',
       storeBytes: 'So much the store may take in all; at nine tenths of it is warned, at the whole new visits and pushes are refused. For PostgreSQL, whose disk cannot be seen from here. Absent: as much as there is',

@@ -237,9 +237,9 @@ export const dataText = {
   keeping: {
     title: 'Keeping',
     about: 'What is here, how long it stays, and the copy that you keep elsewhere',
-    kinds: { journal: 'Journal', audit: 'Audit', visits: 'Visits', records: 'Records', gaps: 'Gaps', alerts: 'Alerts', keys: 'Intake keys', files: 'Files', recordings: 'Recordings' } as Readonly<Record<string, string>>,
+    kinds: { journal: 'Journal', audit: 'Audit', visits: 'Visits', records: 'Records', gaps: 'Gaps', alerts: 'Alerts', keys: 'Intake keys', files: 'Files', samples: 'Readings', recordings: 'Recordings' } as Readonly<Record<string, string>>,
     kindsAbout: {
-      journal: 'what traffic did, in memory', audit: 'what people did', visits: 'visits that have ended', records: 'what devices pushed', gaps: 'what is known to be missing', alerts: 'delivered or given up', keys: 'of bodies without offsets', files: 'that devices brought', recordings: 'of visits',
+      journal: 'what traffic did, in memory', audit: 'what people did', visits: 'visits that have ended', records: 'what devices pushed', gaps: 'what is known to be missing', alerts: 'delivered or given up', keys: 'of bodies without offsets', files: 'that devices brought', samples: 'supplies and counters of devices', recordings: 'of visits',
     } as Readonly<Record<string, string>>,
     grows: 'What grows',
     growsAbout: 'A full bar: the oldest goes next',

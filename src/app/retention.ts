@@ -13,7 +13,7 @@ import { boundsOf, boundsOfFeed, bytesKept, clockJumpMs, meansFeed, tooManyBelow
 import type { Actor } from '#model/rows.ts';
 
 export interface RetentionOptions {
-  readonly operations: KeepingOperations & Pick<Operations, 'addAudit'>;
+  readonly operations: KeepingOperations & Pick<Operations, 'addAudit' | 'dropSamples'>;
   readonly config: () => Pick<Config, 'retention' | 'feeds' | 'sinks'>;
   readonly customerKey: (id: Id) => string;
   readonly customerId: Id;
@@ -148,6 +148,7 @@ export function keepRetention(options: RetentionOptions): RetentionKeeper {
       ['gaps', () => repeat('gaps', () => operations.dropGaps(before(bounds.gaps), rows))],
       ['alerts', () => repeat('alerts', () => operations.dropAlerts(before(bounds.alerts), rows))],
       ['keys', () => repeat('keys', () => operations.dropIntakeKeys(before(bounds.keys), rows))],
+      ['samples', () => repeat('samples', () => operations.dropSamples(before(bounds.samples), rows))],
       ['visits', () => repeat('visits', () => operations.dropVisits(before(bounds.visits), bounds.visits.count ?? limits.visitsKeptMax, rows))],
       ['audit', () => dropAudit(before(bounds.audit), bounds.audit.bytes)],
       [

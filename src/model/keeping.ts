@@ -61,11 +61,11 @@ export interface DiskState {
   readonly why: string | null;
 }
 
-export const keptKinds = ['journal', 'audit', 'visits', 'records', 'gaps', 'alerts', 'keys', 'files', 'recordings'] as const;
+export const keptKinds = ['journal', 'audit', 'visits', 'records', 'gaps', 'alerts', 'keys', 'files', 'samples', 'recordings'] as const;
 export type KeptKind = (typeof keptKinds)[number];
 
 /** Those that the store holds; the journal is in memory, recordings are still to come. */
-export type StoredKind = 'audit' | 'visits' | 'records' | 'gaps' | 'alerts' | 'keys' | 'files';
+export type StoredKind = 'audit' | 'visits' | 'records' | 'gaps' | 'alerts' | 'keys' | 'files' | 'samples';
 
 /** What the store holds of one kind. */
 export interface KeptFigures {

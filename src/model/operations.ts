@@ -7,6 +7,10 @@ import type { Agent, AgentCertificate, AgentNote, AuditEntry, AuditLine, Certifi
 import type { FileOperations } from './files.ts';
 import type { IdentityOperations } from './identity-operations.ts';
 import type { IntakeOperations } from './intake.ts';
+import type { DeviceProfile } from './place-rows.ts';
+import type { ProbeOperations } from './probe-operations.ts';
+import type { PlaceOperations } from './place-operations.ts';
+import type { ReleasedAddress, VirtualAddress } from './place-rows.ts';
 import type { SinkOperations } from './sinks.ts';
 
 /** Everything that the tables hold, loaded once at start. */
@@ -32,6 +36,9 @@ export interface Everything {
   readonly leases: Lease[];
   readonly deviceTags: DeviceTags[];
   readonly suspensions: Suspension[];
+  readonly virtualAddresses: VirtualAddress[];
+  readonly releasedAddresses: ReleasedAddress[];
+  readonly deviceProfiles: DeviceProfile[];
 }
 
 export interface AuditQuery {
@@ -48,7 +55,7 @@ export interface VisitQuery {
   readonly limit: number;
 }
 
-export interface Operations extends IdentityOperations, IntakeOperations, FileOperations, KeepingOperations, SinkOperations {
+export interface Operations extends IdentityOperations, IntakeOperations, FileOperations, KeepingOperations, SinkOperations, ProbeOperations, PlaceOperations {
   /** Makes the default customer and site when the store is new. */
   loadEverything(): Promise<Everything>;
 

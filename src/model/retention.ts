@@ -5,7 +5,7 @@ import type { KeepBounds, KeptKind } from './keeping.ts';
 import { matchesGlob } from './pattern.ts';
 
 /** Bounds of each kind; those of records are for a feed that no rule says more about. */
-export function boundsOf(config: ConfigRetention = {}, limits: Pick<Limits, 'journalLinesMax' | 'visitsKeptMax' | 'auditKeptDays' | 'auditKeptBytes' | 'visitsKeptDays' | 'alertsKeptDays' | 'intakeKeysKeptDays' | 'gapsKeptDays'>): Readonly<Record<KeptKind, KeepBounds>> {
+export function boundsOf(config: ConfigRetention = {}, limits: Pick<Limits, 'journalLinesMax' | 'visitsKeptMax' | 'auditKeptDays' | 'auditKeptBytes' | 'visitsKeptDays' | 'alertsKeptDays' | 'intakeKeysKeptDays' | 'gapsKeptDays' | 'samplesKeptDays'>): Readonly<Record<KeptKind, KeepBounds>> {
   const bounds = (days: number | null = null, count: number | null = null, bytes: number | null = null): KeepBounds => ({ days, count, bytes });
   return {
     journal: bounds(config.journalDays, Math.min(config.journalLines ?? limits.journalLinesMax, limits.journalLinesMax)),
@@ -17,6 +17,7 @@ export function boundsOf(config: ConfigRetention = {}, limits: Pick<Limits, 'jou
     alerts: bounds(limits.alertsKeptDays),
     keys: bounds(limits.intakeKeysKeptDays),
     files: bounds(config.filesDays, null, config.filesBytes),
+    samples: bounds(config.samplesDays ?? limits.samplesKeptDays),
     recordings: bounds(config.recordingsDays, null, config.recordingsBytes),
   };
 }

@@ -2,6 +2,8 @@
 import type { Id } from '#base/ids.ts';
 import type { Everything } from './operations.ts';
 import type { Agent, AgentCertificate, AgentNote, Certificate, Customer, Delivery, Device, DeviceKey, DeviceNote, DeviceTags, Invite, JoinToken, Lease, OldLabel, Person, Right, SignIn, Site, Suspension, Token, WaitingDevice } from './rows.ts';
+import type { DeviceProfile } from './place-rows.ts';
+import type { ReleasedAddress, VirtualAddress } from './place-rows.ts';
 import { buildTable, indexBy, type TableWriter } from './table.ts';
 
 export interface Tables {
@@ -31,7 +33,14 @@ export interface Tables {
   readonly deviceTags: TableWriter<DeviceTags>;
   /** By the customer's id. */
   readonly suspensions: TableWriter<Suspension>;
+  /** What devices said that they are, by the device's id. Noted: what is lost at a crash is asked again within minutes. */
+  readonly deviceProfiles: TableWriter<DeviceProfile>;
+  /** By the device's id. */
+  readonly virtualAddresses: TableWriter<VirtualAddress>;
+  /** By address. */
+  readonly releasedAddresses: TableWriter<ReleasedAddress>;
   // second ways to look things up
+  virtualAddressAt(address: string): VirtualAddress | undefined;
   deviceByLabel(label: string): Device | undefined;
   deviceBySerial(customerId: Id, serial: string): Device | undefined;
   waitingBySerial(customerId: Id, serial: string): WaitingDevice | undefined;
@@ -70,6 +79,8 @@ export function buildTables(all: Everything): Tables {
   const customers = kept('customers', all.customers);
   const deviceBySerial = indexBy(devices, byId, (row) => (row.serial === null ? undefined : `${row.customerId} ${row.serial}`));
   const waitingBySerial = indexBy(waitingDevices, byId, (row) => `${row.customerId} ${row.serial}`);
+  const virtualAddresses = buildTable<VirtualAddress>({ name: 'virtualAddresses', kind: 'kept', keyOf: (row) => row.deviceId, rows: all.virtualAddresses });
+  const virtualAddressAt = indexBy(virtualAddresses, (row) => row.deviceId, (row) => row.address);
   const customerByKey = indexBy(customers, byId, (row) => row.key);
   const keysByDevice = new Map<Id, DeviceKey[]>();
   const keyPlaces = new Map<Id, Id>();
@@ -127,10 +138,14 @@ export function buildTables(all: Everything): Tables {
     leases: buildTable<Lease>({ name: 'leases', kind: 'noted', keyOf: (row) => leaseKey(row.customerId, row.serial), rows: all.leases }),
     deviceTags: buildTable<DeviceTags>({ name: 'deviceTags', kind: 'kept', keyOf: (row) => row.deviceId, rows: all.deviceTags }),
     suspensions: buildTable<Suspension>({ name: 'suspensions', kind: 'kept', keyOf: (row) => row.customerId, rows: all.suspensions }),
+    virtualAddresses,
+    releasedAddresses: buildTable<ReleasedAddress>({ name: 'releasedAddresses', kind: 'kept', keyOf: (row) => row.address, rows: all.releasedAddresses }),
+    virtualAddressAt: (address) => virtualAddressAt.get(address),
     deviceBySerial: (customerId, serial) => deviceBySerial.get(`${customerId} ${serial}`),
     waitingBySerial: (customerId, serial) => waitingBySerial.get(`${customerId} ${serial}`),
     keysOfDevice: (deviceId) => keysByDevice.get(deviceId) ?? noKeys,
     customerByKey: (key) => customerByKey.get(key),
+    deviceProfiles: buildTable<DeviceProfile>({ name: 'deviceProfiles', kind: 'noted', keyOf: (row) => row.deviceId, rows: all.deviceProfiles }),
     deviceByLabel: (label) => deviceByLabel.get(label),
     oldLabel: (label) => oldLabels.get(label),
     signInByDigest: (digest) => signInByDigest.get(digest),

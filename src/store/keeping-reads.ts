@@ -52,7 +52,7 @@ async function recordFigures(db: Kysely<Schema>): Promise<KeptFigures> {
   return { count: Number(records ?? 0), oldestAt, bytes: Number(bytes ?? 0) };
 }
 
-async function plainFigures(db: Kysely<Schema>, table: 'feedGap' | 'feedAlert' | 'intakeKey'): Promise<KeptFigures> {
+async function plainFigures(db: Kysely<Schema>, table: 'feedGap' | 'feedAlert' | 'intakeKey' | 'probeSample'): Promise<KeptFigures> {
   const { count, oldestAt } = await db.selectFrom(table).select((of) => [of.fn.countAll<number>().as('count'), of.fn.min('at').as('oldestAt')]).executeTakeFirstOrThrow();
   return { count: Number(count), oldestAt: oldestAt as number | null, bytes: null };
 }
@@ -80,6 +80,7 @@ export const keepingReads = {
       alerts: await plainFigures(db, 'feedAlert'),
       keys: await plainFigures(db, 'intakeKey'),
       files: await fileFigures(db),
+      samples: await plainFigures(db, 'probeSample'),
     };
   },
 

@@ -8,6 +8,7 @@ import type { StoreKind } from './connection.ts';
 import { fileReads } from './files.ts';
 import { intakeReads } from './intake-reads.ts';
 import { keepingReads } from './keeping-reads.ts';
+import { probeReads } from './probes.ts';
 import { visitsDroppedCounter } from './records.ts';
 import { sinkReads } from './sinks.ts';
 import { codecs, loadAuditLine, loadDeviceNote, type Schema } from './schema.ts';
@@ -46,6 +47,7 @@ export const reads = {
   ...keepingReads,
   ...fileReads,
   ...sinkReads,
+  ...probeReads,
 
   async loadEverything(db: Kysely<Schema>): Promise<Everything> {
     const all = <Row>(table: keyof typeof codecs & keyof Schema, load: (stored: never) => Row): Promise<Row[]> =>
@@ -71,7 +73,10 @@ export const reads = {
       deviceNotes: (await db.selectFrom('deviceNote').selectAll().execute()).map(loadDeviceNote),
       leases: await all('lease', codecs.lease.load),
       deviceTags: await all('deviceTags', codecs.deviceTags.load),
+      deviceProfiles: await all('deviceProfile', codecs.deviceProfile.load),
       suspensions: await all('suspension', codecs.suspension.load),
+      virtualAddresses: await all('virtualAddress', codecs.virtualAddress.load),
+      releasedAddresses: await all('releasedAddress', codecs.releasedAddress.load),
     };
   },
 

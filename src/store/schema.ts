@@ -1,6 +1,8 @@
 // What the tables hold, in camelCase as queries write it, and how rows of the model become rows of the database and back:
 // flags are 0 or 1, lists and objects are JSON text.
 import type { DeviceFile, Upload } from '#model/files.ts';
+import type { DeviceProfile, ProbeSample } from '#model/place-rows.ts';
+import type { ReleasedAddress, VirtualAddress } from '#model/place-rows.ts';
 import type { Agent, AgentCertificate, AgentNote, AuditLine, Certificate, Customer, Delivery, Device, DeviceKey, DeviceNote, DeviceTags, Feed, FeedAlert, FeedEpoch, FeedGap, Invite, JoinToken, Lease, OldLabel, Person, Revision, Right, SignIn, Site, Suspension, Token, Visit, WaitingDevice } from '#model/rows.ts';
 
 type Column<Value> = Value extends boolean ? number : Value extends string | number | null ? Value : string;
@@ -42,6 +44,10 @@ export interface Schema {
   lease: Stored<Lease>;
   deviceTags: Stored<DeviceTags>;
   suspension: Stored<Suspension>;
+  virtualAddress: Stored<VirtualAddress>;
+  releasedAddress: Stored<ReleasedAddress>;
+  deviceProfile: Stored<DeviceProfile>;
+  probeSample: Stored<ProbeSample>;
   sinkPosition: { sink: string; epoch: number; off: number; run: number; unframed: number; data: string | null; at: number };
   revision: Omit<Stored<Revision>, 'config'> & { customerId: string; config: string };
   visit: Omit<Stored<Visit>, 'who'> & { who: string };
@@ -113,6 +119,9 @@ export const codecs = {
   lease: codec<Lease>(['customerId', 'serial', 'server', 'rule', 'givenAt', 'until'], {}),
   deviceTags: codec<DeviceTags>(['deviceId', 'customerId', 'tags'], { tags: 'json' }),
   suspension: codec<Suspension>(['customerId', 'since', 'why'], {}),
+  virtualAddress: codec<VirtualAddress>(['deviceId', 'customerId', 'address', 'pinned', 'createdAt'], { pinned: 'flag' }),
+  releasedAddress: codec<ReleasedAddress>(['address', 'customerId', 'deviceId', 'releasedAt'], {}),
+  deviceProfile: codec<DeviceProfile>(['deviceId', 'customerId', 'profile', 'readAt', 'address', 'agentId', 'trust', 'mac', 'triedAt', 'failure'], { profile: 'json', failure: 'json' }),
   visit: codec<Visit>(['id', 'customerId', 'deviceId', 'deviceName', 'port', 'kind', 'who', 'openedAt', 'closedAt', 'requests', 'bytesIn', 'bytesOut', 'why'], { who: 'json' }),
 };
 

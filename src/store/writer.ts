@@ -18,10 +18,12 @@ import type { StoreLocation } from './location.ts';
 import { type Answer, answered, type Call, closeName, failed, keepAnswering, type Room, tell } from './loop.ts';
 import { migrate } from './migrate.ts';
 import { peopleWrites } from './people.ts';
+import { probeWrites } from './probes.ts';
 import { recordWrites } from './records.ts';
 import { redirectWrites } from './redirects.ts';
 import { sinkWrites } from './sinks.ts';
 import { readState, type Unit, type WriterState } from './unit.ts';
+import { virtualAddressWrites } from './virtual-addresses.ts';
 
 export interface WriterData {
   readonly store: StoreLocation;
@@ -39,7 +41,7 @@ export interface WriterReady {
   readonly describes: string;
 }
 
-const writes = { ...peopleWrites, ...deviceWrites, ...identityWrites, ...certificateWrites, ...deliveryWrites, ...recordWrites, ...redirectWrites, ...intakeWrites, ...keepingWrites, ...fileWrites, ...sinkWrites };
+const writes = { ...peopleWrites, ...deviceWrites, ...identityWrites, ...certificateWrites, ...deliveryWrites, ...recordWrites, ...redirectWrites, ...intakeWrites, ...keepingWrites, ...fileWrites, ...sinkWrites, ...probeWrites, ...virtualAddressWrites };
 export type Writes = typeof writes;
 type AnyWrite = (unit: Unit, ...args: readonly unknown[]) => Promise<unknown>;
 const writeOf = writes as unknown as Readonly<Record<string, AnyWrite | undefined>>;

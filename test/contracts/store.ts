@@ -8,6 +8,8 @@ import { chainLine, emptyAuditHead, verifyLine } from '#model/audit.ts';
 import type { Everything, Operations } from '#model/operations.ts';
 import type { Actor, Agent, AgentCertificate, AuditEntry, Certificate, Delivery, Device, Invite, JoinToken, Person, Right, SignIn, Token, Visit } from '#model/rows.ts';
 import { identityContract } from './identity.ts';
+import { probeContract } from './probes.ts';
+import { virtualAddressContract } from './places.ts';
 import { fileContract } from './store-files.ts';
 
 export const newId = buildIds(() => Date.now(), randomBytes);
@@ -108,6 +110,8 @@ export function storeContract(name: string, open: () => Promise<Operations>): vo
     recordContract(contract);
     auditContract(contract);
     fileContract(contract);
+    virtualAddressContract(contract);
+    probeContract(contract);
   });
 }
 
