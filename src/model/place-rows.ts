@@ -36,6 +36,15 @@ export interface VirtualAddress {
   readonly createdAt: number;
 }
 
+/** An address of the pool that was a device's until lately: others get it last, because servers remember addresses longer than we do. */
+export interface ReleasedAddress {
+  readonly address: string;
+  readonly customerId: Id;
+  /** Whose it was; the device may be gone. */
+  readonly deviceId: Id;
+  readonly releasedAt: number;
+}
+
 /** The secret part of a URL that stands in a device's settings and says which one it is. */
 export interface DeviceToken {
   readonly id: Id;

@@ -4,6 +4,7 @@ import { Fault } from '#base/fault.ts';
 import type { Agent, AgentCertificate, AuditEntry, Device, JoinToken, OldLabel } from '#model/rows.ts';
 import { codecs } from './schema.ts';
 import { appendAudit, mustTouch, type Unit } from './unit.ts';
+import { releaseAddressOf } from './virtual-addresses.ts';
 
 /** Serials are what devices that push are known by: unique in a customer. Stores of before this was said may hold two of one; they stay until somebody changes one. */
 async function mustBeFree(unit: Unit, { id, customerId, serial }: Device): Promise<void> {
@@ -99,6 +100,7 @@ export const deviceWrites = {
   async removeDevice(unit: Unit, deviceId: Id, audit: AuditEntry): Promise<void> {
     const device = await unit.db.selectFrom('device').select('agentId').where('id', '=', deviceId).executeTakeFirst();
     if (!device) throw new Fault('not-found', `device ${deviceId} does not exist, or not any more`);
+    await releaseAddressOf(unit, deviceId, audit.at);
     await unit.db.deleteFrom('device').where('id', '=', deviceId).execute();
     if (device.agentId === null) return appendAudit(unit, audit);
     const another = await unit.db.selectFrom('device').select('id').where('agentId', '=', device.agentId).limit(1).executeTakeFirst();
