@@ -205,6 +205,7 @@ export const connView = z.object({
   tls: z.string().nullable().meta({ description: 'modern, intermediate, legacy, link; null without TLS of ours' }),
   name: z.string().nullable().meta({ description: 'the name in TLS, or the domain that the first packet named' }),
   route: z.string().nullable().meta({ description: 'of a relayed connection; of HTTP each request has its own' }),
+  agentId: id.nullable().optional().meta({ description: 'the agent at whose door it was accepted, in whose LAN `from` is; null: accepted by the gateway itself' }),
   since: time,
   bytesIn: count.meta({ description: 'from the client' }),
   bytesOut: count.meta({ description: 'to the client' }),

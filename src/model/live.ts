@@ -30,6 +30,8 @@ export interface LiveConn {
   readonly name: string | null;
   /** Of a relayed connection; of HTTP each request has its own. */
   readonly route: string | null;
+  /** The agent at whose door it was accepted, in whose LAN `from` is; null or absent: here. */
+  readonly agentId?: Id | null;
   readonly bytesIn: number;
   readonly bytesOut: number;
 }

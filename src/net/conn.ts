@@ -1,15 +1,27 @@
 // One accepted byte stream and what we know of it. Ours: nothing is ever hung on a Node socket.
 import type { X509Certificate } from 'node:crypto';
-import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { isLoopback } from '#base/cidr.ts';
 import type { Id } from '#base/ids.ts';
 import type { ConnFacts } from '#model/decide.ts';
 import type { Endpoint, ProxiedTls, ProxyHeader } from '#wire/proxy-protocol.ts';
 
+/** The accepted bytes: a net.Socket, or what carries the bytes of one that a site's agent accepted (tunnel/door-stream). allowHalfOpen. */
+export interface RawStream extends Duplex {
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  readonly remoteAddress?: string | undefined;
+  readonly remotePort?: number | undefined;
+  readonly localAddress?: string | undefined;
+  readonly localPort?: number | undefined;
+  /** As of net.Socket: FIN once all is written, then destroyed. */
+  destroySoon(): void;
+}
+
 /** What a connection was before anything was unwrapped from it. */
 export interface Accepted {
   readonly id: string;
-  readonly raw: Socket;
+  readonly raw: RawStream;
   /** The client's address: the peer's, or the one that a listed sender named in a PROXY header. IPv4-mapped forms folded to IPv4. */
   readonly from: string;
   readonly listener: string;
@@ -56,6 +68,11 @@ export interface Forwarded {
 export function plainAddress(address: string | undefined): string {
   if (address === undefined) return '';
   return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
+}
+
+/** It comes from this machine itself. A loopback address in a site's LAN, or behind somebody who speaks for others, is none of ours. */
+export function isFromHere({ from, proxied, via }: Pick<Accepted, 'from' | 'proxied' | 'via'>): boolean {
+  return proxied === null && via === null && isLoopback(from);
 }
 
 /** From where to where, for a PROXY header of ours and for SIP. Asked rarely: each part is a system call. */

@@ -4,6 +4,7 @@ import type { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { TLSSocket, type SecureContext } from 'node:tls';
 import { Fault } from '#base/fault.ts';
+import type { RawStream } from './conn.ts';
 
 export interface UnwrapOptions {
   readonly context: SecureContext;
@@ -22,11 +23,12 @@ export interface Unwrapped {
 }
 
 /** Faults: `timeout`, `protocol` (the handshake failed; the message says how), `closed`. The socket is destroyed then. */
-export function unwrapTls(socket: Socket, looked: Buffer, options: UnwrapOptions): Promise<Unwrapped> {
+export function unwrapTls(socket: RawStream, looked: Buffer, options: UnwrapOptions): Promise<Unwrapped> {
   return new Promise((resolve, reject) => {
     socket.pause();
     socket.unshift(looked);
-    const tls = new TLSSocket(socket, {
+    // Its types say Socket; any Duplex will do (Node: tls.TLSSocket, since 0.11.4), at the price of a stream in between.
+    const tls = new TLSSocket(socket as Socket, {
       isServer: true,
       secureContext: options.context,
       ALPNProtocols: [...options.alpn],

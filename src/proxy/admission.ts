@@ -9,43 +9,42 @@ export interface Slot {
 }
 
 export interface Admission {
-  /** The slot, or why there is none. `forOthers`: a proxy, whose clients are counted where they are known. */
-  enter(address: string, forOthers: boolean): Slot | string;
+  /** The slot, or why there is none. `forOthers`: a proxy, whose clients are counted where they are known. `lan`: whose network the address is of; '': ours. */
+  enter(address: string, forOthers: boolean, lan?: string): Slot | string;
 }
 
 export function buildAdmission(limits: Pick<Limits, 'connsMax' | 'connsPerAddressMax'>): Admission {
   const perNetwork = new Map<string, number>();
   let all = 0;
-  const count = (address: string) => {
-    const network = networkOf(address);
+  const count = (network: string) => {
     perNetwork.set(network, (perNetwork.get(network) ?? 0) + 1);
   };
-  const uncount = (address: string) => {
-    const network = networkOf(address);
+  const uncount = (network: string) => {
     const left = perNetwork.get(network)! - 1;
     if (left === 0) perNetwork.delete(network);
     else perNetwork.set(network, left);
   };
-  const isFull = (address: string) => (perNetwork.get(networkOf(address)) ?? 0) >= limits.connsPerAddressMax && !isLoopback(address);
+  const isFull = (network: string) => (perNetwork.get(network) ?? 0) >= limits.connsPerAddressMax;
 
   return {
-    enter(address, forOthers) {
-      if (!forOthers && isFull(address)) return 'too many connections from this address';
+    enter(address, forOthers, lan = '') {
+      const network = lan + networkOf(address);
+      if (!forOthers && isFull(network) && (lan !== '' || !isLoopback(address))) return 'too many connections from this address';
       if (all >= limits.connsMax) return 'too many connections';
       all += 1;
-      count(address);
+      count(network);
       let other: string | null = null;
       return {
         alsoFrom(client) {
           if (client === address) return true;
-          if (isFull(client)) return false;
-          other = client;
-          count(client);
+          if (isFull(networkOf(client)) && !isLoopback(client)) return false;
+          other = networkOf(client);
+          count(other);
           return true;
         },
         leave() {
           all -= 1;
-          uncount(address);
+          uncount(network);
           if (other !== null) uncount(other);
         },
       };

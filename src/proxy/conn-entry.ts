@@ -1,12 +1,13 @@
 // What Live tells of an accepted connection.
-import type { Socket } from 'node:net';
+import type { RawStream, Via } from '#net/conn.ts';
 
 /** Filled as it becomes known. */
 export interface ConnEntry {
   readonly id: string;
   readonly listener: string;
   readonly since: number;
-  readonly raw: Socket;
+  readonly raw: RawStream;
+  readonly via: Via | null;
   from: string;
   protocol: string;
   tls: string | null;

@@ -2,7 +2,6 @@
 // handshake, at most so many at once.
 import type { X509Certificate } from 'node:crypto';
 import type { SecureContext } from 'node:tls';
-import { isLoopback } from '#base/cidr.ts';
 import { isFault, reasonOf } from '#base/fault.ts';
 import type { Limits } from '#base/limits.ts';
 import { printable } from '#base/log.ts';
@@ -12,7 +11,7 @@ import type { Journal } from '#model/live.ts';
 import { isLinkName, type Snapshot } from '#model/snapshot.ts';
 import { levelFor, tlsPolicyOf, type TlsLevel, type TlsPolicy } from '#model/tls-policy.ts';
 import type { ContextUse } from '#net/certificates.ts';
-import type { Accepted } from '#net/conn.ts';
+import { isFromHere, type Accepted } from '#net/conn.ts';
 import type { Sweep, Swept } from '#net/sweep.ts';
 import { buildGate, unwrapTls, type Unwrapped } from '#net/unwrap.ts';
 import { ja4Of } from '#wire/ja4.ts';
@@ -149,7 +148,7 @@ export function buildHandshakes(options: HandshakeOptions): { begin(order: Hands
   const link = async (order: HandshakeOrder, then: (unwrapped: Unwrapped, facts: ConnFacts, level: string) => void) => {
     const { accepted, hello } = order;
     const unwrapped = await shake(order, options.linkContext, [linkAlpn, 'http/1.1'], true);
-    if (unwrapped) then(unwrapped, { listener: accepted.listener, secure: true, link: true, loopback: accepted.proxied === null && isLoopback(accepted.from), serverName: hello.serverName, policy: null, certificate: null }, 'link');
+    if (unwrapped) then(unwrapped, { listener: accepted.listener, secure: true, link: true, loopback: isFromHere(accepted), serverName: hello.serverName, policy: null, certificate: null }, 'link');
   };
 
   return {
@@ -172,7 +171,7 @@ export function buildHandshakes(options: HandshakeOptions): { begin(order: Hands
         then(
           unwrapped,
           {
-            listener: accepted.listener, secure: true, link: false, loopback: accepted.proxied === null && isLoopback(accepted.from), serverName: hello.serverName, policy,
+            listener: accepted.listener, secure: true, link: false, loopback: isFromHere(accepted), serverName: hello.serverName, policy,
             certificate: shown === null ? null : { subject: commonNameOf(shown), verified: unwrapped.verified && !options.isAgentCertificate(shown) },
           },
           chosen.level,

@@ -89,7 +89,8 @@ export function buildHttpClients(options: HttpClientsOptions): HttpClients {
   const onExchangeOf = (conn: Conn): ((exchange: Exchange) => void) => {
     const { certificate, link } = conn.facts;
     const subject = certificate?.verified === true ? certificate.subject : null;
-    if (link || !isTrustedPeer(options.snapshot().trustedProxies, conn.from, subject)) return options.onExchange;
+    // An address in a site's LAN is not the one of that name in ours.
+    if (link || conn.accepted.via !== null || !isTrustedPeer(options.snapshot().trustedProxies, conn.from, subject)) return options.onExchange;
     return (exchange) => {
       // Asked again for each request: who is taken off the list is not believed any more on what stands.
       if (isTrustedPeer(options.snapshot().trustedProxies, conn.from, subject)) exchange.conn = behindProxy(conn, exchange.head.fields, options.snapshot());

@@ -1,11 +1,9 @@
 // The front door: accepted sockets are bounded, looked at, unwrapped where they speak TLS or begin with a PROXY header, and given to HTTP or
 // to a relay. What may come is the listener's; what comes decides the rest; everything else is refused.
 import type { X509Certificate } from 'node:crypto';
-import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { SecureContext } from 'node:tls';
 import { noBytes } from '#base/bytes.ts';
-import { isLoopback } from '#base/cidr.ts';
 import type { Limits } from '#base/limits.ts';
 import { isInNetworks } from '#base/networks.ts';
 import type { Protocol } from '#model/config.ts';
@@ -15,7 +13,7 @@ import { passThrough } from '#model/decide-connection.ts';
 import type { Journal, Live, LiveConn } from '#model/live.ts';
 import type { Doorway, Snapshot } from '#model/snapshot.ts';
 import type { ContextUse } from '#net/certificates.ts';
-import type { Accepted, Conn } from '#net/conn.ts';
+import { isFromHere, type Accepted, type Conn, type RawStream, type Via } from '#net/conn.ts';
 import type { Sweep } from '#net/sweep.ts';
 import type { Unwrapped } from '#net/unwrap.ts';
 import { http2Preface, lookAtFirst, type FirstPacket } from '#wire/first-packet.ts';
@@ -60,7 +58,8 @@ export interface FrontDoorOptions {
 }
 
 export interface FrontDoor {
-  accept(socket: Socket, from: string, listener: { readonly name: string }): void;
+  /** `via`: it was accepted at a door in a site's LAN, and `from` is an address there. */
+  accept(socket: RawStream, from: string, listener: { readonly name: string }, via?: Via | null): void;
   readonly open: number;
   conns(limit: number): LiveConn[];
   /** The newest of those that are wanted. */
@@ -78,7 +77,7 @@ const alertDecodeError = alert(50);
 const alertHandshakeFailure = alert(40);
 const isPrefaceSoFar = (bytes: Buffer) => bytes.subarray(0, http2Preface.length).equals(http2Preface.subarray(0, bytes.length));
 
-const viewOf = ({ raw, ...entry }: ConnEntry): LiveConn => ({ ...entry, bytesIn: raw.bytesRead, bytesOut: raw.bytesWritten });
+const viewOf = ({ raw, via, ...entry }: ConnEntry): LiveConn => ({ ...entry, agentId: via?.agentId ?? null, bytesIn: raw.bytesRead, bytesOut: raw.bytesWritten });
 
 export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
   const { limits, sweep, journal, counts } = options;
@@ -87,9 +86,9 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
   const handshakes = buildHandshakes(options);
   const admission = buildAdmission(limits);
 
-  const refused = (accepted: Pick<Accepted, 'id' | 'from' | 'listener'>, why: string, rule: string) => {
+  const refused = (accepted: Pick<Accepted, 'id' | 'from' | 'listener' | 'via'>, why: string, rule: string) => {
     countRefused(counts, accepted.listener);
-    journal.note('conn.refused', { conn: accepted.id, from: accepted.from, listener: accepted.listener, why, rule });
+    journal.note('conn.refused', { conn: accepted.id, from: accepted.from, listener: accepted.listener, why, rule, ...(accepted.via && { agent: accepted.via.agentId }) });
   };
   const entryOf = (accepted: Accepted): ConnEntry => entries.get(accepted.id)!;
   const isGone = (accepted: Accepted) => !entries.has(accepted.id);
@@ -122,7 +121,7 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
       silence: whenSilent && doorway.silentMs !== null ? { afterMs: doorway.silentMs, passed: () => guarded(accepted, whenSilent) } : undefined,
     });
 
-  const plainFacts = (accepted: Accepted): ConnFacts => ({ listener: accepted.listener, secure: false, link: false, loopback: accepted.proxied === null && isLoopback(accepted.from), serverName: null, policy: null, certificate: null });
+  const plainFacts = (accepted: Accepted): ConnFacts => ({ listener: accepted.listener, secure: false, link: false, loopback: isFromHere(accepted), serverName: null, policy: null, certificate: null });
   const connOf = (accepted: Accepted, socket: Duplex, facts: ConnFacts, unwrapped: Unwrapped | null): Conn => ({
     id: accepted.id, socket, from: accepted.from, facts, accepted, peerCertificate: unwrapped?.peerCertificate ?? null, forwardedBefore: null, forwardedHost: null, forwardedLines: '',
   });
@@ -319,14 +318,15 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
   };
 
   return {
-    accept(socket, from, listener) {
-      const accepted: Accepted = { id: options.newConnId(), raw: socket, from, listener: listener.name, proxied: null, via: null };
+    accept(socket, from, listener, via = null) {
+      const accepted: Accepted = { id: options.newConnId(), raw: socket, from, listener: listener.name, proxied: null, via };
       const snapshot = options.snapshot();
       const doorway = snapshot.doorways.get(listener.name);
       // Between a new configuration and the closing of its predecessor's listeners.
       if (!doorway) return void socket.destroy();
-      const behindHeader = isInNetworks(doorway.proxyProtocolFrom, from);
-      const slot = admission.enter(from, behindHeader || isInNetworks(snapshot.trustedProxies.all, from));
+      // Lists of networks mean the gateway's own; in a site's LAN the same address is somebody else's.
+      const behindHeader = via === null && isInNetworks(doorway.proxyProtocolFrom, from);
+      const slot = via === null ? admission.enter(from, behindHeader || isInNetworks(snapshot.trustedProxies.all, from)) : admission.enter(from, false, `${via.agentId} `);
       if (typeof slot === 'string') {
         refused(accepted, slot, 'connection limit');
         return void socket.destroy();
@@ -336,7 +336,7 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
       const tally = listenerCounts(counts, listener.name);
       tally.accepted += 1;
       tally.open += 1;
-      entries.set(accepted.id, { id: accepted.id, listener: listener.name, since: options.nowMs(), raw: socket, from, protocol: '', tls: null, name: null, route: null });
+      entries.set(accepted.id, { id: accepted.id, listener: listener.name, since: options.nowMs(), raw: socket, via, from, protocol: '', tls: null, name: null, route: null });
       socket.on('error', () => {}); // `close` follows, and whoever owns the connection hears that
       socket.on('close', () => {
         entries.delete(accepted.id);

@@ -4,6 +4,8 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import type { ConnectionOptions } from 'node:tls';
+import { realClock } from '#app/real.ts';
+import { DoorStream } from '#tunnel/door-stream.ts';
 import type { MuxStream } from '#tunnel/stream.ts';
 import { buildEnd } from '../sim/ends.ts';
 import { buildLine, seeded } from '../sim/line.ts';
@@ -70,3 +72,19 @@ duplexContract({
   unreadBytesMax: tunnelBytesMax,
   brokenOnReset: true,
 });
+
+/** Both ends at once, as no gateway has it: what one takes and gives is then what the other does. */
+const doorOf = (stream: Duplex) => new DoorStream(stream, { clock: realClock, lingerMs: 500, from: { address: '192.0.2.9', port: 49_152 }, at: { address: '192.0.2.1', port: 443 } });
+const inMemory = () => buildLine({ delayMs: 0, pieceBytesMax: 9_000, underWayBytesMax: 100_000, random: seeded(3) });
+for (const side of ['far', 'near'] as const) {
+  duplexContract({
+    name: `a door in the tunnel, at the ${side} end`,
+    async open() {
+      const [near, far] = inMemory();
+      const pair = await openStreamOver({ near, far, close() {} }, false);
+      return { ...pair, [side]: doorOf(pair[side]) };
+    },
+    unreadBytesMax: tunnelBytesMax + 3 * 64 * 1024,
+    brokenOnReset: true,
+  });
+}
