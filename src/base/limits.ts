@@ -387,6 +387,16 @@ export const limits = {
   probeRowsMax: 256,
   probeSuppliesMax: 64,
   probeEvidenceMax: 64,
+  probeRunsMax: 64,
+  probeRunsWaitingMax: 10_000,
+  probeRunTimeoutMs: 180_000,
+  probeAnswerTimeoutMs: 180_000,
+  probeLookEveryMs: 5_000,
+  probeStreamRestMs: 10_000,
+  probeRetryFirstMs: 60_000,
+  probeWaitMaxMs: 30_000,
+  sampleEveryMs: 3_600_000,
+  seriesPerDeviceMax: 128,
 } as const;
 
 export type Limits = { readonly [Name in keyof typeof limits]: number };
