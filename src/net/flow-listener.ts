@@ -34,7 +34,7 @@ interface Source {
   lastMs: number;
 }
 
-/** Faults `conflict` (the port is in use), `forbidden` (not for this user). */
+/** Faults `conflict` (the port is in use), `forbidden` (not for this user), `unreachable` (no address of this machine). */
 export async function openFlowListener(options: FlowListenerOptions): Promise<FlowListener> {
   const { clock, limits } = options;
   const family = isIP(options.address) === 6 ? 6 : 4;
@@ -125,9 +125,11 @@ export async function openFlowListener(options: FlowListenerOptions): Promise<Fl
 
   await new Promise<void>((resolve, reject) => {
     const onError = (error: NodeJS.ErrnoException) => {
+      socket.close();
       const where = `UDP port ${options.port} of ${options.address}`;
       if (error.code === 'EADDRINUSE') reject(new Fault('conflict', `${where} is in use on this machine`, { cause: error }));
       else if (error.code === 'EACCES') reject(new Fault('forbidden', `${where} cannot be opened by this user`, { cause: error }));
+      else if (error.code === 'EADDRNOTAVAIL') reject(new Fault('unreachable', `${options.address} does not belong to this machine`, { cause: error }));
       else reject(error);
     };
     socket.once('error', onError);

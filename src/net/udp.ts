@@ -5,6 +5,7 @@ import { isIP } from 'node:net';
 import { Fault } from '#base/fault.ts';
 import type { Limits } from '#base/limits.ts';
 import { datagramBytesMax } from '#wire/datagrams.ts';
+import { localAddressFault, type DialBy } from './dial.ts';
 import { endOf, newFlowState } from './flow.ts';
 import type { Flow } from './flow.ts';
 
@@ -18,7 +19,7 @@ export interface UdpTarget {
 const passing: ReadonlySet<string | undefined> = new Set(['EMSGSIZE', 'ENOBUFS', 'EAGAIN', 'ENOMEM', 'EINTR']);
 
 /** Nothing is sent: that somebody listens is not known before the first answer. Fault `unreachable`. */
-export function dialUdp(target: UdpTarget, limits: Pick<Limits, 'flowQueueBytesMax'>): Promise<Flow> {
+export function dialUdp(target: UdpTarget, limits: Pick<Limits, 'flowQueueBytesMax'>, { localAddress }: Pick<DialBy, 'localAddress'> = {}): Promise<Flow> {
   const family = isIP(target.host);
   const where = `${family === 6 ? `[${target.host}]` : target.host}:${target.port}`;
   if (family === 0) return Promise.reject(new Fault('bad-input', `"${target.host}" is not an address`));
@@ -71,6 +72,14 @@ export function dialUdp(target: UdpTarget, limits: Pick<Limits, 'flowQueueBytesM
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (isConnected) close(faultOf(error));
     });
+    if (localAddress !== undefined) {
+      socket.once('error', (error: NodeJS.ErrnoException) => {
+        if (isConnected) return;
+        socket.close();
+        reject(localAddressFault(error, localAddress) ?? faultOf(error));
+      });
+      socket.bind({ address: localAddress, port: 0, exclusive: true });
+    }
     // Node's types know this callback without the error that it is given.
     socket.connect(target.port, target.host, ((error?: NodeJS.ErrnoException) => {
       if (error) {
