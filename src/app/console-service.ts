@@ -1,6 +1,7 @@
-// The service `console`: node:http at the far end of in-process pairs. Three small things are answered here, the rest is the API's.
+// The service `console`: node:http at the far end of in-process pairs. Four small things are answered here, the rest is the API's.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { assertionKeysPath } from '#model/device-assertion.ts';
 import { askerOf, openServicePair } from '#net/service-pair.ts';
 import { buildCaPages } from './ca-page.ts';
 import type { Metrics } from './metrics.ts';
@@ -44,6 +45,8 @@ export interface ConsoleOptions {
   readonly admin: (request: IncomingMessage, response: ServerResponse) => void;
   readonly metrics: Metrics;
   readonly caPem: string;
+  /** What servers check statements of devices' identities with, as JSON. */
+  readonly identityKeys: string;
   /** A token good for reading metrics, from `Authorization`. */
   mayReadMetrics(authorization: string | undefined): boolean;
 }
@@ -66,6 +69,7 @@ export function buildConsoleListener(options: ConsoleOptions): (request: Incomin
       response.end(request.method === 'HEAD' ? undefined : ca.body);
       return;
     }
+    if (path === assertionKeysPath && (request.method === 'GET' || request.method === 'HEAD')) return answer(response, 200, 'application/jwk-set+json', options.identityKeys, request.method);
     if (path !== '/metrics') return options.admin(request, response);
     // Behind another proxy on this machine the peer is loopback, too; such a request carries the name people use, or says it was forwarded.
     const local = asker?.loopback === true && LOOPBACK_HOST.test(request.headers.host ?? '') && request.headers['x-forwarded-for'] === undefined && request.headers.forwarded === undefined;

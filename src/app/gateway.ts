@@ -14,6 +14,7 @@ import { buildAcmeAnswers } from '#model/acme-answers.ts';
 import { alarmsOf } from '#model/certificate-alarms.ts';
 import { buildCertificateChanges } from '#model/certificate-changes.ts';
 import { buildControl } from '#model/change-config.ts';
+import { assertionKeyFile, makeAssertionKey, readAssertionKey } from '#model/device-assertion.ts';
 import { sealingKeyBytes, sealingKeyFile } from '#model/device-keys.ts';
 import { buildDeliveries, type Deliveries } from '#model/deliveries.ts';
 import { firstConfig, type Config } from '#model/config.ts';
@@ -183,6 +184,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const care = await keepCertificateCare({ certificates: tables.certificates, changes: certificateChanges, clock, log, journal });
     undo.push(() => care.close());
     const cookieKey = await folder.readOrMake('host-cookie.key', () => random(32));
+    const assertionKey = readAssertionKey(await folder.readOrMake(assertionKeyFile, makeAssertionKey));
     const setup = await readSetupCode(folder, tables, random);
 
     // the tunnel
@@ -439,6 +441,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       admin: admin.requestListener,
       metrics,
       caPem: certificates.ca.pem,
+      identityKeys: assertionKey.jwks,
       mayReadMetrics: (authorization) => {
         const bearer = bearerOf(authorization);
         const visitor = bearer && visitorOfToken(tables, bearer, clock.nowMs(), limits);

@@ -14,7 +14,7 @@ export interface Secrets extends SecretControl {
 
 export interface SecretsDeps {
   readonly folder: Pick<DataFolder, 'path' | 'read' | 'write' | 'remove'>;
-  readonly config: () => Pick<Config, 'sinks' | 'feeds'>;
+  readonly config: () => Pick<Config, 'sinks' | 'feeds'> & Partial<Pick<Config, 'routes'>>;
   readonly limits: Limits;
   readonly onChanged: (name: string) => void;
 }

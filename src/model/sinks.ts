@@ -95,12 +95,13 @@ export interface SecretControl {
 }
 
 /** The secrets that a configuration names, and where. */
-export function secretsNamed(config: Pick<Config, 'sinks' | 'feeds'>): ReadonlyMap<string, readonly string[]> {
+export function secretsNamed(config: Pick<Config, 'sinks' | 'feeds'> & Partial<Pick<Config, 'routes'>>): ReadonlyMap<string, readonly string[]> {
   const named = new Map<string, string[]>();
   const add = (secret: string | undefined, where: string) => {
     if (secret !== undefined) named.set(secret, [...(named.get(secret) ?? []), where]);
   };
   for (const sink of config.sinks ?? []) if (sink.kind !== 'files') add(sink.secret, `sink ${sink.name}`);
   for (const rule of config.feeds ?? []) for (const alert of rule.alerts) add(alert.secret, `alert ${alert.name}`);
+  for (const route of config.routes ?? []) add(route.application?.signed, `route ${route.name}`);
   return named;
 }

@@ -6,6 +6,7 @@ import type { Limits } from '#base/limits.ts';
 import type { Conn } from '#net/conn.ts';
 import { relay } from '#net/relay.ts';
 import type { Sweep } from '#net/sweep.ts';
+import { encodeForwardedChain } from '#wire/forwarded.ts';
 import { encodeFields, type HeadEdit } from '#wire/http1-fields.ts';
 import type { RequestHead, ResponseHead } from '#wire/http1.ts';
 import type { BodyStage } from './body-stage.ts';
@@ -103,17 +104,11 @@ const FRESH_MS = 1_000;
 /** A piece of one byte costs hundreds while it is kept as it came, and pins the block that it was read into. */
 const HELD_PIECES_MAX = 64;
 
-const nodeOf = (address: string) => (address.includes(':') ? `"[${address}]"` : address);
-
 /** The forwarding lines: ours alone, inbound ones are removed, unless a trusted proxy sent them: then what it said stands in front. */
 export function forwardedLines(conn: Conn, host: string): string {
   if (conn.forwardedHost === host) return conn.forwardedLines;
-  const before = conn.forwardedBefore;
-  const proto = before?.proto ?? (conn.facts.secure ? 'https' : 'http');
-  const asked = before?.host ?? host;
-  const via = before === null ? '' : `, for=${nodeOf(conn.accepted.from)}`;
   conn.forwardedHost = host;
-  conn.forwardedLines = `X-Forwarded-For: ${before?.chain ?? conn.from}\r\nX-Forwarded-Proto: ${proto}\r\nX-Forwarded-Host: ${asked}\r\nForwarded: for=${nodeOf(conn.from)};host="${asked}";proto=${proto}${via}\r\n`;
+  conn.forwardedLines = encodeForwardedChain({ client: conn.from, before: conn.forwardedBefore, via: conn.accepted.from, host, proto: conn.facts.secure ? 'https' : 'http' });
   return conn.forwardedLines;
 }
 

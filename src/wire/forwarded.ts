@@ -32,35 +32,37 @@ export interface ForwardedBefore {
 }
 
 export interface ForwardedFacts {
-  /** An address literal. */
+  /** An address literal: the client as the server is to know it. */
   readonly client: string;
   /** Null: the client came to us itself. */
   readonly before: ForwardedBefore | null;
+  /** The peer of the connection: with `before`, that proxy. */
+  readonly via: string;
   /** As the request named it. */
   readonly host: string;
   readonly proto: 'http' | 'https';
+  /** Our address that was reached; left out where it is not known. */
+  readonly by?: string | undefined;
 }
 
-/**
- * For an ordinary server: what the trusted proxy said stands in front of what we say, and the proxy (`peer`) in Forwarded behind the client.
- * Each line with its CRLF.
- */
-export function chainLinesFor({ client, before, host, proto }: ForwardedFacts, peer: string): string {
-  const scheme = before?.proto ?? proto;
-  const asked = before?.host ?? host;
-  const via = before === null ? '' : `, for=${forwardedNode(peer)}`;
-  return `X-Forwarded-For: ${before?.chain ?? plain(client)}\r\nX-Forwarded-Proto: ${scheme}\r\nX-Forwarded-Host: ${bare(asked)}\r\nForwarded: for=${forwardedNode(client)};host=${quoted(asked)};proto=${scheme}${via}\r\n`;
+function encodeStandard({ client, before, via, host, proto, by }: ForwardedFacts): string {
+  const reached = by === undefined ? '' : `by=${forwardedNode(by)};`;
+  const proxy = before === null ? '' : `, for=${forwardedNode(via)}`;
+  return `Forwarded: for=${forwardedNode(client)};${reached}host=${quoted(before?.host ?? host)};proto=${before?.proto ?? proto}${proxy}\r\n`;
+}
+
+/** For an ordinary server: what the trusted proxy said stands in front of what we say. Each line with its CRLF. */
+export function encodeForwardedChain(facts: ForwardedFacts): string {
+  const { client, before, host, proto } = facts;
+  return `X-Forwarded-For: ${before?.chain ?? plain(client)}\r\nX-Forwarded-Proto: ${before?.proto ?? proto}\r\nX-Forwarded-Host: ${bare(before?.host ?? host)}\r\n${encodeStandard(facts)}`;
 }
 
 /**
  * For an application that knows devices by their address: one address and no list. Some servers take the first entry, some the last, and what
- * stands to the left of the client was written by whoever liked to; with one entry all of them come to the same. `by`: our own address that the
- * device reached, left out where it is null. Each line with its CRLF.
+ * stands to the left of the client was written by whoever liked to; with one entry all of them come to the same. Each line with its CRLF.
  */
-export function forwardedLinesFor({ client, before, host, proto }: Omit<ForwardedFacts, 'before'> & { readonly before: Omit<ForwardedBefore, 'chain'> | null }, by: string | null = null): string {
-  const scheme = before?.proto ?? proto;
-  const asked = before?.host ?? host;
+export function encodeForwarded(facts: ForwardedFacts): string {
+  const { client, before, host, proto } = facts;
   const told = plain(client);
-  const reached = by === null ? '' : `by=${forwardedNode(by)};`;
-  return `X-Forwarded-For: ${told}\r\nX-Real-IP: ${told}\r\nX-Forwarded-Proto: ${scheme}\r\nX-Forwarded-Host: ${bare(asked)}\r\nForwarded: for=${forwardedNode(client)};${reached}host=${quoted(asked)};proto=${scheme}\r\n`;
+  return `X-Forwarded-For: ${told}\r\nX-Real-IP: ${told}\r\nX-Forwarded-Proto: ${before?.proto ?? proto}\r\nX-Forwarded-Host: ${bare(before?.host ?? host)}\r\n${encodeStandard(facts)}`;
 }
