@@ -422,6 +422,19 @@ export const limits = {
   probeWaitMaxMs: 30_000,
   sampleEveryMs: 3_600_000,
   seriesPerDeviceMax: 128,
+
+  // identity of devices, job sources
+  originsMax: 20_000,
+  originMarksMax: 16,
+  originWindowMs: 10 * 60_000,
+  siteCodeMs: 10 * 60_000,
+  siteCodesMax: 1_000,
+  siteCodesPerAddressMax: 32,
+  evidencePerDeviceMax: 64,
+  evidenceEveryMs: 5_000,
+  deviceTokensPerDeviceMax: 16,
+  jobSourcesMax: 100_000,
+  jobSourcesPerImportMax: 5_000,
 } as const;
 
 export type Limits = { readonly [Name in keyof typeof limits]: number };
