@@ -11,6 +11,7 @@ import { limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
 import { defaultPolicyText, parsePolicy } from '#model/policy.ts';
 import type { Policy } from '#model/policy.ts';
+import { buildAgentDoors } from '#tunnel/agent-doors.ts';
 import { buildAgentInstall } from '#tunnel/agent-install.ts';
 import { serveAgentStream } from '#tunnel/agent-streams.ts';
 import { buildBudget } from '#tunnel/budget.ts';
@@ -18,6 +19,7 @@ import { dialGateway } from '#tunnel/gateway-dial.ts';
 import { joinGateway, renewCertificate } from '#tunnel/joining.ts';
 import { keepLinked } from '#tunnel/link.ts';
 import type { StandingLink } from '#tunnel/link.ts';
+import { buildNeighbours } from '#tunnel/neighbours.ts';
 import { newFlowTally } from '#tunnel/stream-flow.ts';
 import { parseJoinToken } from '#wire/join-token.ts';
 import { openTurns, policyName, readAgentState, readPolicyFile, removeTurn, writeAgentState, writeFirstPolicy } from './agent-state.ts';
@@ -45,9 +47,10 @@ const policyLookMs = 5_000;
 const renewalLookMs = 3_600_000;
 const dialTimeoutMs = 15_000;
 
-const firstPolicy = `# What this device's owner lets the gateway reach and install. One rule a line; the gateway cannot change it.
+const firstPolicy = `# What this device's owner lets the gateway reach, open and install. One rule a line; the gateway cannot change it.
 #   reach tcp|udp HOST|NETWORK PORTS     e.g.  reach tcp 192.0.2.0/24 80,443,8000-8100
 #                                        or    reach udp 127.0.0.1 161
+#   listen tcp ADDRESS PORTS             e.g.  listen tcp 192.0.2.7 80,443     for doors: what connects there is carried to the gateway
 #   install certificate NAME cert=/PATH key=/PATH run=COMMAND       and       run COMMAND = /PROGRAM ARGUMENT …
 # Saved changes count within five seconds.
 ${defaultPolicyText}`;
@@ -136,6 +139,13 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   const budget = buildBudget(budgetBytes, (heldBytes) => log.warn('stream.reset', { why: 'memory budget', heldBytes }));
   const flows = newFlowTally();
   const install = buildAgentInstall({ clock, limits, log, random, policy: policy.current });
+  const doors = buildAgentDoors({
+    clock, limits, log,
+    policy: policy.current,
+    watchPolicy: policy.watch,
+    macOf: buildNeighbours(clock, limits),
+    openDoor: (fields, given) => (standing === null ? Promise.reject(new Fault('offline', 'the link to the gateway does not stand')) : standing.openService('door', fields, given)),
+  });
   const addresses = () => options.addresses ?? state.addresses;
   const dialOptions = () => ({ caFingerprint: state.caFingerprint, key: state.key, certificate: state.certificate, timeoutMs: dialTimeoutMs, nowMs: () => clock.nowMs(), builtAtMs, signal });
   // One after the other: a renewal and new addresses may come together, and two writers of one file can leave neither.
@@ -186,7 +196,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
         renew: (address) => renew([address]),
         hello: () => ({ policy: policy.current().lines, platform: `${process.platform}-${process.arch}`, uptimeMs: Math.round(uptime() * 1000) }),
         watchHello: policy.watch,
-        onStream: (stream) => void serveAgentStream(stream, { clock, limits, log, budget, flows, install, policy: policy.current }),
+        onStream: (stream) => void serveAgentStream(stream, { clock, limits, log, budget, flows, install, doors: (open) => doors.serve(open), policy: policy.current }),
         onAddresses: (list, working) => {
           if (options.addresses !== undefined) return;
           // What the gateway believes in may not be reachable from here: known ones stay, and one that works and still counts leads.
@@ -208,6 +218,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     ended.abort();
     // What was read is durable before we are gone.
     await feeds;
+    await doors.close();
     clearInterval(alive);
     renewal.cancel();
     policy.stop();

@@ -1,6 +1,7 @@
 // What an agent does with a stream that the gateway opened: judge it by the local policy, dial, relay.
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Clock } from '#base/clock.ts';
 import { Fault, isFault, reasonOf, toFault } from '#base/fault.ts';
 import type { Limits } from '#base/limits.ts';
@@ -32,6 +33,8 @@ export interface AgentStreamsOptions {
   policy(): Policy;
   /** The service `install`; without it the agent offers none. */
   readonly install?: ServeInstall | undefined;
+  /** The service `doors`; likewise. */
+  readonly doors?: ((stream: Duplex) => Promise<void>) | undefined;
 }
 
 /** The addresses that may be dialled, in the resolver's order. Faults `forbidden` (with the line to add), `unreachable`. */
@@ -109,6 +112,12 @@ async function reach(stream: MuxStream, { preface }: Offered, options: AgentStre
   }
 }
 
+function serviceOf(options: AgentStreamsOptions, name: string): ((stream: Duplex) => Promise<void>) | undefined {
+  if (name === 'install') return options.install;
+  if (name === 'doors') return options.doors;
+  return undefined;
+}
+
 /** Serves one stream until it is over. Never rejects. */
 export async function serveAgentStream(stream: MuxStream, options: AgentStreamsOptions): Promise<void> {
   const { clock, limits, log } = options;
@@ -117,12 +126,12 @@ export async function serveAgentStream(stream: MuxStream, options: AgentStreamsO
   try {
     const offered = await acceptStream(stream, { clock, limits });
     preface = offered.preface;
-    const install = preface.kind === 'service' && preface.target === 'install' ? options.install : undefined;
-    if (preface.kind === 'service' && !install) return offered.refuse({ code: AnswerCode.unsupported, text: `this agent offers no service "${preface.target.slice(0, 40)}"` });
+    const service = preface.kind === 'service' ? serviceOf(options, preface.target) : undefined;
+    if (preface.kind === 'service' && !service) return offered.refuse({ code: AnswerCode.unsupported, text: `this agent offers no service "${preface.target.slice(0, 40)}"` });
     if (!options.budget.mayOpen) return offered.refuse({ code: AnswerCode.busy, text: 'the agent has no memory left for another stream' });
-    if (install) {
+    if (service) {
       offered.accept();
-      return await install(stream);
+      return await service(stream);
     }
     let relay: Reached;
     try {

@@ -1,13 +1,14 @@
-// What an agent may open towards the gateway: the services `control` and `push`, and nothing else (docs/wire/tunnel.md §6).
+// What an agent may open towards the gateway: the services `control`, `push` and `door`, and nothing else (docs/wire/tunnel.md §6).
 import type { Duplex } from 'node:stream';
 import type { Clock } from '#base/clock.ts';
-import { isFault, reasonOf } from '#base/fault.ts';
+import { type Fault, isFault, reasonOf } from '#base/fault.ts';
 import type { Limits } from '#base/limits.ts';
 import { printable } from '#base/log.ts';
 import { buildMessageParser, encodeMessage } from '#wire/message.ts';
 import type { Message } from '#wire/message.ts';
 import { AnswerCode } from '#wire/preface.ts';
-import { acceptStream } from './open.ts';
+import type { Preface } from '#wire/preface.ts';
+import { acceptStream, answerOfFault } from './open.ts';
 
 export interface GatewayControlOptions {
   readonly clock: Clock;
@@ -18,6 +19,8 @@ export interface GatewayControlOptions {
   readonly pushes: Set<Duplex>;
   /** Absent: not offered. */
   readonly servePush?: (stream: Duplex) => void;
+  /** Of a connection accepted at a door: who takes it, or why nobody does. Absent: not offered. */
+  readonly judgeDoor?: (preface: Preface) => Fault | ((stream: Duplex) => void);
   /** Where agents dial from now on. */
   addresses(): readonly string[];
   /** The agent's local policy as it announced it, made printable. */
@@ -53,6 +56,15 @@ export async function serveGatewayControl(stream: Duplex, options: GatewayContro
       options.pushes.add(stream);
       stream.once('close', () => options.pushes.delete(stream));
       return options.servePush(stream);
+    }
+    if (target === 'door' && options.judgeDoor) {
+      const judged = options.judgeDoor(offered.preface);
+      if (isFault(judged)) {
+        offered.refuse(answerOfFault(judged));
+        return options.onRefused(judged.message);
+      }
+      offered.accept();
+      return judged(stream);
     }
     if (target !== 'control') return refuse(AnswerCode.unsupported, `the service "${target.slice(0, 40)}" is not offered`);
     if (controls.size >= controlsMax) return refuse(AnswerCode.busy, 'control is open already');

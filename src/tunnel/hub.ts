@@ -12,6 +12,7 @@ import type { AgentNote } from '#model/rows.ts';
 import type { DialBy } from '#net/dial.ts';
 import type { Flow } from '#net/flow.ts';
 import type { TakenOver, Takeover } from '#net/takeover.ts';
+import type { Preface } from '#wire/preface.ts';
 import { CloseCode, encodeUpgradeAnswer } from '#wire/websocket.ts';
 import type { Budget } from './budget.ts';
 import { sendMessage, serveGatewayControl } from './gateway-control.ts';
@@ -44,6 +45,8 @@ export interface HubOptions {
   addresses?(): readonly string[];
   /** A stream on which this agent speaks the device protocol (service `push`): whose it is from now on. */
   servePush?(stream: Duplex, agentId: Id, from: string): void;
+  /** A connection that this agent accepted at a door (service `door`): who takes it, or why nobody does. */
+  judgeDoor?(agentId: Id, preface: Preface): Fault | ((stream: Duplex) => void);
 }
 
 export type Located = { readonly at: 'here' } | { readonly at: 'nowhere'; readonly since: number | null; readonly why: string | null };
@@ -64,9 +67,9 @@ export interface Hub {
   dialFlow(agentId: Id | null, host: string, port: number, by: DialBy): Promise<Flow>;
   /**
    * A stream to a service that the agent offers by name: `install`. Faults `offline`, `unsupported` (the agent is older, or another's), `timeout`, `busy`,
-   * `too-many`, `closed`, `protocol`.
+   * `too-many`, `closed`, `protocol`. `standing`: it is open as long as the link, and no drain waits for it.
    */
-  openService(agentId: Id, name: string, by: { readonly timeoutMs: number; readonly signal?: AbortSignal | undefined }): Promise<Duplex>;
+  openService(agentId: Id, name: string, by: { readonly timeoutMs: number; readonly signal?: AbortSignal | undefined; readonly standing?: boolean }): Promise<Duplex>;
   /** Flows through links: open now, and what passed since the start; `sent` is towards agents. */
   readonly flows: Readonly<FlowTally>;
   links(): LiveLink[];
@@ -97,6 +100,8 @@ interface Link {
   /** Streams that the agent opened for itself and that a drain does not wait for. */
   readonly controls: Set<Duplex>;
   readonly pushes: Set<Duplex>;
+  /** Streams that we opened and that stand as long as the link. */
+  readonly standing: Set<Duplex>;
   policy: string | null;
   /** Open or being opened. */
   flows: number;
@@ -214,6 +219,7 @@ export function buildHub(options: HubOptions): Hub {
           controls: link.controls,
           addresses: () => options.addresses?.() ?? [],
           ...(options.servePush ? { servePush: (open: Duplex) => options.servePush!(open, agentId, taken.from) } : {}),
+          ...(options.judgeDoor ? { judgeDoor: (preface: Preface) => options.judgeDoor!(agentId, preface) } : {}),
           pushes: link.pushes,
           onPolicy: (lines) => {
             link.policy = JSON.stringify(lines);
@@ -225,7 +231,7 @@ export function buildHub(options: HubOptions): Hub {
       onGoAway: () => unlist(link),
     });
     const flowDrops = buildDropNote(clock, limits.flowDropNoteMs, (datagrams) => journal.note('flow.dropped', { link: id, agent: agentId, datagrams }));
-    const link: Link = { id, agentId, slot: greeting.slot, from: taken.from, version: greeting.version, can: greeting.can, since: clock.nowMs(), session, budget: share, controls: new Set(), pushes: new Set(), policy: null, flows: 0, flowDrops, isForgotten: false };
+    const link: Link = { id, agentId, slot: greeting.slot, from: taken.from, version: greeting.version, can: greeting.can, since: clock.nowMs(), session, budget: share, controls: new Set(), pushes: new Set(), standing: new Set(), policy: null, flows: 0, flowDrops, isForgotten: false };
     return link;
   };
 
@@ -349,7 +355,12 @@ export function buildHub(options: HubOptions): Hub {
     async openService(agentId, target, by) {
       const link = linkFor(agentId);
       if (!link.can.includes('service')) throw new Fault('unsupported', `the agent (${link.version}) offers no services`);
-      return await openStream(link.session, { kind: 'service', target }, { clock, timeoutMs: by.timeoutMs, signal: by.signal });
+      const stream = await openStream(link.session, { kind: 'service', target }, { clock, timeoutMs: by.timeoutMs, signal: by.signal });
+      if (by.standing && !stream.closed) {
+        link.standing.add(stream);
+        stream.once('close', () => link.standing.delete(stream));
+      }
+      return stream;
     },
     flows,
     links: () => [...open].map(liveOf),
@@ -379,7 +390,7 @@ export function buildHub(options: HubOptions): Hub {
         const until = clock.monoMs() + drainMs;
         const look = () => {
           const isOver = clock.monoMs() >= until;
-          for (const link of open) if (isOver || link.session.streams <= link.controls.size) link.session.close('the gateway is going down', CloseCode.goingAway);
+          for (const link of open) if (isOver || link.session.streams <= link.controls.size + link.standing.size) link.session.close('the gateway is going down', CloseCode.goingAway);
           if (open.size > 0 && !isOver) return;
           timer.cancel();
           resolve();

@@ -12,6 +12,7 @@ import type { Log } from '#base/log.ts';
 import { parseGatewayAddress } from '#wire/join-token.ts';
 import { buildMessageParser, encodeMessage } from '#wire/message.ts';
 import type { Message } from '#wire/message.ts';
+import type { Preface } from '#wire/preface.ts';
 import { CloseCode } from '#wire/websocket.ts';
 import type { Budget } from './budget.ts';
 import { faultOfProblem } from './gateway-dial.ts';
@@ -61,7 +62,7 @@ export interface LinkOptions {
 
 export interface StandingLink {
   /** Faults: `unsupported` (the gateway has no such service), `timeout`, `closed` and those that it answers. */
-  openService(name: string): Promise<Duplex>;
+  openService(name: string, fields?: Pick<Preface, 'from' | 'at' | 'mac' | 'door'>, signal?: AbortSignal): Promise<Duplex>;
   readonly closed: Promise<unknown>;
 }
 
@@ -242,7 +243,7 @@ function stand(state: State & { at: 'greeting' }, upgraded: Upgraded & { ok: tru
   log.info('link.opened', { link: printable(id), address: state.address, turn: state.turn });
   options.onLinked?.(id, state.address);
   options.onStanding?.({
-    openService: async (name) => (await openStream(session, { kind: 'service', target: name }, { clock, timeoutMs: handshakeTimeoutMs })) as Duplex,
+    openService: async (name, fields, openSignal) => (await openStream(session, { kind: 'service', target: name, ...fields }, { clock, timeoutMs: handshakeTimeoutMs, signal: openSignal })) as Duplex,
     closed: session.closed,
   });
   void openControl(link, options, (moveTo) => drain.resolve({ moveTo }));
