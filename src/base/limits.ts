@@ -399,22 +399,6 @@ export const limits = {
   alertsAtOnceMax: 8,
   alertTriesMax: 50,
   alertTriedForMs: 24 * 3_600_000,
-  // virtual addresses of devices, and call-backs to them
-  virtualAddressesMax: 65_536,
-  releasedAddressesMax: 100_000,
-  addressesPerStep: 200,
-  callbackSocketsMax: 20_000,
-  callbackOpensAtOnce: 64,
-  callbackOpenEveryMs: 20,
-  callbackRetryMs: 30_000,
-  callbacksAtOnceMax: 4_096,
-  callbacksPerDeviceMax: 32,
-  callbackIdleMs: 10 * 60_000,
-  callbackCallersEveryMs: 60_000,
-  callbackCallersMax: 1_000,
-  callbackNoteMs: 60_000,
-  callbackNotesMax: 1_000,
-
   secretBytesMax: 16 * 1024,
   secretsMax: 1_000,
 
@@ -450,6 +434,22 @@ export const limits = {
   deviceTokensPerDeviceMax: 16,
   jobSourcesMax: 100_000,
   jobSourcesPerImportMax: 5_000,
+
+  // virtual addresses of devices, and call-backs to them
+  virtualAddressesMax: 65_536,
+  releasedAddressesMax: 100_000,
+  addressesPerStep: 200,
+  callbackSocketsMax: 20_000,
+  callbackOpensAtOnce: 64,
+  callbackOpenEveryMs: 20,
+  callbackRetryMs: 30_000,
+  callbacksAtOnceMax: 4_096,
+  callbacksPerDeviceMax: 32,
+  callbackIdleMs: 10 * 60_000,
+  callbackCallersEveryMs: 60_000,
+  callbackCallersMax: 1_000,
+  callbackNoteMs: 60_000,
+  callbackNotesMax: 1_000,
 } as const;
 
 export type Limits = { readonly [Name in keyof typeof limits]: number };

@@ -52,6 +52,9 @@ test('domains: ours or above, else nothing', () => {
   for (const [host, domain, kept] of rows) assert.equal(lineOf([`a=1; Domain=${domain}; Path=/`], { host }), kept ? 'a=1' : '', `${host} ${domain}`);
   assert.equal(lineOf(['a=1; Domain=; Path=/']), 'a=1', 'an empty one is none');
   assert.equal(lineOf(['a=1; Path=/', 'a=2; Domain=scan.example.test; Path=/', 'a=3; Domain=example.test; Path=/']), 'a=2; a=3', 'the host itself is the same domain, one above is another');
+  const jar = buildCookieJar(null);
+  jar.take(['a=1; Domain=other.example.test', 'a=2', 'b=3; Domain=192.0.2.1'], '/', true, now);
+  assert.equal(jar.cookieLine('/', true, now, null), 'a=2; b=3');
 });
 
 test('only over a safe way, and only what prefixes promise', () => {

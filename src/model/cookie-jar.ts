@@ -144,8 +144,11 @@ function keepsPromise(read: Read, secure: boolean): boolean {
   return !name.startsWith('__host-') || (read.secure && secure && read.domain === null && read.path === '/');
 }
 
-/** `host`: of the application's address as the device names it, lower case, without port. */
-export function buildCookieJar(host: string, bounds: { readonly cookiesPerJarMax: number; readonly cookieBytesMax: number; readonly cookieJarBytesMax: number } = limits): CookieJar {
+/**
+ * `host`: of the application's address as the device names it, lower case, without port; a cookie for another domain is dropped. null: the
+ * device uses several names for it; then domains are not looked at, since all cookies go back to the application that set them anyway.
+ */
+export function buildCookieJar(host: string | null, bounds: { readonly cookiesPerJarMax: number; readonly cookieBytesMax: number; readonly cookieJarBytesMax: number } = limits): CookieJar {
   const cookies = new Map<string, Cookie>();
   const lines = new Map<string, Line>();
   let bytes = 0;
@@ -177,12 +180,12 @@ export function buildCookieJar(host: string, bounds: { readonly cookiesPerJarMax
   const takeOne = (text: string, requestPath: string, secure: boolean, nowMs: number) => {
     const read = parseSetCookie(text);
     if (read === null || !keepsPromise(read, secure) || /^__(?:host|secure)-postern/i.test(read.name)) return;
-    if (read.domain !== null && !domainMatches(host, read.domain)) return;
+    if (host !== null && read.domain !== null && !domainMatches(host, read.domain)) return;
     const path = read.path ?? defaultPath(requestPath);
     if (sizeOf({ ...read, path }) > bounds.cookieBytesMax) return;
     const expiresAt = read.maxAgeS !== null ? (read.maxAgeS <= 0 ? earliest : nowMs + read.maxAgeS * 1000) : read.expiresAt ?? Number.POSITIVE_INFINITY;
     // Neither a name nor a path has a semicolon.
-    const key = `${read.name};${read.domain ?? host};${path}`;
+    const key = `${read.name};${host === null ? '' : (read.domain ?? host)};${path}`;
     let before = cookies.get(key);
     if (before && before.expiresAt <= nowMs) {
       drop(before);
