@@ -220,6 +220,7 @@ const meanings: Readonly<Record<string, string>> = {
   snippetAddressesMax: 'addresses and networks in a snippet for a server',
   proofBodyBytesMax: 'what is read of the answer to a proof of a route',
   proofTimeoutMs: 'a proof of a route',
+  proofQuietMs: 'how long a server of another protocol than HTTP may take to end a connection that it does not like',
   pathsPerClassMax: 'paths of a class, and of a route',
   tlsPoliciesMax: 'TLS policies of a configuration',
   trustedProxiesMax: 'trusted proxies of a configuration',

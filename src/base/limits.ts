@@ -194,6 +194,7 @@ export const limits = {
   snippetAddressesMax: 32,
   proofBodyBytesMax: 4 * 1024,
   proofTimeoutMs: 15_000,
+  proofQuietMs: 1_500,
   pathsPerClassMax: 200,
   tlsPoliciesMax: 1_000,
   trustedProxiesMax: 1_000,

@@ -12,6 +12,7 @@ const whom = (deviceId: string, siteId = 's1') => ({ customerId: 'c1', siteId, d
 const knownOf = (taken: ReadonlySet<string>, releases: readonly Release[] = []): AddressesKnown => ({
   isTaken: (address) => taken.has(address),
   releaseOf: (address) => releases.find((each) => each.address === address) ?? null,
+  formerOf: (deviceId) => releases.find((each) => each.deviceId === deviceId)?.address ?? null,
   released: () => releases,
 });
 const allOf = (...networks: string[]): string[] => {
@@ -42,9 +43,9 @@ test('which addresses a person may choose', () => {
   assert.equal(pool.usable('FD00:0072:0::0A'), 'fd00:72::a');
   assert.equal(pool.usable('::ffff:100.72.3.4'), '100.72.3.4');
   for (const bad of ['100.72.0.0', '100.72.0.1', '100.72.255.255', '100.72.7.0', '100.72.7.255', '100.73.0.5', 'fd00:72::', 'fd00:72::1', 'fd00:73::5', '100.72.0', '', 'x', '100.72.0.5/32']) assert.equal(pool.usable(bad), null, bad);
-  assert.equal(pool.covers('100.72.0.1'), true);
-  assert.equal(pool.covers('192.0.2.1'), false);
-  assert.equal(pool.covers('nonsense'), false);
+  assert.equal(pool.networkOf('100.72.0.1'), '100.72.0.0/16');
+  assert.equal(pool.networkOf('192.0.2.1'), null);
+  assert.equal(pool.networkOf('nonsense'), null);
 });
 
 test('networks inside others count once, and nonsense not at all', () => {

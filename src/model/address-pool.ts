@@ -22,8 +22,8 @@ export interface AddressPool {
   /** As configured; one that lies in another is left out. Devices get addresses of the first that has one. */
   readonly networks: readonly PoolNetwork[];
   readonly capacity: number;
-  /** Inside one of the networks, given or not. False for what is no address. */
-  covers(address: string): boolean;
+  /** The network that it lies in, given or not; null: in none, or it is no address. */
+  networkOf(address: string): string | null;
   /** The spelling under which it is kept; null: it is no address that a device may have. */
   usable(address: string): string | null;
   /** The address at this place of a network; places are 0 … capacity - 1. */
@@ -68,17 +68,17 @@ export function buildAddressPool(texts: readonly string[]): AddressPool {
   const networks = parsed
     .filter((each, i) => !parsed.some((other) => isInside(each, other)) && !isRepeated(each, i))
     .map((network) => ({ text: formatNetwork(network), network, capacity: Number(capacityOf(network)) }));
-  const networkOf = (address: Address) => networks.find((each) => networkContains(each.network, address));
+  const findNetwork = (address: Address) => networks.find((each) => networkContains(each.network, address));
   return {
     networks,
     capacity: networks.reduce((sum, each) => sum + each.capacity, 0),
-    covers(text) {
+    networkOf(text) {
       const address = parseAddress(text);
-      return address !== null && networkOf(address) !== undefined;
+      return (address && findNetwork(address)?.text) ?? null;
     },
     usable(text) {
       const address = parseAddress(text);
-      const within = address && networkOf(address);
+      const within = address && findNetwork(address);
       return address && within && isUsable(within.network, address) ? formatAddress(address) : null;
     },
     addressAt: ({ network }, place) => formatAddress({ family: network.family, value: network.value + offsetAt(network, BigInt(place)) }),
@@ -98,8 +98,10 @@ export interface AddressesKnown {
   isTaken(address: string): boolean;
   /** When it was taken back from its last device, and from which; null: nobody had it lately. */
   releaseOf(address: string): { readonly deviceId: Id; readonly releasedAt: number } | null;
+  /** What the device had last, released or not; null: nothing that is remembered. */
+  formerOf(deviceId: Id): string | null;
   /** Those that were released, in any order: what is chosen from when nothing else is left. */
-  released(): Iterable<{ readonly address: string; readonly deviceId: Id; readonly releasedAt: number }>;
+  released(): Iterable<{ readonly address: string; readonly releasedAt: number }>;
 }
 
 /** Where the search begins: spread over the network, and the same for the same device wherever it is asked. */
@@ -113,13 +115,9 @@ function startIn({ text, capacity }: PoolNetwork, { customerId, siteId, deviceId
  * longest ago. Null: every address is taken. Looks at no more addresses than are taken or resting, and one.
  */
 export function chooseAddress(pool: AddressPool, whom: AddressFor, known: AddressesKnown, nowMs: number): string | null {
-  let resting: { readonly address: string; readonly releasedAt: number } | null = null;
-  for (const each of known.released()) {
-    const isFree = pool.usable(each.address) === each.address && !known.isTaken(each.address);
-    if (!isFree) continue;
-    if (each.deviceId === whom.deviceId) return each.address;
-    if (resting === null || each.releasedAt < resting.releasedAt) resting = each;
-  }
+  const isFree = (address: string) => pool.usable(address) === address && !known.isTaken(address);
+  const former = known.formerOf(whom.deviceId);
+  if (former !== null && isFree(former)) return former;
   for (const network of pool.networks) {
     const start = startIn(network, whom);
     for (let step = 0; step < network.capacity; step++) {
@@ -129,5 +127,7 @@ export function chooseAddress(pool: AddressPool, whom: AddressFor, known: Addres
       if (release === null || nowMs - release.releasedAt >= addressRestMs) return address;
     }
   }
+  let resting: { readonly address: string; readonly releasedAt: number } | null = null;
+  for (const each of known.released()) if ((resting === null || each.releasedAt < resting.releasedAt) && isFree(each.address)) resting = each;
   return resting?.address ?? null;
 }

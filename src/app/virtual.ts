@@ -1,0 +1,285 @@
+// Virtual addresses put together: who has one, what is listened to there, who may call. Follows tables and configuration by what changed.
+import { lookup } from 'node:dns/promises';
+import { networkInterfaces } from 'node:os';
+import { canonicalAddress, isLoopback } from '#base/cidr.ts';
+import type { Clock } from '#base/clock.ts';
+import { reasonOf } from '#base/fault.ts';
+import type { Id } from '#base/ids.ts';
+import type { InTurn } from '#base/in-turn.ts';
+import type { Limits } from '#base/limits.ts';
+import type { Log } from '#base/log.ts';
+import { buildNetworkSet, isInNetworks, type NetworkSet } from '#base/networks.ts';
+import { buildAddressBook, type AddressBook } from '#model/address-book.ts';
+import type { Config, ConfigApplication } from '#model/config.ts';
+import type { Journal } from '#model/live.ts';
+import type { Operations } from '#model/operations.ts';
+import type { JobSource } from '#model/place-rows.ts';
+import type { Device } from '#model/rows.ts';
+import type { Tables } from '#model/tables.ts';
+import { buildVirtualAddresses, type CallbackDoor, type VirtualAddresses } from '#net/virtual-addresses.ts';
+import type { Sweep } from '#net/sweep.ts';
+import type { Hub } from '#tunnel/hub.ts';
+
+export interface VirtualOptions {
+  readonly tables: Tables;
+  readonly operations: Pick<Operations, 'changeVirtualAddresses'>;
+  readonly hub: Pick<Hub, 'dialDevice' | 'dialFlow'>;
+  readonly inTurn: InTurn;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly journal: Journal;
+  readonly limits: Limits;
+  readonly sweep: Sweep;
+  config(): Config;
+  watchConfig(onChange: () => void): () => void;
+  /** The row that lets a device use an application, by the device, its serial, or where it is. */
+  sourceOf(application: string, device: Device): JobSource | null;
+  sources(): Iterable<JobSource>;
+  watchSources(onChange: () => void): () => void;
+  /** Addresses of a name. Default: the system's resolver. */
+  resolve?(host: string): Promise<readonly string[]>;
+}
+
+/** An application that hears virtual addresses. */
+interface VirtualApplication extends ConfigApplication {
+  readonly route: string;
+  readonly host: string;
+}
+
+export interface Virtual {
+  /** For each connection of a device to such an application; null: it has none yet. */
+  addressOf(deviceId: Id): string | null;
+  /** Gives one if need be; it is in the store when this resolves. Faults as of the book. */
+  ensure(deviceId: Id): Promise<string>;
+  readonly book: AddressBook;
+  readonly doors: Pick<VirtualAddresses, 'counts' | 'failed' | 'doorsOf' | 'beyond' | 'retry'>;
+  /** Names of the applications for which a device is listened for. */
+  applicationsOf(device: Device): readonly string[];
+  /** Ports at which devices are called back, each once. */
+  callbackPorts(): readonly Pick<CallbackDoor, 'transport' | 'port'>[];
+  /** Who may call; `machine`: this one may. */
+  callers(): { readonly networks: readonly string[]; readonly machine: boolean; readonly unresolved: readonly string[] };
+  /** Devices that should have an address and have none: none was left, or theirs is pinned outside of the pool. */
+  without(): ReadonlySet<Id>;
+  /** For tests: every change so far is carried out. */
+  settled(): Promise<void>;
+  close(): Promise<void>;
+}
+
+const syncAfterMs = 50;
+const hostsMax = 200;
+
+const applicationsIn = (config: Config): VirtualApplication[] =>
+  config.routes.flatMap(({ name, application, target }) =>
+    application && (application.tell === 'virtual' || application.address === 'virtual') && (target.kind === 'tcp' || target.kind === 'tls') ? [{ ...application, route: name, host: target.host }] : [],
+  );
+
+function ownAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((list) => list ?? []).flatMap((each) => canonicalAddress(each.address) ?? []);
+}
+
+interface Callers {
+  readonly networks: readonly string[];
+  readonly set: NetworkSet;
+  readonly machine: boolean;
+  readonly own: ReadonlySet<string>;
+  readonly unresolved: readonly string[];
+}
+
+const nobody: Callers = { networks: [], set: buildNetworkSet([]), machine: false, own: new Set(), unresolved: [] };
+
+/** Names of servers are asked again and again; one that cannot be resolved keeps what it had. */
+function keepCallers({ config, clock, limits, resolve = resolveHere }: Pick<VirtualOptions, 'config' | 'clock' | 'limits' | 'resolve'>) {
+  let callers = nobody;
+  const resolved = new Map<string, readonly string[]>();
+  let turn = 0;
+  const refresh = async (): Promise<void> => {
+    const mine = ++turn;
+    const { addressPool, ...rest } = config();
+    const applications = applicationsIn({ ...rest, addressPool });
+    const own = new Set(ownAddresses());
+    if (!addressPool || applications.length === 0) return void (callers = { ...nobody, own });
+    const listed = addressPool.callers;
+    if (listed) {
+      const set = buildNetworkSet(listed);
+      callers = { networks: listed, set, machine: isInNetworks(set, '127.0.0.1') || isInNetworks(set, '::1'), own, unresolved: [] };
+      return;
+    }
+    const hosts = [...new Set(applications.map((each) => each.host))].slice(0, hostsMax);
+    for (const host of resolved.keys()) if (!hosts.includes(host)) resolved.delete(host);
+    const unresolved: string[] = [];
+    await Promise.all(
+      hosts.map(async (host) => {
+        const literal = canonicalAddress(host);
+        const found = literal !== null ? [literal] : await resolve(host).catch(() => []);
+        if (found.length > 0) resolved.set(host, found);
+        else if (!resolved.has(host)) unresolved.push(host);
+      }),
+    );
+    if (mine !== turn) return;
+    const networks = [...new Set([...resolved.values()].flat())].slice(0, limits.callbackCallersMax);
+    callers = { networks, set: buildNetworkSet(networks), machine: true, own, unresolved };
+  };
+  const timer = clock.every(limits.callbackCallersEveryMs, () => void refresh());
+  return {
+    now: () => callers,
+    refresh,
+    /** A call of this machine to an address that is routed here as a whole comes from that address itself. */
+    judge(from: string, called: string): string | null {
+      const isMachine = from === called || isLoopback(from) || callers.own.has(from);
+      if ((isMachine && callers.machine) || isInNetworks(callers.set, from)) return null;
+      return 'the caller is no server of an application that hears virtual addresses, and not among addressPool.callers';
+    },
+    close: () => timer.cancel(),
+  };
+}
+
+async function resolveHere(host: string): Promise<string[]> {
+  return (await lookup(host, { all: true })).flatMap((each) => canonicalAddress(each.address) ?? []);
+}
+
+export async function openVirtual(options: VirtualOptions): Promise<Virtual> {
+  const { tables, hub, clock, log, journal, limits } = options;
+  let applications: readonly VirtualApplication[] = [];
+  /** Addresses that job sources name themselves. */
+  let named: ReadonlySet<string> = new Set();
+  let without: ReadonlySet<Id> = new Set();
+  const noNetworks: readonly string[] = [];
+  const callers = keepCallers(options);
+  const book = buildAddressBook({
+    tables, operations: options.operations, inTurn: options.inTurn, clock, limits,
+    networks: () => options.config().addressPool?.networks ?? noNetworks,
+    isReserved: (address) => named.has(address) || callers.now().own.has(address),
+  });
+  const device = (door: CallbackDoor): Device => tables.devices.get(door.deviceId)!;
+  const doors = buildVirtualAddresses({
+    clock, limits, journal,
+    sweep: options.sweep,
+    judge: (from, door) => callers.judge(from, door.address),
+    dialTcp: (door, by) => hub.dialDevice(device(door).agentId, device(door).host, door.to, by),
+    dialFlow: (door, by) => hub.dialFlow(device(door).agentId, device(door).host, door.to, by),
+    networkOf: (address) => book.pool().networkOf(address) ?? address,
+  });
+
+  /** Why nobody is called back there; null: somebody is. */
+  const shutWhy = ({ locked, agentId }: Device): string | null => {
+    if (locked) return 'the device is locked';
+    if (agentId === null) return 'the device has no agent';
+    const agent = tables.agents.get(agentId);
+    return !agent ? 'its agent is gone' : agent.state === 'active' ? null : `its agent is ${agent.state}`;
+  };
+  const usesOf = (row: Device): { readonly application: VirtualApplication; readonly source: JobSource | null }[] =>
+    applications.flatMap((application) => {
+      const source = options.sourceOf(application.route, row);
+      return source || !application.assigned ? [{ application, source }] : [];
+    });
+  const doorsFor = (row: Device): CallbackDoor[] => {
+    const own = book.addressOf(row.id);
+    return usesOf(row).flatMap(({ application, source }) => {
+      const address = source?.as && book.pool().usable(source.as) === source.as ? source.as : own;
+      return address === null ? [] : application.callbacks.map(({ transport, port, to = port }) => ({ deviceId: row.id, address, transport, port, to }));
+    });
+  };
+
+  /** Where calls to a device went when it was looked at last. */
+  const places = new Map<Id, string>();
+  const sync = (deviceId: Id): void => {
+    const row = tables.devices.get(deviceId);
+    const shut = row ? shutWhy(row) : 'the device is gone';
+    const wanted = row && shut === null ? doorsFor(row) : [];
+    const place = row ? `${row.agentId} ${row.host}` : '';
+    if (wanted.length === 0) {
+      if (places.delete(deviceId)) doors.set(deviceId, [], shut ?? 'nobody calls the device back any more');
+      return;
+    }
+    if (places.has(deviceId) && places.get(deviceId) !== place) doors.cut(deviceId, 'the device is reached another way now');
+    places.set(deviceId, place);
+    doors.set(deviceId, wanted, '');
+  };
+
+  let giving: Promise<void> = Promise.resolve();
+  /** Those that job sources name have an address before they come for the first time, so that the server can call first. */
+  const give = (rows: Iterable<Device>) => {
+    const wanted = Array.from(rows).filter((row) => book.addressOf(row.id) === null && usesOf(row).some(({ application, source }) => application.assigned && source !== null && source.as === null));
+    if (wanted.length === 0) return;
+    giving = giving.then(async () => {
+      try {
+        const done = await book.ensureAll(wanted.map((row) => row.id));
+        const news = done.without.filter((id) => !without.has(id));
+        without = new Set([...without, ...done.without].filter((id) => tables.devices.get(id) && book.addressOf(id) === null));
+        if (news.length > 0) journal.note('address.none-left', { devices: without.size, example: news[0]! });
+      } catch (thrown) {
+        log.error('addresses.not-given', { devices: wanted.length, why: reasonOf(thrown) });
+      }
+    });
+  };
+
+  const syncAll = () => {
+    applications = applicationsIn(options.config());
+    const pool = book.pool();
+    named = new Set(Array.from(options.sources()).flatMap(({ as }) => (as !== null && pool.networkOf(as) !== null ? [as] : [])));
+    without = new Set([...without].filter((id) => book.addressOf(id) === null));
+    if (applications.length > 0) give(tables.devices.values());
+    const ids = new Set([...places.keys(), ...Array.from(tables.virtualAddresses.values(), (row) => row.deviceId)]);
+    // A device without an address of its own is heard at one that its job source names.
+    if (named.size > 0) for (const row of tables.devices.values()) ids.add(row.id);
+    for (const id of ids) sync(id);
+  };
+  let syncing: ReturnType<Clock['after']> | null = null;
+  const soon = () => {
+    syncing ??= clock.after(syncAfterMs, () => {
+      syncing = null;
+      syncAll();
+    });
+  };
+  const unwatch = [
+    options.watchConfig(() => {
+      syncAll();
+      void callers.refresh();
+    }),
+    options.watchSources(soon),
+    tables.virtualAddresses.watch(({ put, removed }) => {
+      for (const id of removed) sync(id);
+      for (const row of put) sync(row.deviceId);
+    }),
+    tables.devices.watch(({ put, removed }) => {
+      for (const id of removed) sync(id);
+      for (const row of put) sync(row.id);
+      if (applications.length > 0) give(put);
+    }),
+    tables.agents.watch(({ put, removed }) => {
+      for (const id of [...removed, ...put.map((row) => row.id)]) for (const row of tables.devicesOfAgent(id)) sync(row.id);
+    }),
+  ];
+  await callers.refresh();
+  syncAll();
+
+  return {
+    addressOf: book.addressOf,
+    ensure: book.ensure,
+    book, doors,
+    applicationsOf: (row) => usesOf(row).map(({ application }) => application.route),
+    callbackPorts() {
+      const all = new Map(applications.flatMap((each) => each.callbacks.map(({ transport, port }) => [`${port} ${transport}`, { transport, port }] as const)));
+      return [...all.values()].sort((a, b) => a.port - b.port);
+    },
+    callers: callers.now,
+    without: () => without,
+    async settled() {
+      if (syncing) {
+        syncing.cancel();
+        syncing = null;
+        syncAll();
+      }
+      await giving;
+    },
+    async close() {
+      for (const stop of unwatch) stop();
+      syncing?.cancel();
+      callers.close();
+      book.close();
+      await giving;
+      await doors.close('the gateway is going down');
+    },
+  };
+}
