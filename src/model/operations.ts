@@ -10,7 +10,7 @@ import type { IntakeOperations } from './intake.ts';
 import type { DeviceProfile } from './place-rows.ts';
 import type { ProbeOperations } from './probe-operations.ts';
 import type { PlaceOperations } from './place-operations.ts';
-import type { ReleasedAddress, VirtualAddress } from './place-rows.ts';
+import type { ReleasedAddress, SiteDoor, SitePlace, VirtualAddress } from './place-rows.ts';
 import type { SinkOperations } from './sinks.ts';
 
 /** Everything that the tables hold, loaded once at start. */
@@ -36,6 +36,8 @@ export interface Everything {
   readonly leases: Lease[];
   readonly deviceTags: DeviceTags[];
   readonly suspensions: Suspension[];
+  readonly sitePlaces: SitePlace[];
+  readonly siteDoors: SiteDoor[];
   readonly virtualAddresses: VirtualAddress[];
   readonly releasedAddresses: ReleasedAddress[];
   readonly deviceProfiles: DeviceProfile[];

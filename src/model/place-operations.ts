@@ -1,7 +1,7 @@
 // What the store does about places in the network: sites, doors, addresses. Each is one transaction, with its audit lines.
 import type { Id } from '#base/ids.ts';
-import type { ReleasedAddress, VirtualAddress } from './place-rows.ts';
-import type { AuditEntry } from './rows.ts';
+import type { ReleasedAddress, SiteDoor, SitePlace, VirtualAddress } from './place-rows.ts';
+import type { AuditEntry, Site } from './rows.ts';
 
 /** One transaction: addresses given, taken back, and remembered. */
 export interface AddressChange {
@@ -15,7 +15,25 @@ export interface AddressChange {
   readonly forgetBefore: number;
 }
 
+/** Agents with their doors, and devices; all of one customer, as the site. */
+export interface SiteMove {
+  readonly siteId: Id;
+  readonly agentIds: readonly Id[];
+  readonly deviceIds: readonly Id[];
+}
+
 export interface PlaceOperations {
+  // sites and doors; a place without subnets and egress has no row. Doors go with their agent, and when it is revoked
+  /** Fault `conflict`: the customer has a site of that name. */
+  addSite(site: Site, place: SitePlace, audit: AuditEntry): Promise<void>;
+  changeSite(site: Site, place: SitePlace, audit: AuditEntry): Promise<void>;
+  /** Fault `conflict`: it has agents, devices or doors, or a join token waits for it. Used tokens go along. */
+  removeSite(siteId: Id, audit: AuditEntry): Promise<void>;
+  moveToSite(move: SiteMove, audits: readonly AuditEntry[]): Promise<void>;
+  /** Fault `conflict`: the agent has a door there, or is revoked; `not-found`: it is not at that site. */
+  addDoor(door: SiteDoor, audit: AuditEntry): Promise<void>;
+  removeDoor(doorId: Id, audit: AuditEntry): Promise<void>;
+
   // virtual addresses
   changeVirtualAddresses(change: AddressChange, audits: readonly AuditEntry[]): Promise<void>;
 }

@@ -3,7 +3,7 @@ import type { Id } from '#base/ids.ts';
 import type { Everything } from './operations.ts';
 import type { Agent, AgentCertificate, AgentNote, Certificate, Customer, Delivery, Device, DeviceKey, DeviceNote, DeviceTags, Invite, JoinToken, Lease, OldLabel, Person, Right, SignIn, Site, Suspension, Token, WaitingDevice } from './rows.ts';
 import type { DeviceProfile } from './place-rows.ts';
-import type { ReleasedAddress, VirtualAddress } from './place-rows.ts';
+import type { ReleasedAddress, SiteDoor, SitePlace, VirtualAddress } from './place-rows.ts';
 import { buildTable, indexBy, type TableWriter } from './table.ts';
 
 export interface Tables {
@@ -35,6 +35,9 @@ export interface Tables {
   readonly suspensions: TableWriter<Suspension>;
   /** What devices said that they are, by the device's id. Noted: what is lost at a crash is asked again within minutes. */
   readonly deviceProfiles: TableWriter<DeviceProfile>;
+  /** By the site's id. */
+  readonly sitePlaces: TableWriter<SitePlace>;
+  readonly siteDoors: TableWriter<SiteDoor>;
   /** By the device's id. */
   readonly virtualAddresses: TableWriter<VirtualAddress>;
   /** By address. */
@@ -138,6 +141,8 @@ export function buildTables(all: Everything): Tables {
     leases: buildTable<Lease>({ name: 'leases', kind: 'noted', keyOf: (row) => leaseKey(row.customerId, row.serial), rows: all.leases }),
     deviceTags: buildTable<DeviceTags>({ name: 'deviceTags', kind: 'kept', keyOf: (row) => row.deviceId, rows: all.deviceTags }),
     suspensions: buildTable<Suspension>({ name: 'suspensions', kind: 'kept', keyOf: (row) => row.customerId, rows: all.suspensions }),
+    sitePlaces: buildTable<SitePlace>({ name: 'sitePlaces', kind: 'kept', keyOf: (row) => row.siteId, rows: all.sitePlaces }),
+    siteDoors: kept('siteDoors', all.siteDoors),
     virtualAddresses,
     releasedAddresses: buildTable<ReleasedAddress>({ name: 'releasedAddresses', kind: 'kept', keyOf: (row) => row.address, rows: all.releasedAddresses }),
     virtualAddressAt: (address) => virtualAddressAt.get(address),

@@ -68,6 +68,7 @@ export const deviceWrites = {
     if (agent.state === 'revoked') {
       await revokeCertificates(unit, id, audit.at);
       await unit.db.deleteFrom('delivery').where('agentId', '=', id).execute();
+      await unit.db.deleteFrom('siteDoor').where('agentId', '=', id).execute();
     }
     await appendAudit(unit, audit);
   },

@@ -75,6 +75,8 @@ export const reads = {
       deviceTags: await all('deviceTags', codecs.deviceTags.load),
       deviceProfiles: await all('deviceProfile', codecs.deviceProfile.load),
       suspensions: await all('suspension', codecs.suspension.load),
+      sitePlaces: await all('sitePlace', codecs.sitePlace.load),
+      siteDoors: await all('siteDoor', codecs.siteDoor.load),
       virtualAddresses: await all('virtualAddress', codecs.virtualAddress.load),
       releasedAddresses: await all('releasedAddress', codecs.releasedAddress.load),
     };

@@ -2,7 +2,7 @@
 // flags are 0 or 1, lists and objects are JSON text.
 import type { DeviceFile, Upload } from '#model/files.ts';
 import type { DeviceProfile, ProbeSample } from '#model/place-rows.ts';
-import type { ReleasedAddress, VirtualAddress } from '#model/place-rows.ts';
+import type { ReleasedAddress, SiteDoor, SitePlace, VirtualAddress } from '#model/place-rows.ts';
 import type { Agent, AgentCertificate, AgentNote, AuditLine, Certificate, Customer, Delivery, Device, DeviceKey, DeviceNote, DeviceTags, Feed, FeedAlert, FeedEpoch, FeedGap, Invite, JoinToken, Lease, OldLabel, Person, Revision, Right, SignIn, Site, Suspension, Token, Visit, WaitingDevice } from '#model/rows.ts';
 
 type Column<Value> = Value extends boolean ? number : Value extends string | number | null ? Value : string;
@@ -44,6 +44,8 @@ export interface Schema {
   lease: Stored<Lease>;
   deviceTags: Stored<DeviceTags>;
   suspension: Stored<Suspension>;
+  sitePlace: Stored<SitePlace>;
+  siteDoor: Stored<SiteDoor>;
   virtualAddress: Stored<VirtualAddress>;
   releasedAddress: Stored<ReleasedAddress>;
   deviceProfile: Stored<DeviceProfile>;
@@ -119,6 +121,8 @@ export const codecs = {
   lease: codec<Lease>(['customerId', 'serial', 'server', 'rule', 'givenAt', 'until'], {}),
   deviceTags: codec<DeviceTags>(['deviceId', 'customerId', 'tags'], { tags: 'json' }),
   suspension: codec<Suspension>(['customerId', 'since', 'why'], {}),
+  sitePlace: codec<SitePlace>(['siteId', 'customerId', 'subnets', 'egress'], { subnets: 'json', egress: 'json' }),
+  siteDoor: codec<SiteDoor>(['id', 'customerId', 'siteId', 'agentId', 'address', 'port', 'listener', 'createdAt'], {}),
   virtualAddress: codec<VirtualAddress>(['deviceId', 'customerId', 'address', 'pinned', 'createdAt'], { pinned: 'flag' }),
   releasedAddress: codec<ReleasedAddress>(['address', 'customerId', 'deviceId', 'releasedAt'], {}),
   deviceProfile: codec<DeviceProfile>(['deviceId', 'customerId', 'profile', 'readAt', 'address', 'agentId', 'trust', 'mac', 'triedAt', 'failure'], { profile: 'json', failure: 'json' }),

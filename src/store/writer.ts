@@ -23,6 +23,7 @@ import { recordWrites } from './records.ts';
 import { redirectWrites } from './redirects.ts';
 import { sinkWrites } from './sinks.ts';
 import { readState, type Unit, type WriterState } from './unit.ts';
+import { placeWrites } from './places.ts';
 import { virtualAddressWrites } from './virtual-addresses.ts';
 
 export interface WriterData {
@@ -41,7 +42,7 @@ export interface WriterReady {
   readonly describes: string;
 }
 
-const writes = { ...peopleWrites, ...deviceWrites, ...identityWrites, ...certificateWrites, ...deliveryWrites, ...recordWrites, ...redirectWrites, ...intakeWrites, ...keepingWrites, ...fileWrites, ...sinkWrites, ...probeWrites, ...virtualAddressWrites };
+const writes = { ...peopleWrites, ...deviceWrites, ...identityWrites, ...certificateWrites, ...deliveryWrites, ...recordWrites, ...redirectWrites, ...intakeWrites, ...keepingWrites, ...fileWrites, ...sinkWrites, ...probeWrites, ...virtualAddressWrites, ...placeWrites };
 export type Writes = typeof writes;
 type AnyWrite = (unit: Unit, ...args: readonly unknown[]) => Promise<unknown>;
 const writeOf = writes as unknown as Readonly<Record<string, AnyWrite | undefined>>;

@@ -9,7 +9,7 @@ import type { Everything, Operations } from '#model/operations.ts';
 import type { Actor, Agent, AgentCertificate, AuditEntry, Certificate, Delivery, Device, Invite, JoinToken, Person, Right, SignIn, Token, Visit } from '#model/rows.ts';
 import { identityContract } from './identity.ts';
 import { probeContract } from './probes.ts';
-import { virtualAddressContract } from './places.ts';
+import { placesContract, virtualAddressContract } from './places.ts';
 import { fileContract } from './store-files.ts';
 
 export const newId = buildIds(() => Date.now(), randomBytes);
@@ -111,6 +111,7 @@ export function storeContract(name: string, open: () => Promise<Operations>): vo
     auditContract(contract);
     fileContract(contract);
     virtualAddressContract(contract);
+    placesContract(contract);
     probeContract(contract);
   });
 }
