@@ -91,3 +91,41 @@ export function indexBy<Row>(table: Table<Row>, primary: (row: Row) => string, k
   });
   return { get: (key) => rows.get(key), has: (key) => rows.has(key) };
 }
+
+/** Rows by something that several of them may have, kept in step with the table. What `get` gives changes with the table: it is to be read, not kept. */
+export function groupsBy<Row>(table: Table<Row>, primary: (row: Row) => string, keyOf: (row: Row) => string | undefined): { get(key: string): readonly Row[] } {
+  const keyOfPrimary = new Map<string, string>();
+  const groups = new Map<string, Row[]>();
+  const none: readonly Row[] = [];
+  const drop = (id: string) => {
+    const key = keyOfPrimary.get(id);
+    if (key === undefined) return;
+    keyOfPrimary.delete(id);
+    const group = groups.get(key)!;
+    if (group.length === 1) groups.delete(key);
+    else group.splice(group.findIndex((row) => primary(row) === id), 1);
+  };
+  const add = (row: Row) => {
+    const id = primary(row);
+    const key = keyOf(row);
+    const before = keyOfPrimary.get(id);
+    if (key !== undefined && key === before) {
+      // Notes change without changing their place.
+      const group = groups.get(key)!;
+      group[group.findIndex((each) => primary(each) === id)] = row;
+      return;
+    }
+    if (before !== undefined) drop(id);
+    if (key === undefined) return;
+    keyOfPrimary.set(id, key);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [row]);
+    else group.push(row);
+  };
+  for (const row of table.values()) add(row);
+  table.watch((delta) => {
+    for (const id of delta.removed) drop(id);
+    for (const row of delta.put) add(row);
+  });
+  return { get: (key) => groups.get(key) ?? none };
+}
