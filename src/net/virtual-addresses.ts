@@ -118,6 +118,7 @@ export function buildVirtualAddresses(options: VirtualAddressesOptions): Virtual
   /** One for each cause: by it the others go. */
   const tried = new Set<string>();
   const noted = new Map<string, number>();
+  const carried = new Set<Promise<void>>();
   let sockets = 0;
   let open = 0;
   let running = 0;
@@ -223,12 +224,17 @@ export function buildVirtualAddresses(options: VirtualAddressesOptions): Virtual
     }
   };
 
+  /** Never rejects. Its end is waited for when everything is closed. */
+  const carry = (work: Promise<void>) => {
+    carried.add(work);
+    void work.finally(() => carried.delete(work));
+  };
   const openDoor = async (key: string, { address, port, transport }: CallbackDoor): Promise<() => Promise<void>> => {
     if (transport === 'udp') {
-      const listener = await openFlowListener({ address, port, clock, limits, onFlow: (flow, from) => void takeFlow(key, flow, from.address) });
+      const listener = await openFlowListener({ address, port, clock, limits, onFlow: (flow, from) => carry(takeFlow(key, flow, from.address)) });
       return () => listener.close('the address is not listened at any more');
     }
-    const listener = await openListener({ name: key, address, port, onSocket: (socket, from) => void takeTcp(key, socket, from), onError: () => {} });
+    const listener = await openListener({ name: key, address, port, onSocket: (socket, from) => carry(takeTcp(key, socket, from)), onError: () => {} });
     return () => listener.close();
   };
 
@@ -387,6 +393,7 @@ export function buildVirtualAddresses(options: VirtualAddressesOptions): Virtual
       opening?.cancel();
       for (const deviceId of devices.keys()) cut(deviceId, why);
       await Promise.all([...doors.keys()].map(drop));
+      await Promise.all(carried);
     },
   };
 }
