@@ -3,6 +3,7 @@ import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { hostname, uptime } from 'node:os';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { builtAtMs, version } from '#base/about.ts';
 import type { Clock } from '#base/clock.ts';
 import { Fault, isFault, reasonOf } from '#base/fault.ts';
@@ -49,7 +50,7 @@ const dialTimeoutMs = 15_000;
 
 const firstPolicy = `# What this device's owner lets the gateway reach, open and install. One rule a line; the gateway cannot change it.
 #   reach tcp|udp HOST|NETWORK PORTS     e.g.  reach tcp 192.0.2.0/24 80,443,8000-8100
-#                                        or    reach udp 127.0.0.1 161
+#                                        or    reach udp 192.0.2.0/24 161          (SNMP, for probes of devices)
 #   listen tcp ADDRESS PORTS             e.g.  listen tcp 192.0.2.7 80,443     for doors: what connects there is carried to the gateway
 #   install certificate NAME cert=/PATH key=/PATH run=COMMAND       and       run COMMAND = /PROGRAM ARGUMENT …
 # Saved changes count within five seconds.
@@ -139,6 +140,12 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   const budget = buildBudget(budgetBytes, (heldBytes) => log.warn('stream.reset', { why: 'memory budget', heldBytes }));
   const flows = newFlowTally();
   const install = buildAgentInstall({ clock, limits, log, random, policy: policy.current });
+  // Most agents are never asked to probe, and what SNMP needs is much.
+  let probe: Promise<(stream: Duplex) => Promise<void>> | null = null;
+  const serveProbe = async (stream: Duplex) => {
+    probe ??= import('#field/probe.ts').then(({ buildProbe }) => buildProbe({ clock, limits, log, random, stateDir, policy: policy.current }));
+    await (await probe)(stream);
+  };
   const doors = buildAgentDoors({
     clock, limits, log,
     policy: policy.current,
@@ -196,7 +203,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
         renew: (address) => renew([address]),
         hello: () => ({ policy: policy.current().lines, platform: `${process.platform}-${process.arch}`, uptimeMs: Math.round(uptime() * 1000) }),
         watchHello: policy.watch,
-        onStream: (stream) => void serveAgentStream(stream, { clock, limits, log, budget, flows, install, doors: (open) => doors.serve(open), policy: policy.current }),
+        onStream: (stream) => void serveAgentStream(stream, { clock, limits, log, budget, flows, install, doors: (open) => doors.serve(open), probe: serveProbe, policy: policy.current }),
         onAddresses: (list, working) => {
           if (options.addresses !== undefined) return;
           // What the gateway believes in may not be reachable from here: known ones stay, and one that works and still counts leads.

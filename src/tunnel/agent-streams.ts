@@ -35,6 +35,8 @@ export interface AgentStreamsOptions {
   readonly install?: ServeInstall | undefined;
   /** The service `doors`; likewise. */
   readonly doors?: ((stream: Duplex) => Promise<void>) | undefined;
+  /** The service `probe`; likewise. */
+  readonly probe?: ((stream: Duplex) => Promise<void>) | undefined;
 }
 
 /** The addresses that may be dialled, in the resolver's order. Faults `forbidden` (with the line to add), `unreachable`. */
@@ -115,6 +117,7 @@ async function reach(stream: MuxStream, { preface }: Offered, options: AgentStre
 function serviceOf(options: AgentStreamsOptions, name: string): ((stream: Duplex) => Promise<void>) | undefined {
   if (name === 'install') return options.install;
   if (name === 'doors') return options.doors;
+  if (name === 'probe') return options.probe;
   return undefined;
 }
 

@@ -52,7 +52,7 @@ export function derAt(bytes: Buffer, at = 0): DerElement | null {
   let start = at + 2;
   if (first & 0x80) {
     const count = first & 0x7f;
-    if (count === 0 || count > 3 || start + count > bytes.length) return null;
+    if (count === 0 || count > 4 || start + count > bytes.length) return null;
     length = bytes.readUIntBE(start, count);
     start += count;
   }
