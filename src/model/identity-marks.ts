@@ -35,7 +35,7 @@ export function tlsShapeOf(hello: ClientHello): string {
 const serialHeaders: readonly string[] = ['x-serial-number', 'x-device-serial', 'x-device-serial-number', 'x-printer-serial', 'x-mfp-serial'];
 
 /** `SN=ABC123`, `S/N: ABC123`, `serial/ABC123`, `SerialNumber=ABC123`; the mark stands at a word's beginning. */
-const inUserAgent = /(?:^|[\s;,(/[])(?:s\/?n\s?[=:]|serial(?:[ _-]?(?:no|number|num))?\s?[=:/])\s?"?([0-9A-Za-z][0-9A-Za-z._-]{3,63})/i;
+const inUserAgent = /(?:^|[\s;,(/[])(?:s\/?n\s?[=:]|serial(?:[ _-]?(?:no|number|num))?\s?[=:/])\s?"?([0-9A-Za-z][0-9A-Za-z._-]{3,63})(?![0-9A-Za-z._-])/i;
 
 /** 4 to 64 letters, digits, dots, hyphens and underscores, with a digit among them: words like `number` are none, and versions neither. */
 function plausible(text: string): string | null {

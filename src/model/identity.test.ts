@@ -175,7 +175,7 @@ test('whatever is asked: verified rests on a proof or a fresh confirmation here,
     const found = identify(asked, known, now);
     const { origin, marks } = asked;
     // The text is long and rarely wanted.
-    const must = (holds: boolean) => void (holds || assert.fail(`seed ${seed} turn ${turn}: ${JSON.stringify({ asked, world, found })}`));
+    const must: (holds: boolean) => asserts holds = (holds) => void (holds || assert.fail(`seed ${seed} turn ${turn}: ${JSON.stringify({ asked, world, found })}`));
     counts[`${found.state} ${found.by}`] = (counts[`${found.state} ${found.by}`] ?? 0) + 1;
     must((found.device === null) === (found.state === 'ambiguous' || found.state === 'unknown'));
     must((found.by === null) === (found.device === null));
