@@ -66,6 +66,11 @@ export interface Virtual {
   close(): Promise<void>;
 }
 
+/** Job sources as the tables have them. */
+export function sourcesOf(_tables: Tables): Pick<VirtualOptions, 'sourceOf' | 'sources' | 'watchSources'> {
+  return { sourceOf: () => null, sources: () => [], watchSources: () => () => {} };
+}
+
 const syncAfterMs = 50;
 const hostsMax = 200;
 
