@@ -120,7 +120,7 @@ const faultNotes: Partial<Record<FaultCode, string>> = {
 async function metricsReference(): Promise<string> {
   const zero = () => 0;
   const metrics = buildMetrics(
-    { counts: newTrafficCounts(), links: zero, streams: zero, flows: () => ({ open: 0, sent: 0, received: 0, dropped: 0 }), visits: zero, linkBytes: () => ({ in: 0, out: 0 }), upstreamsIdle: zero, budgetHeld: zero, journalDropped: zero, devices: () => ({ all: 0, online: 0 }), revision: zero, disk: () => ({ level: 'ok', freeBytes: 0, usedBytes: 0, reusableBytes: 0, since: 0, why: null }), dropped: () => ({ audit: 0 }), intake: newIntakeCounts(), intakeWaiting: () => ({ batches: 0, bytes: 0 }) },
+    { counts: newTrafficCounts(), links: zero, streams: zero, flows: () => ({ open: 0, sent: 0, received: 0, dropped: 0 }), visits: zero, linkBytes: () => ({ in: 0, out: 0 }), upstreamsIdle: zero, budgetHeld: zero, journalDropped: zero, devices: () => ({ all: 0, online: 0 }), revision: zero, disk: () => ({ level: 'ok', freeBytes: 0, usedBytes: 0, reusableBytes: 0, since: 0, why: null }), dropped: () => ({ audit: 0 }), doors: () => ({ doors: 0, bound: 0, open: 0, accepted: 0, refused: 0 }), intake: newIntakeCounts(), intakeWaiting: () => ({ batches: 0, bytes: 0 }) },
     'x',
   );
   const text = await metrics.text();

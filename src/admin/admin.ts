@@ -32,7 +32,9 @@ import { buildRequestListener, type Beside } from './listener.ts';
 import { buildKeepingActs, makeBackup } from './keeping.ts';
 import { buildInviteActs, buildPeopleActs } from './people.ts';
 import { buildPinActs } from './pins.ts';
+import { buildSiteActs } from './places.ts';
 import { buildRedirectActs } from './redirects.ts';
+import { buildTellingActs } from './telling.ts';
 import { buildRoom, type Room } from './room.ts';
 import { buildRecordActs, buildVisitActs } from './seen.ts';
 import { buildSignInActs } from './sign-in.ts';
@@ -56,6 +58,7 @@ function buildActs(room: Room): Acts<PlainRoute> {
     ...buildPeopleActs(room),
     ...buildInviteActs(room),
     ...buildPlaceActs(room),
+    ...buildSiteActs(room),
     ...buildDeviceActs(room),
     ...buildDeviceKeyActs(room),
     ...buildWaitingActs(room),
@@ -74,6 +77,7 @@ function buildActs(room: Room): Acts<PlainRoute> {
     ...buildGatewayActs(room),
     ...buildKeepingActs(room),
     ...buildRedirectActs(room),
+    ...buildTellingActs(room),
     ...buildFeedActs(room),
     ...buildFileActs(room),
     ...buildSinkActs(room),

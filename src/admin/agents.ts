@@ -2,6 +2,7 @@
 import { Fault } from '#base/fault.ts';
 import type { Id } from '#base/ids.ts';
 import { digestOf, newSecret } from '#base/secret.ts';
+import { doorsOfAgent } from '#model/places.ts';
 import { subjectOfAgent } from '#model/rights.ts';
 import type { Action, Agent, JoinToken, Site } from '#model/rows.ts';
 import { auditOf, may, mustMay, visitorOf, type Acts, type Anyone } from './asked.ts';
@@ -33,6 +34,8 @@ export function buildAgentActs(room: Room): Acts<'listAgents' | 'getAgent' | 'lo
     if (state === 'revoked') {
       const certificates = [...tables.agentCertificates.values()].filter((row) => row.agentId === agent.id && row.revokedAt === null);
       tables.agentCertificates.publish({ put: certificates.map((row) => ({ ...row, revokedAt: audit.at })) });
+      const doors = doorsOfAgent(tables, agent.id);
+      if (doors.length > 0) tables.siteDoors.publish({ removed: doors });
     }
     if (state !== 'active') {
       const devices = new Set(tables.devicesOfAgent(agent.id).map((device) => device.id));

@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import type { AcmeAccountView, DnsKeyViewShown } from '#api/certificate-shapes.ts';
 import type { ParsedBody } from '#api/contract.ts';
 import type { ExplainView, FindingView, StatusView } from '#api/shapes.ts';
+import type { ProofView, SnippetView } from '#api/telling-shapes.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Id, Random } from '#base/ids.ts';
 import type { InTurn } from '#base/in-turn.ts';
@@ -125,6 +126,20 @@ export interface KeepingDeps {
   };
 }
 
+/** How doors are. `open`, `accepted`, `refused`: connections now, since the process began, and refused by the gateway. */
+export interface DoorDeps {
+  stateOf(doorId: Id): { readonly bound: boolean; readonly why: string | null; readonly remedy: string | null; readonly since: number; readonly open: number; readonly accepted: number; readonly refused: number } | undefined;
+  watch(onChange: () => void): () => void;
+}
+
+/** How servers of applications hear of devices. */
+export interface TellingDeps {
+  /** `gateways`: from which addresses the server sees us; none: what the system would choose. Faults: `not-found` (the route), `bad-input`, `unsupported`. */
+  snippet(route: string, server: SnippetView['server'], gateways: readonly string[]): Promise<SnippetView>;
+  /** Faults: `not-found`, `bad-input`, and those of dialling the server. */
+  prove(route: string, device: Device, path: string | null): Promise<ProofView>;
+}
+
 /** Files that devices brought. */
 export interface FileDeps {
   /** The bytes; whoever asked closes it. Fault `not-found`. */
@@ -150,6 +165,12 @@ export interface AdminDeps {
   /** null: they are not kept here. */
   readonly sinks: SinkControl | null;
   readonly secrets: SecretControl | null;
+  /** null: no applications are served here. */
+  readonly telling: TellingDeps | null;
+  /** Ports in sites' LANs; null: they are not kept here. */
+  readonly doors: DoorDeps | null;
+  /** What a site's agent says of its LAN, now. Absent: agents are not asked here. Faults of the link, `unsupported`, `forbidden`. */
+  readonly lanOf?: ((agentId: Id, signal: AbortSignal) => Promise<{ readonly subnets: string[]; readonly gateways: string[]; readonly resolvers: string[]; readonly addresses: string[] }>) | undefined;
   /** Certificates that agents put in place. */
   readonly deliveries: Deliveries;
   /** null: it cannot be used here. */

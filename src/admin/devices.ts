@@ -4,6 +4,7 @@ import type { DeviceView, PortInput } from '#api/shapes.ts';
 import { Fault } from '#base/fault.ts';
 import type { Id } from '#base/ids.ts';
 import { checkLabel, findDevice, labelTaken, makeLabel, parseDeviceHost } from '#model/labels.ts';
+import { doorsOfAgent } from '#model/places.ts';
 import { subjectOfAgent, subjectOfDevice } from '#model/rights.ts';
 import type { Action, AuditEntry, Device, DevicePort, OldLabel, Site } from '#model/rows.ts';
 import { auditOf, may, mustMay, visitorOf, type Acts, type Anyone, type Asked } from './asked.ts';
@@ -159,6 +160,8 @@ function buildDeviceChanges(room: Room) {
         tables.agentCertificates.publish({ put: certificates.map((row) => ({ ...row, revokedAt: audit.at })) });
         tables.agents.publish({ removed: [agentId] });
         tables.agentNotes.publish({ removed: [agentId] });
+        const doors = doorsOfAgent(tables, agentId);
+        if (doors.length > 0) tables.siteDoors.publish({ removed: doors });
         room.live.closeLink(agentId, 'its last device was removed');
       }
       cutVisits(room, (visit) => visit.deviceId === device.id, 'the device was removed');

@@ -7,7 +7,9 @@ import { feedRoutes } from './feed-shapes.ts';
 import { sinkRoutes } from './sink-shapes.ts';
 import { identityRoutes } from './identity-shapes.ts';
 import { keepingRoutes } from './keeping-shapes.ts';
+import { placeRoutes } from './place-shapes.ts';
 import { redirectRoutes } from './redirect-shapes.ts';
+import { tellingRoutes } from './telling-shapes.ts';
 import { paths, type ParamsOf, type RouteName } from './paths.ts';
 import {
   action, agentView, auditLineView, configDiffView, configStateView, confirmWithinMs, connView, customerView, deviceView, explainView, findingView, fingerprint, grants, hostText, id, inviteView, joinTokenView, journalLineView, label, legacyClientView, listenerView, login, meView, name, page,
@@ -139,7 +141,9 @@ const shapes = {
   ...sinkRoutes,
   ...identityRoutes,
   ...keepingRoutes,
+  ...placeRoutes,
   ...redirectRoutes,
+  ...tellingRoutes,
 
   getConfig: { summary: 'The configuration; ETag is the revision', answer: z.object({ revision: z.int(), config: z.unknown() }) },
   putConfig: {

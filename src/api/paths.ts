@@ -47,6 +47,18 @@ export const paths = {
   listCustomers: { method: 'GET', path: '/customers', needs: 'sign-in' },
   listSites: { method: 'GET', path: '/sites', needs: 'sign-in' },
 
+  // places in the network
+  addSite: { method: 'POST', path: '/sites', needs: 'sign-in' },
+  getSite: { method: 'GET', path: '/sites/{site}', needs: 'sign-in' },
+  changeSite: { method: 'PATCH', path: '/sites/{site}', needs: 'sign-in' },
+  removeSite: { method: 'DELETE', path: '/sites/{site}', needs: 'sign-in' },
+  moveAgent: { method: 'POST', path: '/agents/{id}/move', needs: 'sign-in' },
+  moveDevice: { method: 'POST', path: '/devices/{device}/move', needs: 'sign-in' },
+  listDoors: { method: 'GET', path: '/doors', needs: 'sign-in' },
+  getDoor: { method: 'GET', path: '/doors/{id}', needs: 'sign-in' },
+  addDoor: { method: 'POST', path: '/doors', needs: 'sign-in' },
+  removeDoor: { method: 'DELETE', path: '/doors/{id}', needs: 'sign-in' },
+
   // devices, agents
   listDevices: { method: 'GET', path: '/devices', needs: 'sign-in' },
   getDevice: { method: 'GET', path: '/devices/{device}', needs: 'sign-in' },
@@ -171,6 +183,8 @@ export const paths = {
   listListeners: { method: 'GET', path: '/listeners', needs: 'sign-in' },
   listRoutes: { method: 'GET', path: '/routes', needs: 'sign-in' },
   explain: { method: 'POST', path: '/explain', needs: 'sign-in' },
+  getSnippet: { method: 'GET', path: '/routes/{route}/snippets', needs: 'sign-in' },
+  proveRoute: { method: 'POST', path: '/routes/{route}/prove', needs: 'sign-in' },
   getKeeping: { method: 'GET', path: '/keeping', needs: 'sign-in' },
   runRetention: { method: 'POST', path: '/keeping/run', needs: 'sign-in' },
   acknowledgeRestore: { method: 'POST', path: '/keeping/acknowledge-restore', needs: 'sign-in' },

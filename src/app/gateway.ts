@@ -58,6 +58,7 @@ import { agentAddresses, describeAddresses, deviceUrlOf, type Ports } from './ad
 import { keepCertificateCare } from './certificate-care.ts';
 import { buildConsoleListener, openServiceServer } from './console-service.ts';
 import { doctorDeps } from './doctor-deps.ts';
+import { buildDoors } from './doors.ts';
 import { runDoctor } from './doctor.ts';
 import { knowDeviceRequest } from './explain-device.ts';
 import { openFleet } from './fleet.ts';
@@ -71,6 +72,8 @@ import { keepOperator } from './operator.ts';
 import { buildReach } from './reach.ts';
 import { describeLabel, isKnownName, operatorAddress, startRemarks } from './naming.ts';
 import { buildStartOrders, type StartOrders } from './start-orders.ts';
+import { buildTelling } from './telling.ts';
+import { openVirtual, sourcesOf } from './virtual.ts';
 import { watchWhatRuns } from './what-runs.ts';
 import { describeJoin, keepNotes, readSetupCode, undoAll } from './small-parts.ts';
 
@@ -192,6 +195,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     const notes = keepNotes({ tables, operations, clock, log });
     undo.push(() => notes.close());
     let deliveries: Deliveries | null = null;
+    const siteDoors = buildDoors({ tables, clock, log, journal, limits });
+    undo.push(() => siteDoors.close());
     const hub = buildHub({
       clock, log, journal, limits, random, newId, budget,
       judgeAgent: (fingerprint) => {
@@ -208,6 +213,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       },
       noteOf: (agentId) => tables.agentNotes.get(agentId),
       servePush: (stream, agentId, from) => fleet.serveLink(stream, agentId, from),
+      judgeDoor: siteDoors.judge,
       addresses: () => agentAddresses(snapshot, ports()),
     });
     undo.push(() => hub.close());
@@ -360,6 +366,26 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     });
     undo.push(() => outgoing?.close());
     const { sinks, secrets } = outgoing;
+    const virtual = await openVirtual({
+      tables, operations, hub, inTurn, clock, log, journal, limits, sweep,
+      config: () => snapshot.config,
+      watchConfig: (onChange) => control.watch(onChange),
+      ...sourcesOf(tables),
+    });
+    undo.push(() => virtual.close());
+    const telling = buildTelling({
+      tables, clock, random, log, limits,
+      snapshot: () => snapshot,
+      issuer: () => describeAddresses(snapshot, ports()).console,
+      key: assertionKey,
+      readSecret: (name) => secrets.read(name),
+      identityOf: (name) => certificates.identityOf(name),
+      addresses: virtual,
+      sourceOf: sourcesOf(tables).sourceOf,
+      httpsPort: () => ports().https,
+    });
+
+    const doors = siteDoors.begin({ hub, door, snapshot: () => snapshot });
 
     // people
     const live = watchWhatRuns({
@@ -383,7 +409,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       certificates: { changes: certificateChanges, caPem: certificates.ca.pem, describe: () => certificates.describe(), signRequest: (order) => certificates.signRequest(order), issueLeaf: (names, spki) => certificates.issueLeaf(names, spki), nextLeafKey: (id, what) => certificates.nextLeafKey(id, what), roots: publicRoots },
       pins,
       sealingKey: await folder.readOrMake(sealingKeyFile, () => random(sealingKeyBytes)),
-      acme, deliveries, leases: fleet.leases, feeds: fleet.feeds, sinks, secrets, files: fleet.files, keeping: keeping.deps,
+      acme, telling, doors, deliveries, leases: fleet.leases, feeds: fleet.feeds, sinks, secrets, files: fleet.files, keeping: keeping.deps,
       tables, operations, control, live, journal, clock, random, log, newId, limits, inTurn, status,
       version: options.version,
       setupDigest: () => (tables.people.size === 0 && setup.code !== null ? digestOf(setup.code.reveal()) : null),
@@ -434,6 +460,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         intake: fleet.counts,
         intakeWaiting: fleet.waiting,
         dropped: () => keeping.dropped(),
+        doors: () => doors.counts(),
       },
       options.version,
     );

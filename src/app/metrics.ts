@@ -23,6 +23,7 @@ export interface MetricsSource {
   readonly intake: IntakeCounts;
   /** Batches that arrived and are not durable yet. */
   intakeWaiting(): { readonly batches: number; readonly bytes: number };
+  doors(): { readonly doors: number; readonly bound: number; readonly open: number; readonly accepted: number; readonly refused: number };
   /** By retention. */
   dropped(): Readonly<Record<string, number>>;
 }
@@ -40,6 +41,9 @@ export function buildMetrics(source: MetricsSource, version: string): Metrics {
   const { counts, intake } = source;
   gauge('links', 'Links that stand now', source.links);
   gauge('streams', 'Streams open in links now', source.streams);
+  gauge('doors', 'Doors in sites that there are', () => source.doors().doors);
+  gauge('doors_bound', 'Doors that are open', () => source.doors().bound);
+  gauge('door_conns', 'Connections through doors open now', () => source.doors().open);
   gauge('flows', 'UDP flows open in links now', () => source.flows().open);
   gauge('visits', 'Visits open now', source.visits);
   gauge('devices', 'Devices known', () => source.devices().all);
@@ -51,6 +55,8 @@ export function buildMetrics(source: MetricsSource, version: string): Metrics {
   gauge('disk_free_bytes', 'Left for the data folder', () => source.disk().freeBytes ?? Number.NaN);
   gauge('disk_level', '0 ok, 1 warn, 2 low, 3 full: new visits and pushes are refused', () => ['ok', 'warn', 'low', 'full'].indexOf(source.disk().level));
   new Counter({ name: 'postern_retention_dropped_total', help: 'Dropped by retention, by kind; of records the bytes', labelNames: ['kind'], registers: [registry], collect() { this.reset(); for (const [kind, dropped] of Object.entries(source.dropped())) this.inc({ kind }, dropped); } });
+  counter('door_conns_accepted_total', 'Connections accepted at doors in sites', () => source.doors().accepted);
+  counter('door_conns_refused_total', 'Connections of doors that the gateway refused', () => source.doors().refused);
   counter('conns_accepted_total', 'Client connections accepted', () => counts.connsAccepted);
   counter('conns_refused_total', 'Client connections refused at their first bytes, at TLS, or by what a later packet asked for', () => counts.connsRefused);
   counter('tls_handshakes_total', 'TLS handshakes finished', () => counts.handshakesDone);

@@ -106,6 +106,9 @@ export const limits = {
   flowDropNoteMs: 60_000,
 
   // doors in sites' LANs
+  sitesMax: 10_000,
+  siteNetworksMax: 64,
+  lanAsksMax: 8,
   doorsPerAgentMax: 64,
   doorIdCharsMax: 64,
   doorConnsMax: 512,

@@ -122,6 +122,11 @@ export function buildPlaces(tables: { readonly sitePlaces: Pick<Table<SitePlace>
   };
 }
 
+/** Their rows go when the agent goes or is revoked. */
+export function doorsOfAgent({ siteDoors }: { readonly siteDoors: Pick<Table<SiteDoor>, 'values'> }, agentId: Id): Id[] {
+  return Array.from(siteDoors.values()).filter((door) => door.agentId === agentId).map((door) => door.id);
+}
+
 /** The address that stands for one host in a list of networks. */
 export const networkOfOne = (address: string): string => (address.includes(':') ? `${address}/128` : `${address}/32`);
 

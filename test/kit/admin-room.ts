@@ -277,7 +277,7 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
     pins,
     sealingKey: randomBytes(32),
     acme: null, keeping: null, files: null,
-    deliveries, leases, feeds, sinks: null, secrets: null,
+    doors: null, deliveries, leases, feeds, sinks: null, secrets: null,
     tables, operations, control, live, journal, clock, random: randomBytes, log: silentLog, newId, limits, version: '0.0.0-test', inTurn,
     setupDigest: () => digestOf(setupCode),
     askerOf: () => ({ from: room.from, secure: room.secure, conn: room.conn }),
@@ -287,6 +287,7 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
       handOvers.push(order);
       return { to: `https://${order.host}/.postern/enter?code=once` };
     },
+    telling: null,
     explain: async ({ url }) => ({ verdict: 'console', rule: 'the console', lines: [url], listener: 'https', proxyHeader: false, tls: null, route: null, cls: null, target: null }),
     routesInOrder: (asked) => routesInOrder(control.snapshot(), asked),
     runDoctor: async () => [{ id: 'clock', title: 'Clock', status: 'ok', evidence: [], verdict: 'good', remedy: null, ms: 1 }],

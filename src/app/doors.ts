@@ -1,0 +1,48 @@
+// Doors put together: rows, hub and front door. What an agent accepts in its LAN is a connection of the listener that the door names.
+import type { Clock } from '#base/clock.ts';
+import { Fault } from '#base/fault.ts';
+import type { Limits } from '#base/limits.ts';
+import type { Log } from '#base/log.ts';
+import type { Journal } from '#model/live.ts';
+import type { Snapshot } from '#model/snapshot.ts';
+import type { Tables } from '#model/tables.ts';
+import type { FrontDoor } from '#proxy/serve.ts';
+import { buildGatewayDoors, type GatewayDoors } from '#tunnel/gateway-doors.ts';
+import type { Hub, HubOptions } from '#tunnel/hub.ts';
+
+export interface DoorsOptions {
+  readonly tables: Pick<Tables, 'siteDoors'>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly journal: Pick<Journal, 'note'>;
+  readonly limits: Limits;
+}
+
+/** What is there once everything stands. */
+export interface DoorRoom {
+  readonly hub: Hub;
+  readonly door: Pick<FrontDoor, 'accept'>;
+  readonly snapshot: () => Snapshot;
+}
+
+export interface Doors {
+  readonly judge: NonNullable<HubOptions['judgeDoor']>;
+  begin(room: DoorRoom): GatewayDoors;
+  close(): void;
+}
+
+/** The hub is built first and asks; until the front door stands the answer is `busy`. */
+export function buildDoors(options: DoorsOptions): Doors {
+  let begun: GatewayDoors | null = null;
+  return {
+    judge: (agentId, preface) => begun?.judge(agentId, preface) ?? new Fault('busy', 'the gateway is starting'),
+    begin: ({ hub, door, snapshot }) =>
+      (begun = buildGatewayDoors({
+        ...options, hub,
+        doors: options.tables.siteDoors,
+        hasListener: (name) => snapshot().doorways.has(name),
+        accept: (stream, from, listener, via) => door.accept(stream, from, listener, via),
+      })),
+    close: () => begun?.close(),
+  };
+}

@@ -1,0 +1,66 @@
+// `postern doors`: ports in sites' LANs at which agents accept connections for the gateway.
+import { Fault } from '#base/fault.ts';
+import { printable } from '#base/log.ts';
+import { commonUsage, openGateway, parseCommand } from './arguments.ts';
+import { exitCodes, usageFault } from './io.ts';
+import type { CommandIo } from './io.ts';
+import { printJson, printLine, printTable } from './output.ts';
+
+export const usage = `Usage: postern doors
+       postern doors open --agent NAME|ID --at ADDRESS:PORT --listener NAME
+       postern doors close ID
+
+Ports in sites' LANs. What connects there is carried by the site's agent to the gateway, as a connection of the listener, and
+keeps the device's own address. The agent's local policy decides: listen tcp ADDRESS PORTS.
+
+      --agent NAME    the agent that opens it, by name or id
+      --at PLACE      an address of its machine, and the port: 192.0.2.7:443, [2001:db8::7]:443
+      --listener NAME of the gateway: postern listeners
+${commonUsage}`;
+
+function placeOf(text: string): { address: string; port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
+  if (!match) throw usageFault(`"${text}" is not ADDRESS:PORT`);
+  return { address: (match[1] ?? match[2])!, port: Number(match[3]) };
+}
+
+export async function run(args: string[], io: CommandIo): Promise<number> {
+  const { values, positionals } = parseCommand(args, { agent: { type: 'string' }, at: { type: 'string' }, listener: { type: 'string' } }, { min: 0, max: 2 });
+  const [act, id] = positionals;
+  if (act !== undefined && act !== 'open' && act !== 'close') throw usageFault(`there is no "doors ${act}"`);
+  if (act === 'close' && id === undefined) throw usageFault("the door's id is missing");
+  if (act === 'open' && (values.agent === undefined || values.at === undefined || values.listener === undefined || id !== undefined)) throw usageFault('--agent, --at and --listener are needed');
+  const place = act === 'open' ? placeOf(values.at!) : null;
+  using client = await openGateway(io, values);
+  const { signal } = io;
+  if (act === 'close') {
+    await client.call('removeDoor', { params: { id: id! }, signal });
+    if (values.json) printJson(io, {});
+    else printLine(io, `The door is closed; what came through it has ended.`);
+    return exitCodes.ok;
+  }
+  if (place !== null) {
+    const { items } = await client.call('listAgents', { query: { search: values.agent!, limit: 200 }, signal });
+    const found = items.filter((each) => each.name === values.agent);
+    if (found.length > 1) throw new Fault('conflict', `several agents have the name "${values.agent}"`, { remedy: 'Give the id.' });
+    const door = await client.call('addDoor', { body: { agentId: found[0]?.id ?? values.agent!, ...place, listener: values.listener! }, signal });
+    if (values.json) printJson(io, door);
+    else printLine(io, `${door.id}\nThe agent is told now; postern doors shows whether it is open.`);
+    return exitCodes.ok;
+  }
+  const { items } = await client.call('listDoors', { query: { limit: 200 }, signal });
+  if (values.json) {
+    printJson(io, items);
+    return exitCodes.ok;
+  }
+  printTable(
+    io,
+    ['ID', 'SITE', 'AGENT', 'AT', 'LISTENER', 'STATE', 'CONNS', 'WHY'],
+    items.map((each) => [
+      each.id, each.siteName, each.agentName, each.address.includes(':') ? `[${each.address}]:${each.port}` : `${each.address}:${each.port}`, each.listener,
+      each.bound ? 'open' : 'shut', each.open, each.why === null ? null : printable([each.why, each.remedy].filter(Boolean).join('; '), 400),
+    ]),
+    'There are no doors: devices reach the gateway at its own addresses alone.',
+  );
+  return exitCodes.ok;
+}
