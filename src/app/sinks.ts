@@ -16,10 +16,10 @@ import type { Config, ConfigSink } from '#model/config.ts';
 import type { Journal } from '#model/live.ts';
 import type { Operations } from '#model/operations.ts';
 import { compileParser } from '#model/parsers/compile.ts';
-import type { SecretControl, SinkControl } from '#model/sinks.ts';
+import type { SinkControl } from '#model/sinks.ts';
 import type { DataFolder } from '#store/data-folder.ts';
 import { openSqlWriter } from '#store/sink-sql.ts';
-import { openSecrets } from './secrets.ts';
+import { openSecrets, type Secrets } from './secrets.ts';
 
 export interface OutgoingDeps {
   readonly operations: Operations;
@@ -37,7 +37,7 @@ export interface OutgoingDeps {
 
 export interface Outgoing {
   readonly sinks: SinkControl;
-  readonly secrets: SecretControl;
+  readonly secrets: Secrets;
   /** Something was stored; `alerts` of it were queued. */
   stored(news: StoredNews, alerts: number): void;
   /** For people, at start and in the status. */

@@ -76,7 +76,15 @@ function keepSecretKeys({ readSecret, clock, log }: Pick<TellingOptions, 'readSe
 
 export function buildTelling(options: TellingOptions): Telling {
   const { tables, clock, random, limits, snapshot, addresses } = options;
-  const assertions = buildAssertions(options.issuer);
+  let issuedUnder: Snapshot | null = null;
+  let issuer = '';
+  const assertions = buildAssertions(() => {
+    if (snapshot() !== issuedUnder) {
+      issuedUnder = snapshot();
+      issuer = options.issuer();
+    }
+    return issuer;
+  });
   const keyOf = keepSecretKeys(options);
   for (const route of snapshot().config.routes) if (route.application?.signed !== undefined) keyOf(route.application.signed);
 

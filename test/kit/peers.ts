@@ -24,6 +24,7 @@ const kinds = {
   'ssh-keygen': { package: 'openssh-client' },
   nginx: { package: 'nginx-light', folders: system },
   haproxy: { package: 'haproxy', folders: system },
+  apache2: { package: 'apache2', folders: system },
   tshark: { package: 'tshark' },
   curl: { package: 'curl' },
   faketime: { package: 'faketime' },
