@@ -169,7 +169,7 @@ export interface DeviceProfile {
   /** The MAC that the site's agent saw at that address. */
   readonly mac: string | null;
   readonly triedAt: number;
-  /** null after success. */
+  /** Why the last try had no profile (`readAt` is older than `triedAt`), or what of it could not be had; null: all was answered. */
   readonly failure: ProbeFailure | null;
 }
 
@@ -185,6 +185,8 @@ export interface ProbeFailure {
   readonly from: string | null;
   readonly message: string;
   readonly remedy: string;
+  /** With code `different`: the serial, or else the MAC, that was found there instead. */
+  readonly found?: { readonly serial: string | null; readonly mac: string | null };
 }
 
 /** One reading of a series: a supply's percent, a counter. */
