@@ -11,7 +11,7 @@ const id = '0190b2c4-0000-7000-8000-000000000001';
 const camera: Device = { id, customerId: 'c', siteId: 's', agentId: 'a', serial: null, label: 'camera', name: 'Camera', host: '127.0.0.1', ports: [{ number: 443, name: '', kind: 'https', fingerprint: null }, { number: 8443, name: '', kind: 'https', fingerprint: null }], hostHeader: 'own', locked: false, createdAt: 0 };
 
 function room(changeDevice: (row: Device, audit: AuditEntry) => Promise<void>) {
-  const tables = buildTables({ customers: [], sites: [], agents: [], agentCertificates: [], agentNotes: [], devices: [camera], oldLabels: [], people: [], rights: [], signIns: [], tokens: [], joinTokens: [], invites: [], certificates: [], deliveries: [], deviceKeys: [], waitingDevices: [], deviceNotes: [], leases: [], deviceTags: [], suspensions: [], sitePlaces: [], siteDoors: [], virtualAddresses: [], releasedAddresses: [], deviceProfiles: [] });
+  const tables = buildTables({ customers: [], sites: [], agents: [], agentCertificates: [], agentNotes: [], devices: [camera], oldLabels: [], people: [], rights: [], signIns: [], tokens: [], joinTokens: [], invites: [], certificates: [], deliveries: [], deviceKeys: [], waitingDevices: [], deviceNotes: [], leases: [], deviceTags: [], suspensions: [], sitePlaces: [], siteDoors: [], virtualAddresses: [], releasedAddresses: [], deviceProfiles: [], deviceTokens: [], evidence: [], jobSources: [] });
   const inTurn = buildInTurn(10);
   return { tables, inTurn, first: buildFirstCertificates({ tables, operations: { changeDevice }, inTurn, clock: testClock, log: silentLog }) };
 }

@@ -10,7 +10,7 @@ const agent: Agent = { id: 'a1', customerId: 'c', siteId: 's', name: 'a1', state
 const note = (agentId: string): AgentNote => ({ agentId, lastSeenAt: 5, lastLeftWhy: null, version: null, from: null, policy: null });
 
 test('a removed agent gets no note: neither in the table nor in the store', async () => {
-  const tables = buildTables({ customers: [], sites: [], agents: [agent], agentCertificates: [], agentNotes: [], devices: [], oldLabels: [], people: [], rights: [], signIns: [], tokens: [], joinTokens: [], invites: [], certificates: [], deliveries: [], deviceKeys: [], waitingDevices: [], deviceNotes: [], leases: [], deviceTags: [], suspensions: [], sitePlaces: [], siteDoors: [], virtualAddresses: [], releasedAddresses: [], deviceProfiles: [] });
+  const tables = buildTables({ customers: [], sites: [], agents: [agent], agentCertificates: [], agentNotes: [], devices: [], oldLabels: [], people: [], rights: [], signIns: [], tokens: [], joinTokens: [], invites: [], certificates: [], deliveries: [], deviceKeys: [], waitingDevices: [], deviceNotes: [], leases: [], deviceTags: [], suspensions: [], sitePlaces: [], siteDoors: [], virtualAddresses: [], releasedAddresses: [], deviceProfiles: [], deviceTokens: [], evidence: [], jobSources: [] });
   const stored: string[] = [];
   const notes = keepNotes({ tables, clock: testClock, log: silentLog, operations: { note: (all) => (stored.push(...all.agents.map((each) => each.agentId)), Promise.resolve()) } });
   notes.agentSeen(note('a1'));

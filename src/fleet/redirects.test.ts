@@ -27,7 +27,7 @@ const closing: (() => Promise<void>)[] = [];
 after(() => Promise.all(closing.map((close) => close())));
 
 function room(redirects: Redirects) {
-  const tables = buildTables({ customers: [acme], sites: [], agents: [], agentCertificates: [], agentNotes: [], devices: [device], oldLabels: [], people: [], rights: [], signIns: [], tokens: [], joinTokens: [], invites: [], certificates: [], deliveries: [], deviceKeys: [], waitingDevices: [], deviceNotes: [], leases: [], deviceTags: [], suspensions: [], sitePlaces: [], siteDoors: [], virtualAddresses: [], releasedAddresses: [], deviceProfiles: [] });
+  const tables = buildTables({ customers: [acme], sites: [], agents: [], agentCertificates: [], agentNotes: [], devices: [device], oldLabels: [], people: [], rights: [], signIns: [], tokens: [], joinTokens: [], invites: [], certificates: [], deliveries: [], deviceKeys: [], waitingDevices: [], deviceNotes: [], leases: [], deviceTags: [], suspensions: [], sitePlaces: [], siteDoors: [], virtualAddresses: [], releasedAddresses: [], deviceProfiles: [], deviceTokens: [], evidence: [], jobSources: [] });
   const state = { redirects, underWay: 0, isDown: false, seals: [] as string[], epochs: new Map<string, number>(), nowMs: 1_800_000_000_000 };
   const clock = { nowMs: () => state.nowMs, monoMs: () => 0, after: () => ({ cancel() {} }), every: () => ({ cancel() {} }) };
   const leases = buildLeases({ tables, clock, limits, log: silentLog, redirects: () => state.redirects, journal: { note: () => {} }, pinsOf: () => [], operations: { noteLeases: async () => {} } });

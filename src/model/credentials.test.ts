@@ -15,7 +15,7 @@ const signIn = (kind: SignIn['kind'], secret: string): SignIn => ({ id: kind, cu
 const token: Token = { id, customerId: 'c', personId: 'p', name: 'ci', secretDigest: digestOf(tokenText), createdAt: 0, lastUsedAt: null, expiresAt: 500 };
 
 function build() {
-  return buildTables({ customers: [], sites: [], agents: [], agentCertificates: [], agentNotes: [], devices: [], oldLabels: [], people: [person], rights: [], signIns: [signIn('browser', 'cookie-secret'), signIn('cli', cli)], tokens: [token], joinTokens: [], invites: [], certificates: [], deliveries: [], deviceKeys: [], waitingDevices: [], deviceNotes: [], leases: [], deviceTags: [], suspensions: [], sitePlaces: [], siteDoors: [], virtualAddresses: [], releasedAddresses: [], deviceProfiles: [] });
+  return buildTables({ customers: [], sites: [], agents: [], agentCertificates: [], agentNotes: [], devices: [], oldLabels: [], people: [person], rights: [], signIns: [signIn('browser', 'cookie-secret'), signIn('cli', cli)], tokens: [token], joinTokens: [], invites: [], certificates: [], deliveries: [], deviceKeys: [], waitingDevices: [], deviceNotes: [], leases: [], deviceTags: [], suspensions: [], sitePlaces: [], siteDoors: [], virtualAddresses: [], releasedAddresses: [], deviceProfiles: [], deviceTokens: [], evidence: [], jobSources: [] });
 }
 
 test('each secret opens its own way and no other', () => {

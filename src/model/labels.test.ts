@@ -67,7 +67,7 @@ function twoCustomers() {
   return buildTables({
     customers: [{ id: 'c1', key: 'default', name: '', createdAt: 0 }, { id: 'c2', key: 'acme', name: '', createdAt: 0 }], sites: [], agents: [], agentCertificates: [], agentNotes: [],
     devices: [device(1, 'c1', 'printer1', 'Hall/Printer'), device(2, 'c2', 'printer2', 'Hall/Printer'), device(3, 'c2', 'twin-a', 'Twin'), device(4, 'c2', 'twin-b', 'twin')],
-    oldLabels: [{ label: 'former', customerId: 'c1', deviceId: id(1), until: 1_000 }], people: [], rights: [], signIns: [], tokens: [], joinTokens: [], invites: [], certificates: [], deliveries: [], deviceKeys: [], waitingDevices: [], deviceNotes: [], leases: [], deviceTags: [], suspensions: [], sitePlaces: [], siteDoors: [], virtualAddresses: [], releasedAddresses: [], deviceProfiles: [],
+    oldLabels: [{ label: 'former', customerId: 'c1', deviceId: id(1), until: 1_000 }], people: [], rights: [], signIns: [], tokens: [], joinTokens: [], invites: [], certificates: [], deliveries: [], deviceKeys: [], waitingDevices: [], deviceNotes: [], leases: [], deviceTags: [], suspensions: [], sitePlaces: [], siteDoors: [], virtualAddresses: [], releasedAddresses: [], deviceProfiles: [], deviceTokens: [], evidence: [], jobSources: [],
   });
 }
 

@@ -36,7 +36,7 @@ function room(redirects: Redirects, before: readonly Lease[] = []) {
       return { cancel: () => void timers.delete(timer) };
     },
   };
-  const tables = buildTables({ customers: [acme], sites: [], agents: [], agentCertificates: [], agentNotes: [], devices: [], oldLabels: [], people: [], rights: [], signIns: [], tokens: [], joinTokens: [], invites: [], certificates: [], deliveries: [], deviceKeys: [], waitingDevices: [], deviceNotes: [], leases: [...before], deviceTags: [], suspensions: [], sitePlaces: [], siteDoors: [], virtualAddresses: [], releasedAddresses: [], deviceProfiles: [] });
+  const tables = buildTables({ customers: [acme], sites: [], agents: [], agentCertificates: [], agentNotes: [], devices: [], oldLabels: [], people: [], rights: [], signIns: [], tokens: [], joinTokens: [], invites: [], certificates: [], deliveries: [], deviceKeys: [], waitingDevices: [], deviceNotes: [], leases: [...before], deviceTags: [], suspensions: [], sitePlaces: [], siteDoors: [], virtualAddresses: [], releasedAddresses: [], deviceProfiles: [], deviceTokens: [], evidence: [], jobSources: [] });
   const stored = new Map(before.map((row) => [row.serial, row]));
   const journal: string[] = [];
   const state = { redirects, fails: false, writes: 0 };

@@ -10,7 +10,8 @@ import type { IntakeOperations } from './intake.ts';
 import type { DeviceProfile } from './place-rows.ts';
 import type { ProbeOperations } from './probe-operations.ts';
 import type { PlaceOperations } from './place-operations.ts';
-import type { ReleasedAddress, SiteDoor, SitePlace, VirtualAddress } from './place-rows.ts';
+import type { DeviceToken, Evidence, JobSource, ReleasedAddress, SiteDoor, SitePlace, VirtualAddress } from './place-rows.ts';
+import type { SourceOperations } from './source-operations.ts';
 import type { SinkOperations } from './sinks.ts';
 
 /** Everything that the tables hold, loaded once at start. */
@@ -38,6 +39,9 @@ export interface Everything {
   readonly suspensions: Suspension[];
   readonly sitePlaces: SitePlace[];
   readonly siteDoors: SiteDoor[];
+  readonly deviceTokens: DeviceToken[];
+  readonly evidence: Evidence[];
+  readonly jobSources: JobSource[];
   readonly virtualAddresses: VirtualAddress[];
   readonly releasedAddresses: ReleasedAddress[];
   readonly deviceProfiles: DeviceProfile[];
@@ -57,7 +61,7 @@ export interface VisitQuery {
   readonly limit: number;
 }
 
-export interface Operations extends IdentityOperations, IntakeOperations, FileOperations, KeepingOperations, SinkOperations, ProbeOperations, PlaceOperations {
+export interface Operations extends IdentityOperations, IntakeOperations, FileOperations, KeepingOperations, SinkOperations, ProbeOperations, PlaceOperations, SourceOperations {
   /** Makes the default customer and site when the store is new. */
   loadEverything(): Promise<Everything>;
 

@@ -49,7 +49,7 @@ const right = (id: string, subjectKind: 'person' | 'token', subjectId: string, h
 
 function tablesWith(people: Person[], rights: Right[]) {
   const device: Device = { id: 'd1', customerId: 'c1', siteId: 's1', agentId: 'a1', serial: null, label: 'demo', name: 'Demo', host: '127.0.0.1', ports: [], hostHeader: 'own', locked: false, createdAt: 0 };
-  return buildTables({ customers: [{ id: 'c1', key: 'default', name: 'Default', createdAt: 0 }], sites: [{ id: 's1', customerId: 'c1', name: 'main', createdAt: 0 }], agents: [], agentCertificates: [], agentNotes: [], devices: [device], oldLabels: [], people, rights, signIns: [], tokens: [token], joinTokens: [], invites: [], certificates: [], deliveries: [], deviceKeys: [], waitingDevices: [], deviceNotes: [], leases: [], deviceTags: [], suspensions: [], sitePlaces: [], siteDoors: [], virtualAddresses: [], releasedAddresses: [], deviceProfiles: [] });
+  return buildTables({ customers: [{ id: 'c1', key: 'default', name: 'Default', createdAt: 0 }], sites: [{ id: 's1', customerId: 'c1', name: 'main', createdAt: 0 }], agents: [], agentCertificates: [], agentNotes: [], devices: [device], oldLabels: [], people, rights, signIns: [], tokens: [token], joinTokens: [], invites: [], certificates: [], deliveries: [], deviceKeys: [], waitingDevices: [], deviceNotes: [], leases: [], deviceTags: [], suspensions: [], sitePlaces: [], siteDoors: [], virtualAddresses: [], releasedAddresses: [], deviceProfiles: [], deviceTokens: [], evidence: [], jobSources: [] });
 }
 
 test("a visitor's rights are read from the tables as they are now", () => {

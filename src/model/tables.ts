@@ -3,8 +3,9 @@ import type { Id } from '#base/ids.ts';
 import type { Everything } from './operations.ts';
 import type { Agent, AgentCertificate, AgentNote, Certificate, Customer, Delivery, Device, DeviceKey, DeviceNote, DeviceTags, Invite, JoinToken, Lease, OldLabel, Person, Right, SignIn, Site, Suspension, Token, WaitingDevice } from './rows.ts';
 import type { DeviceProfile } from './place-rows.ts';
-import type { ReleasedAddress, SiteDoor, SitePlace, VirtualAddress } from './place-rows.ts';
-import { buildTable, indexBy, type TableWriter } from './table.ts';
+import { indexSources, type SourceLookup } from './job-sources.ts';
+import type { DeviceToken, Evidence, JobSource, ReleasedAddress, SiteDoor, SitePlace, VirtualAddress } from './place-rows.ts';
+import { buildTable, groupsBy, indexBy, type TableWriter } from './table.ts';
 
 export interface Tables {
   readonly customers: TableWriter<Customer>;
@@ -38,12 +39,20 @@ export interface Tables {
   /** By the site's id. */
   readonly sitePlaces: TableWriter<SitePlace>;
   readonly siteDoors: TableWriter<SiteDoor>;
+  readonly deviceTokens: TableWriter<DeviceToken>;
+  /** By `evidenceKey`. */
+  readonly evidence: TableWriter<Evidence>;
+  readonly jobSources: TableWriter<JobSource>;
   /** By the device's id. */
   readonly virtualAddresses: TableWriter<VirtualAddress>;
   /** By address. */
   readonly releasedAddresses: TableWriter<ReleasedAddress>;
   // second ways to look things up
   virtualAddressAt(address: string): VirtualAddress | undefined;
+  deviceTokenByDigest(digest: string): DeviceToken | undefined;
+  tokensOfDevice(deviceId: Id): readonly DeviceToken[];
+  evidenceOf(deviceId: Id): readonly Evidence[];
+  readonly sources: SourceLookup;
   deviceByLabel(label: string): Device | undefined;
   deviceBySerial(customerId: Id, serial: string): Device | undefined;
   waitingBySerial(customerId: Id, serial: string): WaitingDevice | undefined;
@@ -63,6 +72,8 @@ export interface Tables {
 
 /** A device that pushes, as leases name it. */
 export const leaseKey = (customerId: Id, serial: string): string => `${customerId} ${serial}`;
+/** A fact that a device's identity rests on, as its table names it. */
+export const evidenceKey = ({ deviceId, kind, value }: Pick<Evidence, 'deviceId' | 'kind' | 'value'>): string => `${deviceId} ${kind} ${value}`;
 const byId = (row: { readonly id: Id }) => row.id;
 
 export function buildTables(all: Everything): Tables {
@@ -84,6 +95,27 @@ export function buildTables(all: Everything): Tables {
   const waitingBySerial = indexBy(waitingDevices, byId, (row) => `${row.customerId} ${row.serial}`);
   const virtualAddresses = buildTable<VirtualAddress>({ name: 'virtualAddresses', kind: 'kept', keyOf: (row) => row.deviceId, rows: all.virtualAddresses });
   const virtualAddressAt = indexBy(virtualAddresses, (row) => row.deviceId, (row) => row.address);
+  const deviceTokens = kept('deviceTokens', all.deviceTokens);
+  const evidence = buildTable<Evidence>({ name: 'evidence', kind: 'noted', keyOf: evidenceKey, rows: all.evidence });
+  const jobSources = kept('jobSources', all.jobSources);
+  const deviceTokenByDigest = indexBy(deviceTokens, byId, (row) => row.digest);
+  const tokensByDevice = groupsBy(deviceTokens, byId, (row) => row.deviceId);
+  const evidenceByDevice = groupsBy(evidence, evidenceKey, (row) => row.deviceId);
+  const sourcesByDevice = groupsBy(jobSources, byId, (row) => row.deviceId ?? undefined);
+  const sites = kept('sites', all.sites);
+  const sourcesBySite = groupsBy(jobSources, byId, (row) => row.siteId ?? undefined);
+  sites.watch(({ removed }) => {
+    for (const id of removed) if (sourcesBySite.get(id).length > 0) jobSources.publish({ removed: sourcesBySite.get(id).map(byId) });
+  });
+  // The store drops them with the device's row.
+  devices.watch(({ removed }) => {
+    for (const id of removed) {
+      const [tokens, facts, sources] = [tokensByDevice.get(id), evidenceByDevice.get(id), sourcesByDevice.get(id)];
+      if (tokens.length > 0) deviceTokens.publish({ removed: tokens.map(byId) });
+      if (facts.length > 0) evidence.publish({ removed: facts.map(evidenceKey) });
+      if (sources.length > 0) jobSources.publish({ removed: sources.map(byId) });
+    }
+  });
   const customerByKey = indexBy(customers, byId, (row) => row.key);
   const keysByDevice = new Map<Id, DeviceKey[]>();
   const keyPlaces = new Map<Id, Id>();
@@ -121,7 +153,7 @@ export function buildTables(all: Everything): Tables {
   const none: readonly Right[] = [];
   return {
     customers,
-    sites: kept('sites', all.sites),
+    sites,
     agents,
     agentCertificates: buildTable<AgentCertificate>({ name: 'agentCertificates', kind: 'kept', keyOf: (row) => row.fingerprint, rows: all.agentCertificates }),
     agentNotes: buildTable<AgentNote>({ name: 'agentNotes', kind: 'noted', keyOf: (row) => row.agentId, rows: all.agentNotes }),
@@ -143,6 +175,13 @@ export function buildTables(all: Everything): Tables {
     suspensions: buildTable<Suspension>({ name: 'suspensions', kind: 'kept', keyOf: (row) => row.customerId, rows: all.suspensions }),
     sitePlaces: buildTable<SitePlace>({ name: 'sitePlaces', kind: 'kept', keyOf: (row) => row.siteId, rows: all.sitePlaces }),
     siteDoors: kept('siteDoors', all.siteDoors),
+    deviceTokens,
+    evidence,
+    jobSources,
+    deviceTokenByDigest: (digest) => deviceTokenByDigest.get(digest),
+    tokensOfDevice: (deviceId) => tokensByDevice.get(deviceId),
+    evidenceOf: (deviceId) => evidenceByDevice.get(deviceId),
+    sources: indexSources(jobSources),
     virtualAddresses,
     releasedAddresses: buildTable<ReleasedAddress>({ name: 'releasedAddresses', kind: 'kept', keyOf: (row) => row.address, rows: all.releasedAddresses }),
     virtualAddressAt: (address) => virtualAddressAt.get(address),

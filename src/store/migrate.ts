@@ -14,6 +14,7 @@ import * as sinks from './migrations/0008-sinks.ts';
 import * as virtualAddresses from './migrations/0009-virtual-addresses.ts';
 import * as probes from './migrations/0009-probes.ts';
 import * as places from './migrations/0010-places.ts';
+import * as jobSources from './migrations/0011-job-sources.ts';
 
 export interface Migration {
   readonly name: string;
@@ -21,7 +22,7 @@ export interface Migration {
 }
 
 /** The first is number 1. Only ever added to: a migration that has run somewhere is never changed. */
-export const migrations: readonly Migration[] = [start, certificates, provisional, deliveries, intake, files, leases, sinks, probes, virtualAddresses, places];
+export const migrations: readonly Migration[] = [start, certificates, provisional, deliveries, intake, files, leases, sinks, probes, virtualAddresses, places, jobSources];
 
 /** Runs what is missing; resolves the schema's number. Fault `unsupported` when the database is newer than `known`. */
 export async function migrate(connection: Connection, nowMs: number, known: readonly Migration[] = migrations): Promise<number> {

@@ -77,6 +77,9 @@ export const reads = {
       suspensions: await all('suspension', codecs.suspension.load),
       sitePlaces: await all('sitePlace', codecs.sitePlace.load),
       siteDoors: await all('siteDoor', codecs.siteDoor.load),
+      deviceTokens: await all('deviceToken', codecs.deviceToken.load),
+      evidence: await all('evidence', codecs.evidence.load),
+      jobSources: await all('jobSource', codecs.jobSource.load),
       virtualAddresses: await all('virtualAddress', codecs.virtualAddress.load),
       releasedAddresses: await all('releasedAddress', codecs.releasedAddress.load),
     };

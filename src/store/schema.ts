@@ -3,6 +3,7 @@
 import type { DeviceFile, Upload } from '#model/files.ts';
 import type { DeviceProfile, ProbeSample } from '#model/place-rows.ts';
 import type { ReleasedAddress, SiteDoor, SitePlace, VirtualAddress } from '#model/place-rows.ts';
+import type { DeviceToken, Evidence, JobSource } from '#model/place-rows.ts';
 import type { Agent, AgentCertificate, AgentNote, AuditLine, Certificate, Customer, Delivery, Device, DeviceKey, DeviceNote, DeviceTags, Feed, FeedAlert, FeedEpoch, FeedGap, Invite, JoinToken, Lease, OldLabel, Person, Revision, Right, SignIn, Site, Suspension, Token, Visit, WaitingDevice } from '#model/rows.ts';
 
 type Column<Value> = Value extends boolean ? number : Value extends string | number | null ? Value : string;
@@ -46,6 +47,9 @@ export interface Schema {
   suspension: Stored<Suspension>;
   sitePlace: Stored<SitePlace>;
   siteDoor: Stored<SiteDoor>;
+  deviceToken: Stored<DeviceToken>;
+  evidence: Stored<Evidence>;
+  jobSource: Stored<JobSource>;
   virtualAddress: Stored<VirtualAddress>;
   releasedAddress: Stored<ReleasedAddress>;
   deviceProfile: Stored<DeviceProfile>;
@@ -123,6 +127,9 @@ export const codecs = {
   suspension: codec<Suspension>(['customerId', 'since', 'why'], {}),
   sitePlace: codec<SitePlace>(['siteId', 'customerId', 'subnets', 'egress'], { subnets: 'json', egress: 'json' }),
   siteDoor: codec<SiteDoor>(['id', 'customerId', 'siteId', 'agentId', 'address', 'port', 'listener', 'createdAt'], {}),
+  deviceToken: codec<DeviceToken>(['id', 'customerId', 'deviceId', 'digest', 'note', 'createdAt', 'usedAt'], {}),
+  evidence: codec<Evidence>(['deviceId', 'customerId', 'kind', 'value', 'how', 'firstAt', 'lastAt', 'count'], {}),
+  jobSource: codec<JobSource>(['id', 'customerId', 'application', 'deviceId', 'serial', 'siteId', 'address', 'as', 'note', 'createdAt'], {}),
   virtualAddress: codec<VirtualAddress>(['deviceId', 'customerId', 'address', 'pinned', 'createdAt'], { pinned: 'flag' }),
   releasedAddress: codec<ReleasedAddress>(['address', 'customerId', 'deviceId', 'releasedAt'], {}),
   deviceProfile: codec<DeviceProfile>(['deviceId', 'customerId', 'profile', 'readAt', 'address', 'agentId', 'trust', 'mac', 'triedAt', 'failure'], { profile: 'json', failure: 'json' }),

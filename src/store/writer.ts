@@ -24,6 +24,7 @@ import { redirectWrites } from './redirects.ts';
 import { sinkWrites } from './sinks.ts';
 import { readState, type Unit, type WriterState } from './unit.ts';
 import { placeWrites } from './places.ts';
+import { sourceWrites } from './sources.ts';
 import { virtualAddressWrites } from './virtual-addresses.ts';
 
 export interface WriterData {
@@ -42,7 +43,7 @@ export interface WriterReady {
   readonly describes: string;
 }
 
-const writes = { ...peopleWrites, ...deviceWrites, ...identityWrites, ...certificateWrites, ...deliveryWrites, ...recordWrites, ...redirectWrites, ...intakeWrites, ...keepingWrites, ...fileWrites, ...sinkWrites, ...probeWrites, ...virtualAddressWrites, ...placeWrites };
+const writes = { ...peopleWrites, ...deviceWrites, ...identityWrites, ...certificateWrites, ...deliveryWrites, ...recordWrites, ...redirectWrites, ...intakeWrites, ...keepingWrites, ...fileWrites, ...sinkWrites, ...probeWrites, ...virtualAddressWrites, ...placeWrites, ...sourceWrites };
 export type Writes = typeof writes;
 type AnyWrite = (unit: Unit, ...args: readonly unknown[]) => Promise<unknown>;
 const writeOf = writes as unknown as Readonly<Record<string, AnyWrite | undefined>>;

@@ -14,7 +14,7 @@ import { buildJoin } from './join.ts';
 
 const agent: Agent = { id: 'a1', customerId: 'c1', siteId: 's1', name: 'one', state: 'active', createdAt: 0 };
 const kept: AgentCertificate = { fingerprint: 'f0', customerId: 'c1', agentId: 'a1', keyFingerprint: 'k', notBefore: 0, notAfter: 9e12, revokedAt: null };
-const tables = buildTables({ customers: [], sites: [], agents: [agent], agentCertificates: [kept], agentNotes: [], devices: [], oldLabels: [], people: [], rights: [], signIns: [], tokens: [], joinTokens: [], invites: [], certificates: [], deliveries: [], deviceKeys: [], waitingDevices: [], deviceNotes: [], leases: [], deviceTags: [], suspensions: [], sitePlaces: [], siteDoors: [], virtualAddresses: [], releasedAddresses: [], deviceProfiles: [] });
+const tables = buildTables({ customers: [], sites: [], agents: [agent], agentCertificates: [kept], agentNotes: [], devices: [], oldLabels: [], people: [], rights: [], signIns: [], tokens: [], joinTokens: [], invites: [], certificates: [], deliveries: [], deviceKeys: [], waitingDevices: [], deviceNotes: [], leases: [], deviceTags: [], suspensions: [], sitePlaces: [], siteDoors: [], virtualAddresses: [], releasedAddresses: [], deviceProfiles: [], deviceTokens: [], evidence: [], jobSources: [] });
 
 let nowMs = 0;
 let signatures = 0;

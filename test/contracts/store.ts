@@ -10,6 +10,7 @@ import type { Actor, Agent, AgentCertificate, AuditEntry, Certificate, Delivery,
 import { identityContract } from './identity.ts';
 import { probeContract } from './probes.ts';
 import { placesContract, virtualAddressContract } from './places.ts';
+import { sourceContract } from './sources.ts';
 import { fileContract } from './store-files.ts';
 
 export const newId = buildIds(() => Date.now(), randomBytes);
@@ -113,6 +114,7 @@ export function storeContract(name: string, open: () => Promise<Operations>): vo
     virtualAddressContract(contract);
     placesContract(contract);
     probeContract(contract);
+    sourceContract(contract);
   });
 }
 
