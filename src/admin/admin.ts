@@ -33,12 +33,14 @@ import { buildKeepingActs, makeBackup } from './keeping.ts';
 import { buildInviteActs, buildPeopleActs } from './people.ts';
 import { buildPinActs } from './pins.ts';
 import { buildSiteActs } from './places.ts';
+import { buildProbeActs } from './probes.ts';
 import { buildRedirectActs } from './redirects.ts';
 import { buildTellingActs } from './telling.ts';
 import { buildRoom, type Room } from './room.ts';
 import { buildRecordActs, buildVisitActs } from './seen.ts';
 import { buildSignInActs } from './sign-in.ts';
 import { buildCliLoginActs, buildTokenActs } from './tokens.ts';
+import { buildVirtualActs } from './virtual.ts';
 
 const apiHeaders = {
   'cache-control': 'no-store',
@@ -77,10 +79,12 @@ function buildActs(room: Room): Acts<PlainRoute> {
     ...buildGatewayActs(room),
     ...buildKeepingActs(room),
     ...buildRedirectActs(room),
+    ...buildProbeActs(room),
     ...buildTellingActs(room),
     ...buildFeedActs(room),
     ...buildFileActs(room),
     ...buildSinkActs(room),
+    ...buildVirtualActs(room),
   };
 }
 

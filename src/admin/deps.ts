@@ -13,13 +13,16 @@ import type { Limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
 import type { IssuedCertificate } from '#model/certificate.ts';
 import type { CertificateChanges } from '#model/certificate-changes.ts';
+import type { AddressBook } from '#model/address-book.ts';
 import type { Control } from '#model/control.ts';
 import type { Deliveries } from '#model/deliveries.ts';
+import type { Finding } from '#model/doctor.ts';
 import type { FeedRates } from '#model/feed-meter.ts';
 import type { BackupState, KeepingState } from '#model/keeping.ts';
 import type { Leases } from '#model/leases.ts';
 import type { Journal, Live } from '#model/live.ts';
 import type { Operations } from '#model/operations.ts';
+import type { DriverControl, ProbeControl } from '#model/probe-control.ts';
 import type { PinWatch } from '#model/pin-watch.ts';
 import type { LeafKey } from '#model/pins.ts';
 import type { RankedRoute, RoutesQuery } from '#model/precedence.ts';
@@ -29,6 +32,7 @@ import type { SecretControl, SinkControl } from '#model/sinks.ts';
 import type { Tables } from '#model/tables.ts';
 import type { Visitor } from '#model/visitor.ts';
 import type { CertificateDescription, SigningOrder } from '#net/certificates.ts';
+import type { CallbackDoor, VirtualAddresses } from '#net/virtual-addresses.ts';
 
 /** How people reach things; follows the name that a request used. */
 export interface Addresses {
@@ -147,6 +151,19 @@ export interface FileDeps {
   remove(id: Id, audit: AuditEntry): Promise<void>;
 }
 
+/** What the gateway does at virtual addresses. */
+export interface VirtualControl {
+  readonly book: AddressBook;
+  readonly doors: Pick<VirtualAddresses, 'counts' | 'failed' | 'doorsOf'>;
+  /** Names of the applications for which a device is listened for. */
+  applicationsOf(device: Device): readonly string[];
+  callbackPorts(): readonly Pick<CallbackDoor, 'transport' | 'port'>[];
+  callers(): { readonly networks: readonly string[]; readonly machine: boolean; readonly unresolved: readonly string[] };
+  without(): ReadonlySet<Id>;
+  /** As doctor makes them. */
+  checks(): Promise<readonly Finding[]>;
+}
+
 export interface AdminDeps {
   /** null: they are not kept here. */
   readonly files: FileDeps | null;
@@ -164,7 +181,11 @@ export interface AdminDeps {
   readonly feeds: FeedRates;
   /** null: they are not kept here. */
   readonly sinks: SinkControl | null;
+  /** Who is asked what it is, and by which drivers; null: nobody is asked here. */
+  readonly probes: (ProbeControl & { readonly drivers: DriverControl }) | null;
   readonly secrets: SecretControl | null;
+  /** Addresses at which servers call devices back; null: there are none here. */
+  readonly virtual: VirtualControl | null;
   /** null: no applications are served here. */
   readonly telling: TellingDeps | null;
   /** Ports in sites' LANs; null: they are not kept here. */

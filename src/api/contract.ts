@@ -5,9 +5,11 @@ import { deliveryRoutes } from './delivery-shapes.ts';
 import { fileRoutes } from './file-shapes.ts';
 import { feedRoutes } from './feed-shapes.ts';
 import { sinkRoutes } from './sink-shapes.ts';
+import { virtualRoutes } from './virtual-shapes.ts';
 import { identityRoutes } from './identity-shapes.ts';
 import { keepingRoutes } from './keeping-shapes.ts';
 import { placeRoutes } from './place-shapes.ts';
+import { probeRoutes } from './probe-shapes.ts';
 import { redirectRoutes } from './redirect-shapes.ts';
 import { tellingRoutes } from './telling-shapes.ts';
 import { paths, type ParamsOf, type RouteName } from './paths.ts';
@@ -143,6 +145,8 @@ const shapes = {
   ...keepingRoutes,
   ...placeRoutes,
   ...redirectRoutes,
+  ...probeRoutes,
+  ...virtualRoutes,
   ...tellingRoutes,
 
   getConfig: { summary: 'The configuration; ETag is the revision', answer: z.object({ revision: z.int(), config: z.unknown() }) },

@@ -91,6 +91,12 @@ export const paths = {
   removeJoinToken: { method: 'DELETE', path: '/join-tokens/{id}', needs: 'sign-in' },
   createHandOver: { method: 'POST', path: '/hand-over', needs: 'person' },
 
+  // virtual addresses of devices
+  getAddressPool: { method: 'GET', path: '/address-pool', needs: 'sign-in' },
+  listVirtualAddresses: { method: 'GET', path: '/virtual-addresses', needs: 'sign-in' },
+  setVirtualAddress: { method: 'PUT', path: '/devices/{device}/virtual-address', needs: 'sign-in' },
+  releaseVirtualAddress: { method: 'DELETE', path: '/devices/{device}/virtual-address', needs: 'sign-in' },
+
   // files that devices brought
   listFiles: { method: 'GET', path: '/files', needs: 'sign-in' },
   getFile: { method: 'GET', path: '/files/{id}', needs: 'sign-in' },
@@ -134,6 +140,20 @@ export const paths = {
   setDeviceTags: { method: 'PUT', path: '/devices/{device}/tags', needs: 'sign-in' },
   suspendCustomer: { method: 'POST', path: '/customers/{customer}/suspend', needs: 'sign-in' },
   resumeCustomer: { method: 'POST', path: '/customers/{customer}/resume', needs: 'sign-in' },
+
+  // what devices are
+  probeDevice: { method: 'POST', path: '/devices/{device}/probe', needs: 'sign-in' },
+  getProfile: { method: 'GET', path: '/devices/{device}/profile', needs: 'sign-in' },
+  takeProbedSerial: { method: 'POST', path: '/devices/{device}/profile/take-serial', needs: 'sign-in' },
+  listSeries: { method: 'GET', path: '/devices/{device}/series', needs: 'sign-in' },
+  listSamples: { method: 'GET', path: '/devices/{device}/samples', needs: 'sign-in' },
+  listProfiles: { method: 'GET', path: '/profiles', needs: 'sign-in' },
+  listProbes: { method: 'GET', path: '/probes', needs: 'sign-in' },
+  listDrivers: { method: 'GET', path: '/drivers', needs: 'sign-in' },
+  putDriver: { method: 'PUT', path: '/drivers/{key}', needs: 'sign-in' },
+  removeDriver: { method: 'DELETE', path: '/drivers/{key}', needs: 'sign-in' },
+  getProbeCredentials: { method: 'GET', path: '/agents/{id}/probe-credentials', needs: 'sign-in' },
+  setProbeCredentials: { method: 'PUT', path: '/agents/{id}/probe-credentials', needs: 'sign-in' },
 
   // certificates
   listCertificates: { method: 'GET', path: '/certificates', needs: 'sign-in' },

@@ -6,12 +6,14 @@ import type { Tables } from '#model/tables.ts';
 import type { Certificates } from '#net/certificates.ts';
 import type { DataFolder } from '#store/data-folder.ts';
 import type { Hub } from '#tunnel/hub.ts';
+import { addressChecks } from './doctor-addresses.ts';
 import { fleetChecks } from './doctor-fleet.ts';
 import type { DoctorDeps } from './doctor.ts';
 import type { Keeping } from './keeping.ts';
 import type { Listeners } from './listeners.ts';
 import { findNamed } from './naming.ts';
 import type { Outgoing } from './sinks.ts';
+import type { Virtual } from './virtual.ts';
 
 export interface LookedAt {
   readonly clock: Clock;
@@ -26,12 +28,13 @@ export interface LookedAt {
   readonly sinks: Pick<Outgoing['sinks'], 'status'>;
   readonly secrets: Pick<Outgoing['secrets'], 'missing'>;
   readonly folder: DataFolder;
+  readonly virtual: Virtual;
 }
 
 /** A search by `customer/name` goes through every device. */
 const routesLookedAt = 1_000;
 
-export function doctorDeps({ clock, startedAt, snapshot, tables, operations, certificates, listeners, hub, keeping, sinks, secrets, folder }: LookedAt): DoctorDeps {
+export function doctorDeps({ clock, startedAt, snapshot, tables, operations, certificates, listeners, hub, keeping, sinks, secrets, folder, virtual }: LookedAt): DoctorDeps {
   return {
     clock,
     startedAt,
@@ -52,7 +55,7 @@ export function doctorDeps({ clock, startedAt, snapshot, tables, operations, cer
         .slice(0, routesLookedAt)
         .map((each) => ({ ...each, found: findNamed(tables, each.device, clock.nowMs()) ?? null })),
     configuredAt: async () => (await operations.latestRevision())?.at ?? 0,
-    more: fleetChecks({ tables, operations, nowMs: () => clock.nowMs(), config: () => snapshot().config }),
+    more: [...fleetChecks({ tables, operations, nowMs: () => clock.nowMs(), config: () => snapshot().config }), ...addressChecks(virtual, tables)],
     devices: () =>
       // Without an agent a device has no link to be missed.
       Array.from(tables.devices.values()).filter((device) => device.agentId !== null).map((device) => {

@@ -95,6 +95,11 @@ export async function runDoctor(deps: DoctorDeps): Promise<Finding[]> {
     ...(deps.sinks ? [['sinks', 'Sinks', async () => judgeSinks(await deps.sinks!(), deps.secretsMissing?.() ?? [])] as const] : []),
     ...(deps.more ?? []),
   ];
+  return runChecks(clock, checks);
+}
+
+/** Side by side. */
+export function runChecks(clock: Clock, checks: NonNullable<DoctorDeps['more']>): Promise<Finding[]> {
   return Promise.all(checks.map(([id, title, look]) => runCheck(clock, id, title, look)));
 }
 

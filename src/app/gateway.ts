@@ -59,7 +59,8 @@ import { keepCertificateCare } from './certificate-care.ts';
 import { buildConsoleListener, openServiceServer } from './console-service.ts';
 import { doctorDeps } from './doctor-deps.ts';
 import { buildDoors } from './doors.ts';
-import { runDoctor } from './doctor.ts';
+import { addressChecks } from './doctor-addresses.ts';
+import { runChecks, runDoctor } from './doctor.ts';
 import { knowDeviceRequest } from './explain-device.ts';
 import { openFleet } from './fleet.ts';
 import { openOutgoing, type Outgoing } from './sinks.ts';
@@ -409,7 +410,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       certificates: { changes: certificateChanges, caPem: certificates.ca.pem, describe: () => certificates.describe(), signRequest: (order) => certificates.signRequest(order), issueLeaf: (names, spki) => certificates.issueLeaf(names, spki), nextLeafKey: (id, what) => certificates.nextLeafKey(id, what), roots: publicRoots },
       pins,
       sealingKey: await folder.readOrMake(sealingKeyFile, () => random(sealingKeyBytes)),
-      acme, telling, doors, deliveries, leases: fleet.leases, feeds: fleet.feeds, sinks, secrets, files: fleet.files, keeping: keeping.deps,
+      acme, telling, doors, deliveries, leases: fleet.leases, feeds: fleet.feeds, sinks, secrets, virtual: { ...virtual, checks: () => runChecks(clock, addressChecks(virtual, tables)) }, files: fleet.files, keeping: keeping.deps,
       tables, operations, control, live, journal, clock, random, log, newId, limits, inTurn, status,
       version: options.version,
       setupDigest: () => (tables.people.size === 0 && setup.code !== null ? digestOf(setup.code.reveal()) : null),
@@ -434,7 +435,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         return explainWith(snapshot, { ...question, nowMs }, { describeDevice: (label) => describeLabel(tables, hub, label, nowMs), describeRequest });
       },
       routesInOrder: (asked) => routesInOrder(snapshot, asked),
-      runDoctor: () => runDoctor(doctorDeps({ clock, startedAt: { nowMs: startedAt, monoMs: startedAtMono }, snapshot: () => snapshot, tables, operations, certificates, listeners, hub, keeping, sinks, secrets, folder })),
+      runDoctor: () => runDoctor(doctorDeps({ clock, startedAt: { nowMs: startedAt, monoMs: startedAtMono }, snapshot: () => snapshot, tables, operations, certificates, listeners, hub, keeping, sinks, secrets, folder, virtual })),
       closeFor: (whose, id, why) => {
         const matches = (visitor: Visitor) => (whose === 'person' ? visitor.person.id === id : whose === 'token' ? visitor.token?.id === id : visitor.signIn?.id === id);
         visits.closeWhere((visit) => matches(visit.visitor), why);

@@ -11,6 +11,7 @@ import type { Log } from '#base/log.ts';
 import { buildNetworkSet, isInNetworks, type NetworkSet } from '#base/networks.ts';
 import { buildAddressBook, type AddressBook } from '#model/address-book.ts';
 import type { Config, ConfigApplication } from '#model/config.ts';
+import { sourceFor } from '#model/job-sources.ts';
 import type { Journal } from '#model/live.ts';
 import type { Operations } from '#model/operations.ts';
 import type { JobSource } from '#model/place-rows.ts';
@@ -67,8 +68,12 @@ export interface Virtual {
 }
 
 /** Job sources as the tables have them. */
-export function sourcesOf(_tables: Tables): Pick<VirtualOptions, 'sourceOf' | 'sources' | 'watchSources'> {
-  return { sourceOf: () => null, sources: () => [], watchSources: () => () => {} };
+export function sourcesOf({ jobSources, sources }: Tables): Pick<VirtualOptions, 'sourceOf' | 'sources' | 'watchSources'> {
+  return {
+    sourceOf: (application, device) => sourceFor(sources, application, device, { siteId: device.siteId, address: device.host }),
+    sources: () => jobSources.values(),
+    watchSources: (onChange) => jobSources.watch(onChange),
+  };
 }
 
 const syncAfterMs = 50;

@@ -277,7 +277,7 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
     pins,
     sealingKey: randomBytes(32),
     acme: null, keeping: null, files: null,
-    doors: null, deliveries, leases, feeds, sinks: null, secrets: null,
+    doors: null, deliveries, leases, feeds, sinks: null, secrets: null, probes: null, virtual: null,
     tables, operations, control, live, journal, clock, random: randomBytes, log: silentLog, newId, limits, version: '0.0.0-test', inTurn,
     setupDigest: () => digestOf(setupCode),
     askerOf: () => ({ from: room.from, secure: room.secure, conn: room.conn }),
