@@ -18,6 +18,7 @@ const groups: readonly (readonly [string, Readonly<Record<string, Entry>>])[] = 
       backup: { summary: 'everything of a running gateway into one file', load: () => import('./backup.ts') },
       restore: { summary: 'a data folder out of a backup (offline)', load: () => import('./restore.ts') },
       join: { summary: 'join this machine to a gateway with a one-time token', load: () => import('./join.ts') },
+      'probe-credentials': { summary: "what this machine's agent asks devices with by SNMP", load: () => import('./probe-credentials.ts') },
     },
   ],
   [

@@ -168,6 +168,9 @@ async function replaceFile(folder: string, name: string, bytes: Buffer): Promise
   try {
     // One that a crash has left keeps the mode that it had.
     await file.chmod(0o600);
+    // Root may set what an agent of another user reads.
+    const { uid, gid } = await stat(folder);
+    if (process.getuid?.() === 0) await file.chown(uid, gid);
     await file.writeFile(bytes);
     await file.sync();
   } finally {
