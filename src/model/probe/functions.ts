@@ -12,8 +12,8 @@ export interface FunctionFacts {
   readonly ids: readonly DeviceId[];
 }
 
-/** `RICOH Network Scanner C model`, `Multifunction`, `MFC-L8900CDW`, `CLS:PRINTER,SCANNER` … */
-const multifunction = /\bmf[pc]\b|multi-?function|all-in-one|all-n-1|\bmfc-|\bdcp-/i;
+/** `RICOH Network Scanner C model`, `Multifunction`, `MFC-L8900CDW`, `CLS:PRINTER,SCANNER` … Not `All-N-1`, which Lexmark writes on plain printers, too. */
+const multifunction = /\bmf[pc]\b|multi-?function|all-in-one|\bmfc-|\bdcp-/i;
 const words: Readonly<Record<FunctionName, RegExp>> = {
   print: /\bprint(?:er|ing)?\b/i,
   copy: /\bcop(?:y|ier)\b|digital copier/i,

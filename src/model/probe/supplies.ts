@@ -69,7 +69,8 @@ function shareOf(level: number | null, max: number | null, unit: string | null):
 
 /** For what fills, `low` is nearly full and `empty` is full: a person has to do something. */
 function stateOf(level: number | null, percent: number | null, fills: boolean, quirks: SupplyQuirks): SupplyState {
-  if (level !== null && level < 0) return quirks.levels.get(level) ?? (level === -3 ? 'some' : 'unknown');
+  // -3: some is left (RFC 3805). Of waste it would be room that is left, and no two vendors mean the same by it.
+  if (level !== null && level < 0) return fills ? 'unknown' : quirks.levels.get(level) ?? (level === -3 ? 'some' : 'unknown');
   if (percent === null) {
     if (fills || level === null) return 'unknown';
     // In a unit without a capacity: none is none.
@@ -97,7 +98,9 @@ function colourIn(name: string | null): string | null {
 }
 
 function nameOf(row: SupplyRow, colour: string | null): string {
-  if (row.name !== null) return row.name;
+  // A cartridge's own serial number behind its name would make a new name of each.
+  const told = tidy(row.name?.replace(/[;,\s]+S\/?N\b.*$/i, ''));
+  if (told !== null) return told;
   const words = row.type.replaceAll('-', ' ');
   return colour === null ? words : `${colour} ${words}`;
 }

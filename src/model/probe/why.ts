@@ -2,6 +2,7 @@
 import { isFault, reasonOf } from '#base/fault.ts';
 import type { ProbeFailure } from '../place-rows.ts';
 import type { ProbeFault, ProbeFaultCode } from './asking.ts';
+import { probeFaultOf } from './faults.ts';
 
 export interface Asked {
   /** `snmp 1.3.6.1.2.1.1.2.0`, `ipp printer-device-id` … */
@@ -13,7 +14,7 @@ export interface Asked {
 
 /** One word where a person does the same about it; the message tells them apart. */
 const codes: Partial<Record<ProbeFaultCode, string>> = {
-  'unknown-user': 'credentials', 'wrong-key': 'credentials', 'wrong-privacy': 'credentials', 'security-level': 'credentials', 'no-access': 'credentials', 'not-in-time': 'credentials', closed: 'off',
+  'unknown-user': 'credentials', 'wrong-key': 'credentials', 'wrong-privacy': 'credentials', 'security-level': 'credentials', 'no-access': 'credentials', 'not-in-time': 'credentials',
 };
 
 export function failureOf(fault: ProbeFault, asked: Asked): ProbeFailure {
@@ -23,14 +24,10 @@ export function failureOf(fault: ProbeFault, asked: Asked): ProbeFailure {
 /** From whatever an `Asking` rejected with. A Fault without the agent's own words came from the way to the agent. */
 export function failureOfThrown(thrown: unknown, asked: Asked): ProbeFailure {
   if (!isFault(thrown)) throw thrown;
-  const probe = thrown.detail['probe'];
-  if (isProbeFault(probe)) return failureOf(probe, asked);
+  const probe = probeFaultOf(thrown);
+  if (probe !== null) return failureOf(probe, asked);
   const lost = thrown.code === 'offline' || thrown.code === 'closed';
   return { code: lost ? 'offline' : thrown.code, ...asked, from: null, message: reasonOf(thrown), remedy: thrown.remedy ?? (lost ? `The agent ${asked.agent} has no link: look at its machine and its log.` : 'Try it again later.') };
-}
-
-function isProbeFault(value: unknown): value is ProbeFault {
-  return typeof value === 'object' && value !== null && 'code' in value && typeof value.code === 'string' && 'message' in value && typeof value.message === 'string';
 }
 
 /** Nothing that was asked identifies the device: SNMP's reason first, because it is the one that is usually mended. */
