@@ -36,13 +36,15 @@ export interface Changes {
   readonly certificates: boolean;
   /** Feeds that got data, or to which something happened; at most once a second. */
   readonly feeds: readonly ChangedFeed[];
+  /** Devices of which a probe began, went on or ended; at most once a second. */
+  readonly probes: ReadonlySet<Id>;
   /** Revision, or whether it waits to be confirmed. */
   readonly config: boolean;
   /** Connections came, went or were refused. */
   readonly conns: ConnCounts | null;
 }
 
-const noChanges = () => ({ devices: new Set<Id>(), joins: new Map<Id, JoinToken>(), agents: new Set<Id>(), visits: [] as Visit[], links: false, people: false, waiting: new Set<Id>(), certificates: false, feeds: [] as ChangedFeed[], config: false, conns: null as ConnCounts | null });
+const noChanges = () => ({ devices: new Set<Id>(), joins: new Map<Id, JoinToken>(), agents: new Set<Id>(), visits: [] as Visit[], links: false, people: false, waiting: new Set<Id>(), certificates: false, feeds: [] as ChangedFeed[], probes: new Set<Id>(), config: false, conns: null as ConnCounts | null });
 
 /** What runs, compared with the last time. */
 function buildComparison({ live }: Pick<Room, 'live'>) {
@@ -112,6 +114,8 @@ export function gatherChanges(room: Room, tell: (changes: Changes) => void, onPe
   let counted: ConnCounts | null = null;
   let feedsMoved = new Map<string, { readonly customerId: Id; readonly deviceId: Id; readonly feed: string; readonly news: Set<FeedNews> }>();
   let feedsTelling: Timer | undefined;
+  let probesMoved = new Set<Id>();
+  let probesTelling: Timer | undefined;
 
   const tellNow = () => {
     telling = undefined;
@@ -174,6 +178,16 @@ export function gatherChanges(room: Room, tell: (changes: Changes) => void, onPe
         note(() => changes.feeds.push(...told));
       });
     }),
+    room.probes?.watch((deviceId) => {
+      if (!listening || probesMoved.size >= feedsGatheredMax) return;
+      probesMoved.add(deviceId);
+      probesTelling ??= clock.after(feedsEveryMs, () => {
+        probesTelling = undefined;
+        const told = probesMoved;
+        probesMoved = new Set();
+        note(() => told.forEach((id) => changes.probes.add(id)));
+      });
+    }) ?? (() => {}),
     control.watchState(() => note(() => (changes.config = true))),
     live.watch((topic) => {
       if (topic === 'visits') return note(() => (visitsMoved = true));
@@ -188,8 +202,10 @@ export function gatherChanges(room: Room, tell: (changes: Changes) => void, onPe
     measuring?.cancel();
     counting?.cancel();
     feedsTelling?.cancel();
-    telling = measuring = counting = feedsTelling = undefined;
+    probesTelling?.cancel();
+    telling = measuring = counting = feedsTelling = probesTelling = undefined;
     feedsMoved = new Map();
+    probesMoved = new Set();
     if (!wanted) return;
     changes = noChanges();
     visitsMoved = false;

@@ -56,6 +56,11 @@ function eventsFor(room: Room, known: Known, changes: Changes): string {
   if (changes.waiting.size > 0 && [...changes.waiting].some((customerId) => may(asked, 'see', { customerId }))) text += encode('waiting', {});
   const feeds = changes.feeds.filter((each) => may(asked, 'see', subjectOfFeed(room, each)));
   if (feeds.length > 0) text += encode('feeds', { feeds: feeds.slice(0, listedMax).map(({ deviceId, feed, news }) => ({ deviceId, feed, news: [...news] })), more: feeds.length > listedMax });
+  const probed = [...changes.probes].filter((id) => {
+    const device = tables.devices.get(id);
+    return device !== undefined && seen(device);
+  });
+  if (probed.length > 0) text += encode('probes', { ids: probed.length > listedMax ? [] : probed });
   const audited = changes.devices.size > 0 || changes.joins.size > 0 || changes.visits.length > 0 || changes.people || changes.waiting.size > 0 || changes.links || changes.certificates || changes.config;
   if (audited && mayAnywhere(rights, 'administer')) text += encode('audit', {});
   if ((changes.links || changes.certificates || changes.config) && may(asked, 'see', 'gateway')) text += encode('status', {});

@@ -367,6 +367,8 @@ export const eventShapes = {
   waiting: z.object({}),
   /** Feeds that got data or to which something happened; at most once a second. first: nothing had come of it since the gateway started, so it may be new. */
   feeds: z.object({ feeds: z.array(z.object({ deviceId: id, feed: z.string(), news: z.array(z.enum(feedNews)) })).max(200), more: z.boolean() }),
+  /** Devices of which a probe began, went on or ended; at most once a second. An empty list means many. */
+  probes: z.object({ ids: z.array(id) }),
   join: z.object({ id, state: z.enum(['waiting', 'used', 'expired']), deviceId: id.nullable() }),
   /** The sign-in ended: the stream closes behind it. */
   bye: z.object({ why: z.string() }),

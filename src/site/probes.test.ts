@@ -45,7 +45,7 @@ function roomOf(change: Change = {}) {
   const tables = buildTables({
     customers: none, sites: none, agents: [agentOf('a'), agentOf('b')], agentCertificates: none, agentNotes: none, devices: change.devices ?? [], oldLabels: none, people: none, rights: none, signIns: none, tokens: none,
     joinTokens: none, invites: none, certificates: none, deliveries: none, deviceKeys: none, waitingDevices: none, deviceNotes: none, leases: none, deviceTags: none, suspensions: none,
-    deviceProfiles: change.profiles ?? [], virtualAddresses: none, releasedAddresses: none, sitePlaces: none, siteDoors: none,
+    deviceProfiles: change.profiles ?? [], virtualAddresses: none, releasedAddresses: none, sitePlaces: none, siteDoors: none, deviceTokens: none, evidence: none, jobSources: none,
   });
   const online = new Set(change.online ?? ['a', 'b']);
   const linkWatchers = new Set<() => void>();
