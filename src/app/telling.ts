@@ -1,6 +1,6 @@
 // How servers of applications hear of devices: statements signed for requests, configuration for servers, and proofs. Composition only.
 import type { TellingDeps } from '#admin/deps.ts';
-import { isLoopback } from '#base/cidr.ts';
+import { isLoopback, parseAddress } from '#base/cidr.ts';
 import type { Clock } from '#base/clock.ts';
 import { Fault, isFault } from '#base/fault.ts';
 import type { Id, Random } from '#base/ids.ts';
@@ -51,8 +51,9 @@ interface Application {
   readonly target: TcpTarget | TlsTarget;
 }
 
-/** After that a secret is read again, behind the request that asked: what was set anew is used within two requests. */
+/** After that a secret is read again, behind the request that asked; one that is missing sooner. */
 const secretFreshMs = 5_000;
+const secretMissingMs = 500;
 
 /** Keys of secrets, at hand when a request needs one. */
 function keepSecretKeys({ readSecret, clock, log }: Pick<TellingOptions, 'readSecret' | 'clock' | 'log'>): (name: string) => AssertionKey | null {
@@ -66,7 +67,7 @@ function keepSecretKeys({ readSecret, clock, log }: Pick<TellingOptions, 'readSe
   };
   return (name) => {
     const found = kept.get(name);
-    if (found === undefined || clock.monoMs() - found.atMs > secretFreshMs) {
+    if (found === undefined || clock.monoMs() - found.atMs > (found.key === null ? secretMissingMs : secretFreshMs)) {
       kept.set(name, { atMs: clock.monoMs(), bytes: found?.bytes ?? null, key: found?.key ?? null });
       read(name).catch((thrown: unknown) => log.warn('a statement about a device cannot be signed', { secret: name, why: isFault(thrown) ? thrown.message : 'the secret cannot be read' }));
     }
@@ -147,7 +148,7 @@ export function buildTelling(options: TellingOptions): Telling {
 }
 
 /** An agent's own machine is a device at loopback: that is no address that anybody else knows it by. */
-const isOwnAddress = (host: string): boolean => host !== '' && !isLoopback(host) && /^[0-9A-Fa-f.:]+$/.test(host);
+const isOwnAddress = (host: string): boolean => host !== '127.0.0.1' && host !== '::1' && parseAddress(host) !== null;
 
 const hostFor = (route: ConfigRoute, { primaryDomain }: Snapshot): string => (route.host === undefined ? primaryDomain : route.host.replace(/^\*/, 'prove'));
 
