@@ -101,3 +101,16 @@ test('claims of anything else are none', () => {
   for (const text of ['', 'a.b', 'a.b.c', 'a.W10.c', 'a.bnVsbA.c', '.e30.c', 'a.e30.c.d', 'a.e30 .c']) assert.equal(claimsIn(text), null, text);
   assert.deepEqual(claimsIn('a.e30.c'), {});
 });
+
+test('whatever is cut off or flipped, claims are read or not, and nothing is thrown (seed 5)', () => {
+  const text = buildAssertions(() => 'i').assertionFor(countingKey(), facts, at);
+  for (let i = 0; i < text.length; i++) claimsIn(text.slice(0, i));
+  let state = 5;
+  const next = (below: number) => (state = (state * 1_103_515_245 + 12_345) % 2_147_483_648) % below;
+  for (let i = 0; i < 2_000; i++) {
+    const bytes = Buffer.from(text, 'latin1');
+    bytes[next(bytes.length)]! ^= 1 << next(8);
+    const claims = claimsIn(bytes.toString('latin1'));
+    assert.ok(claims === null || typeof claims === 'object');
+  }
+});
