@@ -33,7 +33,13 @@ const shownMax = 16;
 
 /** What the last probe read at the device's address; null: nothing yet. */
 export function confirmationOf(row: DeviceProfile | undefined): Confirmation | null {
-  if (row === undefined || row.profile === null || row.readAt === null || row.address === null) return null;
+  if (row === undefined) return null;
+  if (row.trust === 'different') {
+    // The profile is still the device's own, from before; who is at its address now is said by the last try, unless that heard nobody.
+    const { found, address, question } = row.failure ?? {};
+    return found && address !== undefined ? { ...found, address: canonicalAddress(address) ?? address, at: row.triedAt, by: question?.startsWith('ipp') ? 'ipp' : 'snmp' } : null;
+  }
+  if (row.profile === null || row.readAt === null || row.address === null) return null;
   const { profile } = row;
   const by = profile.evidence.some(({ question, value }) => question.startsWith('ipp') && value === profile.serial) && !profile.evidence.some(({ question, value }) => question.startsWith('snmp') && value === profile.serial) ? 'ipp' : 'snmp';
   return { serial: profile.serial, mac: row.mac?.toLowerCase() ?? null, address: canonicalAddress(row.address) ?? row.address, at: row.readAt, by };

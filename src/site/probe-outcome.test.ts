@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { confirmationOf } from '#model/identity-known.ts';
 import type { DeviceProfile } from '#model/place-rows.ts';
 import type { Agent, Device } from '#model/rows.ts';
 import { exampleProfile } from '../../test/contracts/probes.ts';
-import { confirmationIn, isSameSerial, judgeProbe, type Probed } from './probe-outcome.ts';
+import { isSameSerial, judgeProbe, type Probed } from './probe-outcome.ts';
 
 const agent: Agent = { id: 'a', customerId: 'c', siteId: 's', name: 'lan1', state: 'active', createdAt: 0 };
 const device: Device = { id: 'd', customerId: 'c', siteId: 's', agentId: 'a', serial: 'SN1', label: 'mfp1', name: 'MFP 1', host: '192.0.2.50', ports: [], hostHeader: 'own', locked: false, createdAt: 0 };
@@ -28,15 +29,15 @@ test('the serial of the row, read at its address: verified, with evidence', () =
     `mac ${mac1}: agent lan1 saw it at 192.0.2.50`,
   ]);
   assert.ok(readings);
-  assert.deepEqual(confirmationIn(row, device), { serial: 'SN1', mac: mac1, address: '192.0.2.50', at: 20, by: 'snmp' });
+  assert.deepEqual(confirmationOf(row), { serial: 'SN1', mac: mac1, address: '192.0.2.50', at: 20, by: 'snmp' });
 });
 
 test('read by IPP, and a device whose serial nobody has said', () => {
-  const profile = exampleProfile({ evidence: [{ question: 'ipp printer-device-id', value: 'MFG:Example;SN:SN1;', at: 20 }] });
+  const profile = exampleProfile({ evidence: [{ question: 'ipp printer-device-id', value: 'SN1', at: 20 }] });
   const { row, evidence } = judge({ profile }, undefined, { ...device, serial: null });
   assert.equal(row.trust, 'unread', 'it is offered, not believed');
   assert.deepEqual(evidence.map(({ kind, how }) => `${kind}: ${how}`), ['serial-ipp: agent lan1 read it at 192.0.2.50 by IPP', 'address: agent lan1 read its serial there']);
-  assert.deepEqual(confirmationIn(row, { ...device, serial: null }), { serial: 'SN1', mac: null, address: '192.0.2.50', at: 20, by: 'ipp' });
+  assert.deepEqual(confirmationOf(row), { serial: 'SN1', mac: null, address: '192.0.2.50', at: 20, by: 'ipp' });
   // Another serial than the last time is another device, whoever asks.
   assert.equal(judge({ profile: exampleProfile({ serial: 'SN9' }) }, good({ trust: 'unread' }), { ...device, serial: null }).row.trust, 'different');
 });
@@ -53,11 +54,10 @@ test('another serial at the address: what was known stays, nothing of the other 
     { event: 'device.moved', fields: { device: 'o', name: 'MFP 2', from: '192.0.2.51', to: '192.0.2.50', by: 'serial' } },
   ]);
   assert.deepEqual(judge(found, first.row).events, []);
-  assert.deepEqual(confirmationIn(first.row, device), { serial: 'SN2', mac: mac2, address: '192.0.2.50', at: 20, by: 'snmp' });
-  assert.equal(confirmationIn(first.row, { ...device, host: '192.0.2.60' }), null, 'at another address nothing is known');
+  assert.deepEqual(confirmationOf(first.row), { serial: 'SN2', mac: mac2, address: '192.0.2.50', at: 20, by: 'snmp' });
   // Silent after that: still not the device.
   const after = judge({ failure: silent }, first.row);
-  assert.deepEqual([after.row.trust, confirmationIn(after.row, device)], ['different', null]);
+  assert.deepEqual([after.row.trust, confirmationOf(after.row)], ['different', null]);
   // A stranger, and no profile before.
   const stranger = judge({ profile: exampleProfile({ serial: 'SN3' }) });
   assert.deepEqual([stranger.row.profile, stranger.row.trust, stranger.events.map(({ event }) => event)], [null, 'different', ['device.serial-differs', 'address.taken']]);
@@ -97,7 +97,7 @@ test('a verified device that does not say its serial this once: what was known g
   assert.deepEqual([row.trust, row.readAt, row.profile?.serial, row.failure?.code, readings?.model], ['verified', 10, 'SN1', 'partial', 'x']);
   // Of one that was never verified it is a profile like any other.
   const never = judge({ profile: exampleProfile({ serial: null }) }, good({ trust: 'unread' }));
-  assert.deepEqual([never.row.trust, never.row.readAt, confirmationIn(never.row, device)?.serial], ['unread', 20, null]);
+  assert.deepEqual([never.row.trust, never.row.readAt, confirmationOf(never.row)?.serial], ['unread', 20, null]);
 });
 
 test('a gap beside a profile is no failure of the probe', () => {

@@ -1,5 +1,4 @@
 // What a probe's answer means for the device that was asked: is it the one that its row says, has it moved, is somebody else at its address? Pure.
-import type { Confirmation } from '#model/identity.ts';
 import type { DeviceProfile, EvidenceKind, ProbeFailure, Profile } from '#model/place-rows.ts';
 import type { ProbeExplained } from '#model/probe-control.ts';
 import type { Agent, Device } from '#model/rows.ts';
@@ -132,7 +131,9 @@ export function judgeProbe(probed: Probed, judging: Judging): Judged {
     return { ...failed(judging, partial), readings: profile };
   }
   const row: DeviceProfile = {
-    deviceId: device.id, customerId: device.customerId, profile, readAt: nowMs, address, agentId: agent?.id ?? null, mac: mac ?? (serial !== null ? knownMac : null), triedAt: nowMs, failure,
+    deviceId: device.id, customerId: device.customerId, readAt: nowMs, address, agentId: agent?.id ?? null, mac: mac ?? (serial !== null ? knownMac : null), triedAt: nowMs, failure,
+    // As the row writes it, so that nobody has to compare them again.
+    profile: serial !== null && device.serial !== null ? { ...profile, serial: device.serial } : profile,
     trust: serial !== null && device.serial !== null ? 'verified' : 'unread',
   };
   const events: ProbeEvent[] = [];
@@ -141,15 +142,4 @@ export function judgeProbe(probed: Probed, judging: Judging): Judged {
   const twin = mac === null || mac === before?.mac ? undefined : judging.deviceByMac(mac);
   if (twin && twin.id !== device.id && twin.host !== address) events.push({ event: 'device.moved', fields: { device: twin.id, name: twin.name, from: twin.host, to: address, by: 'mac' } });
   return { row, events, evidence: evidenceOf(judging, profile, row.mac), readings: profile };
-}
-
-/** What the row says of who is at the device's address, whatever became of its serial and address since. */
-export function confirmationIn(row: DeviceProfile, device: Device): Confirmation | null {
-  const { profile, failure, readAt, address, mac } = row;
-  const byOf = (question: string | null) => (question?.startsWith('ipp') ? ('ipp' as const) : ('snmp' as const));
-  if (failure?.code === 'different' && failure.found && failure.address === device.host) return { serial: failure.found.serial, mac: failure.found.mac, address: failure.address, at: row.triedAt, by: byOf(failure.question) };
-  // Since another one was found there, nothing new is known.
-  if (row.trust === 'different' || profile === null || readAt === null || address === null) return null;
-  const serial = profile.serial !== null && device.serial !== null && isSameSerial(profile.serial, device.serial) ? device.serial : profile.serial;
-  return { serial, mac, address, at: readAt, by: byOf(questionOfSerial(profile)) };
 }

@@ -6,6 +6,7 @@ import { Fault, isFault, reasonOf } from '#base/fault.ts';
 import type { Id } from '#base/ids.ts';
 import type { Limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
+import { confirmationOf } from '#model/identity-known.ts';
 import type { Journal } from '#model/live.ts';
 import type { DeviceProfile, ProbeFailure } from '#model/place-rows.ts';
 import type { Asking } from '#model/probe/asking.ts';
@@ -16,7 +17,7 @@ import type { Device } from '#model/rows.ts';
 import { indexBy } from '#model/table.ts';
 import type { Tables } from '#model/tables.ts';
 import { keepAskings, type PacedAsking } from './askings.ts';
-import { blankProfile, confirmationIn, hasSucceeded, judgeProbe, type EvidenceSeen, type Probed } from './probe-outcome.ts';
+import { blankProfile, hasSucceeded, judgeProbe, type EvidenceSeen, type Probed } from './probe-outcome.ts';
 import { buildProbeQueue, type ProbeJob } from './probe-queue.ts';
 import { isDue, restMs } from './probe-times.ts';
 import { readingsOf, samplesOf } from './samples.ts';
@@ -318,11 +319,7 @@ export function buildProbes(options: ProbesOptions): Probes {
     explanationOf: (deviceId) => explained.get(deviceId) ?? null,
     runs: () => queue.all().map(viewOf),
     agents: () => agentsOf().map((agentId) => ({ agentId, ...queue.ofAgent(agentId), pace: askings.paceOf(agentId), asked: askedOf.get(agentId) ?? 0 })),
-    confirmationOf(deviceId) {
-      const row = tables.deviceProfiles.get(deviceId);
-      const device = row && tables.devices.get(deviceId);
-      return device ? confirmationIn(row, device) : null;
-    },
+    confirmationOf: (deviceId) => confirmationOf(tables.deviceProfiles.get(deviceId)),
     watch(onChange) {
       watchers.add(onChange);
       return () => watchers.delete(onChange);
