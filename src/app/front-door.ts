@@ -32,6 +32,7 @@ export interface DoorOptions {
   readonly onExchange: (exchange: Exchange) => void;
   readonly onBroken: (thrown: unknown) => void;
   readonly dialNamedDevice: RelaysOptions['dialNamedDevice'];
+  readonly applications: RelaysOptions['applications'];
   readonly challengeContext: FrontDoorOptions['challengeContext'];
   /** A name that somebody came for, by TLS. */
   readonly noticed: (serverName: string) => void;
@@ -51,6 +52,7 @@ export async function openDoor(options: DoorOptions): Promise<{ readonly door: F
   const connRelays = buildRelays({
     limits, sweep, journal, counts, snapshot, onBroken,
     dialNamedDevice: options.dialNamedDevice,
+    applications: options.applications,
     identityOf: (name) => certificates.identityOf(name),
     sipDialogKey: await folder.readOrMake('sip-dialog.key', () => random(32)),
     newSipBranch: () => random(16).toString('hex'),

@@ -70,6 +70,8 @@ import { buildKeeping, type KeepingOptions } from './keeping.ts';
 import { describeListeners, keepListeners } from './listeners.ts';
 import { buildMetrics } from './metrics.ts';
 import { keepOperator } from './operator.ts';
+import { openPlaces } from './places.ts';
+import { openProbes } from './probes.ts';
 import { buildReach } from './reach.ts';
 import { describeLabel, isKnownName, operatorAddress, startRemarks } from './naming.ts';
 import { buildStartOrders, type StartOrders } from './start-orders.ts';
@@ -283,9 +285,26 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     });
     filesOfDevices = fleet.files;
     undo.push(() => fleet.close());
+    const places = openPlaces({
+      tables, operations, clock, random, newId, log, journal, limits, room,
+      snapshot: () => snapshot,
+      addresses: () => virtual,
+      freshen: (deviceId) => probes.freshen(deviceId),
+      listsPrograms: (deviceId, a, b) => probes.listsPrograms(deviceId, a, b),
+      assertion: (route, device, identity, told) => telling.assertion(route, device, identity, told),
+    });
+    undo.push(() => places.close());
+    const probes = await openProbes({
+      tables, operations, hub, clock, log, journal, limits,
+      path: folder.path,
+      config: () => snapshot?.config ?? {},
+      noteEvidence: ({ device, kind, value, how }) => places.evidence.note(device, kind, value, how),
+    });
+    undo.push(() => probes.close());
     const front = buildHttpFront({
       snapshot: () => snapshot, limits, journal, room,
       devices: () => devices,
+      applications: () => places.applications,
       dialService: (name) => (name === 'join' ? joinService : consoleService).dial(),
       takeovers: { link: hub.takeover, stream: callers.takeover },
       answerDevice: fleet.answerDevice,
@@ -313,6 +332,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       snapshot: () => snapshot,
       onExchange: front.onExchange,
       dialNamedDevice: reach.dialNamedPlain,
+      applications: () => places.applications,
       challengeContext: buildChallengeContexts(answers.table),
       noticed: (serverName) => acme?.noticed(serverName),
       undo: (close) => void undo.push(close),
@@ -410,7 +430,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       certificates: { changes: certificateChanges, caPem: certificates.ca.pem, describe: () => certificates.describe(), signRequest: (order) => certificates.signRequest(order), issueLeaf: (names, spki) => certificates.issueLeaf(names, spki), nextLeafKey: (id, what) => certificates.nextLeafKey(id, what), roots: publicRoots },
       pins,
       sealingKey: await folder.readOrMake(sealingKeyFile, () => random(sealingKeyBytes)),
-      acme, telling, doors, deliveries, leases: fleet.leases, feeds: fleet.feeds, sinks, secrets, virtual: { ...virtual, checks: () => runChecks(clock, addressChecks(virtual, tables)) }, files: fleet.files, keeping: keeping.deps,
+      acme, telling, doors, deliveries, leases: fleet.leases, feeds: fleet.feeds, sinks, secrets, virtual: { ...virtual, checks: () => runChecks(clock, addressChecks(virtual, tables)) }, files: fleet.files, keeping: keeping.deps, probes,
       tables, operations, control, live, journal, clock, random, log, newId, limits, inTurn, status,
       version: options.version,
       setupDigest: () => (tables.people.size === 0 && setup.code !== null ? digestOf(setup.code.reveal()) : null),

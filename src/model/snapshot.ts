@@ -103,6 +103,8 @@ export interface Snapshot {
   readonly doorways: ReadonlyMap<string, Doorway>;
   readonly tlsPolicies: TlsPolicies;
   readonly trustedProxies: TrustedProxies;
+  /** Some route's server knows devices by their address. */
+  readonly hasApplications: boolean;
   /** Which server a device's data belongs to. */
   readonly redirects: Redirects;
 }
@@ -327,7 +329,7 @@ export function compile(config: Config, revision: number): { snapshot: Snapshot 
   return {
     snapshot: Object.freeze({
       revision, config, local: domains[0] === 'localhost', domains: new Set(domains), primaryDomain: domains[0]!, deviceDomains, exact: http.exact, wildcards: http.wildcards, any: http.any, deviceRoute: devices(domains[0]!),
-      byProtocol, doorways, tlsPolicies, trustedProxies, redirects,
+      byProtocol, doorways, tlsPolicies, trustedProxies, hasApplications: config.routes.some((route) => route.application !== undefined), redirects,
     }),
   };
 }

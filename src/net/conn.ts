@@ -48,6 +48,8 @@ export interface Conn {
   readonly accepted: Accepted;
   /** Shown and proved in the TLS handshake, not judged; null without. */
   readonly peerCertificate: X509Certificate | null;
+  /** Of the ClientHello, where a route wants devices told apart (model/identity-marks); null without TLS. */
+  readonly tlsShape: string | null;
   /** Behind a trusted proxy: what it said of the client, to be passed on in front of what we say. */
   readonly forwardedBefore: Forwarded | null;
   /** The forwarding header lines for `forwardedHost`, made once for the usual case of one host per connection. */

@@ -59,7 +59,7 @@ function behindProxy(conn: Conn, fields: Fields, snapshot: Snapshot): Conn {
   const { certificate } = conn.facts;
   // Whoever is behind a proxy is not on this machine, even where the proxy is, and did not show its certificate.
   const facts = { ...conn.facts, secure, loopback: false, certificate: certificate && { ...certificate, isProxys: true as const } };
-  return { ...conn, from, facts, peerCertificate: null, forwardedBefore, forwardedHost: null, forwardedLines: '' };
+  return { ...conn, from, facts, peerCertificate: null, tlsShape: null, forwardedBefore, forwardedHost: null, forwardedLines: '' };
 }
 
 export interface HttpClients {

@@ -9,16 +9,19 @@ import { decideExchange } from '#model/decide.ts';
 import type { Journal } from '#model/live.ts';
 import type { Route, Snapshot } from '#model/snapshot.ts';
 import type { ServiceName, TcpTarget, TlsTarget } from '#model/target.ts';
-import { dialTappedTcp, type DialBy } from '#net/dial.ts';
-import { buildTlsDial, type Identity } from '#net/dial-tls.ts';
+import type { DialBy } from '#net/dial.ts';
+import { buildServerDial } from '#net/dial-server.ts';
+import type { Identity } from '#net/dial-tls.ts';
 import { setAsker } from '#net/service-pair.ts';
 import type { Takeover } from '#net/takeover.ts';
 import { is, type HeadEdit } from '#wire/http1-fields.ts';
+import type { Applications, DialServer, Panel } from './application.ts';
 import type { DeviceHosts, Refusal } from './device-host.ts';
 import type { Exchange } from './exchange.ts';
 import { buildPlan, forward, type ForwardPlan, type ForwardRoom } from './forward.ts';
 import { encodePage, wantsHtml } from './pages.ts';
 import { proxyHeaderFor } from './proxy-header.ts';
+import { parsePrefix, type Prefix } from './rewrite.ts';
 
 export interface HttpOptions {
   readonly snapshot: () => Snapshot;
@@ -26,6 +29,8 @@ export interface HttpOptions {
   readonly journal: Pick<Journal, 'note'>;
   readonly room: ForwardRoom;
   readonly devices: () => DeviceHosts;
+  /** Routes whose servers know devices by their address. */
+  readonly applications: () => Applications;
   /** Opens our end of a service's pair. */
   dialService(name: ServiceName): Duplex;
   /** Services that take the connection whole, by service name and exact path. */
@@ -51,6 +56,12 @@ const toService: HeadEdit<null> = { drop: is.hop, ask: 0, value: undefined };
 
 const authorityOf = (target: { readonly host: string; readonly port: number }) => `${target.host.includes(':') ? `[${target.host}]` : target.host}:${target.port}`;
 
+/** For journal and people: without query, and without the secret of a device's or session's address. */
+function pathShown(target: string): string {
+  const prefix = parsePrefix(target);
+  return prefix === null ? target.split('?', 1)[0]! : `/${prefix.kind === 'token' ? 'd' : 's'}/…${prefix.rest.split('?', 1)[0]!}`;
+}
+
 export interface HttpFront {
   onExchange(exchange: Exchange): void;
   refuse(exchange: Exchange, refusal: Refusal): void;
@@ -74,20 +85,21 @@ const REMEDY_OF: Readonly<Partial<Record<Fault['code'], string>>> = {
 export function buildHttpFront(options: HttpOptions): HttpFront {
   const { limits, journal, room } = options;
   const plans = new WeakMap<Route, ForwardPlan<null>>();
+  const applicationPlans = new WeakMap<Route, ReturnType<typeof applicationPlan>>();
   const named = new Map<{ cut(why: string): void }, string>();
 
   const refuse = (exchange: Exchange, refusal: Refusal) => {
     room.counts.refusals += 1;
     room.counts.answers[Math.floor(refusal.status / 100)]! += 1;
     const { conn, head, requestId } = exchange;
-    journal.note('exchange.refused', { conn: conn.id, request: requestId, from: conn.from, host: printable(head.host, 100), method: head.method, path: printable(head.target.split('?', 1)[0]!, 200), status: refusal.status, why: refusal.why, rule: refusal.rule });
+    journal.note('exchange.refused', { conn: conn.id, request: requestId, from: conn.from, host: printable(head.host, 100), method: head.method, path: printable(pathShown(head.target), 200), status: refusal.status, why: refusal.why, rule: refusal.rule });
     const page = encodePage({ status: refusal.status, code: refusal.code, title: refusal.title, text: refusal.why, remedy: refusal.remedy ?? '', requestId, ...(refusal.link ? { link: refusal.link } : {}) }, wantsHtml(head.fields));
     exchange.respond(refusal.status, page.lines + (refusal.lines ?? ''), page.body);
   };
 
   const failed: HttpFront['failed'] = (exchange, plan, why) => {
     const { conn, head, requestId } = exchange;
-    journal.note('exchange.failed', { conn: conn.id, request: requestId, from: conn.from, host: printable(head.host, 100), method: head.method, path: printable(head.target.split('?', 1)[0]!, 200), to: plan.name, code: why.code, why: printable(why.message, 300) });
+    journal.note('exchange.failed', { conn: conn.id, request: requestId, from: conn.from, host: printable(head.host, 100), method: head.method, path: printable(pathShown(head.target), 200), to: plan.name, code: why.code, why: printable(why.message, 300) });
     const said = why.detail['status'];
     const status = said === 408 || said === 502 ? said : (STATUS_OF[why.code] ?? 502);
     room.counts.answers[Math.floor(status / 100)]! += 1;
@@ -121,23 +133,24 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
 
   const serverPlan = (target: TcpTarget | TlsTarget): ForwardPlan<null> => {
     const name = authorityOf(target);
-    const tlsDial = target.kind === 'tls' ? buildTlsDial({ target, identityOf: options.identityOf }) : null;
+    const dial = buildServerDial(target, options.identityOf);
     const key = target.kind === 'tls' ? `tls ${JSON.stringify(target)}` : `tcp ${target.host} ${target.port}`;
     const { proxyProtocol } = target;
     return {
       ...common, key, name, authority: name,
       // A PROXY header speaks for everything behind it: such a connection serves one client's connection and no other (its specification, §2).
       ...(proxyProtocol === undefined ? {} : { freshKey: (exchange: Exchange) => `${key} for ${exchange.conn.id} ${exchange.conn.from}` }),
-      dial: async (exchange, signal) => {
-        const by = { client: exchange.conn.from, timeoutMs: limits.dialTimeoutMs, signal };
-        const header = proxyProtocol === undefined ? undefined : proxyHeaderFor(exchange.conn, proxyProtocol);
-        if (tlsDial !== null) return tlsDial(by, header);
-        if (target.kind === 'tls') throw new Error('unreachable');
-        const stream = await dialTappedTcp(target, by);
-        if (header !== undefined) stream.write(header);
-        return stream;
-      },
+      dial: (exchange, signal) => dial({ client: exchange.conn.from, timeoutMs: limits.dialTimeoutMs, signal }, proxyProtocol === undefined ? undefined : proxyHeaderFor(exchange.conn, proxyProtocol)),
     };
+  };
+
+  const applicationPlan = (target: TcpTarget | TlsTarget): { plan: ForwardPlan<Panel>; dial: DialServer } => {
+    const name = authorityOf(target);
+    const dial = buildServerDial(target, options.identityOf);
+    const edits: HeadEdit<Panel> = { drop: is.hop, ask: 0, value: undefined };
+    // What differs from exchange to exchange is in their passages.
+    const plan = buildPlan<Panel>({ ...common, key: '', name, authority: name, requestEdit: edits, answerEdit: edits, context: { prefix: '', host: '' }, dial: (exchange, signal) => dial({ client: exchange.conn.from, timeoutMs: limits.dialTimeoutMs, signal }) });
+    return { plan, dial };
   };
 
   const devicePlan = (target: Extract<Route['target'], { kind: 'named-device' }>): ForwardPlan<null> => ({
@@ -166,6 +179,12 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
     return plan;
   };
 
+  const serveApplication = (exchange: Exchange, route: Route, target: TcpTarget | TlsTarget, prefix: Prefix | null) => {
+    let made = applicationPlans.get(route);
+    if (!made) applicationPlans.set(route, (made = applicationPlan(target)));
+    options.applications().serve(exchange, route, made.plan, made.dial, prefix);
+  };
+
   const takeOver = (exchange: Exchange, takeover: Takeover) => {
     const { conn, head } = exchange;
     const { leftover } = exchange.takeSocket();
@@ -192,6 +211,12 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
       room.counts.answers[2]! += 1;
       return exchange.respond(200, 'Content-Type: application/octet-stream\r\nCache-Control: no-store\r\n', answer);
     }
+    // A device's own address, or a session's, on an application's name: judged as what stands behind it.
+    const prefix = parsePrefix(head.target);
+    if (prefix !== null) {
+      const inside = decideExchange(options.snapshot(), conn.facts, head.host, prefix.rest, head.method);
+      if (inside.step === 'route' && inside.route.application !== null && (inside.route.target.kind === 'tcp' || inside.route.target.kind === 'tls')) return serveApplication(exchange, inside.route, inside.route.target, prefix);
+    }
     const verdict = decideExchange(options.snapshot(), conn.facts, head.host, head.target, head.method);
     switch (verdict.step) {
       case 'device':
@@ -213,6 +238,7 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
         switch (target.kind) {
           case 'tcp':
           case 'tls':
+            return route.application === null ? forward(room, exchange, planOf(route)) : serveApplication(exchange, route, target, null);
           case 'named-device':
             return forward(room, exchange, planOf(route));
           case 'redirect':

@@ -82,7 +82,7 @@ test('what is shown, and what never', () => {
     assert.match(body, /192\.0\.2\.50/);
     assert.ok(!body.includes('another customer'), 'why is not for panels');
   }
-  assert.match(bodyOf(pageOf('not-assigned')), /not a job source of scan[\s\S]*printer1[\s\S]*SN-1/);
+  assert.match(bodyOf(pageOf('not-assigned')), /not a job source of &#34;scan&#34;[\s\S]*printer1[\s\S]*SN-1/);
   assert.match(bodyOf(pageOf('ambiguous', { device: null })), /More than one device uses the address 192\.0\.2\.50/);
   const unreachable = bodyOf(pageOf('unreachable', { requestId: 'q7', why: 'connect ECONNREFUSED 10.1.2.3:80', code: null }));
   assert.match(unreachable, /q7/);

@@ -49,8 +49,9 @@ p,table{margin:8px 12px}
 table{border-collapse:collapse;font-size:14px}
 th,td{padding:1px 12px 1px 0;text-align:left;vertical-align:top}
 th{color:#555;font-weight:normal;white-space:nowrap}
-a{color:#0b4f9e;font-weight:bold}
-@media (min-width:640px){body{font-size:20px}h1{padding:12px 20px;font-size:26px}p,table{margin:12px 20px}.code{margin:12px 20px;font-size:72px}table{font-size:17px}}`;
+.again{float:right;margin:8px 12px 4px 16px}
+.again a{display:block;padding:9px 14px;border:2px solid #1d3b5c;color:#1d3b5c;font-weight:bold;text-decoration:none}
+@media (min-width:640px){body{font-size:20px}h1{padding:12px 20px;font-size:26px}p,table{margin:12px 20px}.code{margin:12px 20px;font-size:72px}.again{margin:14px 20px 8px 24px}.again a{padding:14px 22px}table{font-size:17px}}`;
 
 /** 6 digits in two groups: read out over the telephone. */
 const grouped = (code: string) => (code.length === 6 ? `${code.slice(0, 3)} ${code.slice(3)}` : code);
@@ -59,15 +60,18 @@ type Row = readonly [label: string, value: string];
 
 function rowsOf(page: PanelPage, text: PanelText): Row[] {
   const rows: Row[] = [];
+  const request: Row[] = page.requestId === undefined ? [] : [['Request', clipped(page.requestId, CLIP.request)]];
+  // Small screens end in the middle of this list: first what is asked for on the telephone.
+  if (page.code === null) rows.push(...request);
   if (page.device !== null) {
     rows.push(['Device', clipped(page.device.name, CLIP.name)]);
     if (page.device.serial !== null) rows.push(['Serial number', clipped(page.device.serial, CLIP.serial)]);
   }
-  rows.push(['Your address as seen here', clipped(page.address, CLIP.address)]);
-  if (page.virtualAddress) rows.push(['Address that the application sees', clipped(page.virtualAddress, CLIP.address)]);
+  rows.push(['Your address, seen here', clipped(page.address, CLIP.address)]);
+  if (page.virtualAddress) rows.push(['Seen by the application', clipped(page.virtualAddress, CLIP.address)]);
   if (text.fact !== undefined) rows.push(text.fact);
   rows.push(['Application', clipped(page.application, CLIP.application)]);
-  if (page.requestId !== undefined) rows.push(['Request', clipped(page.requestId, CLIP.request)]);
+  if (page.code !== null) rows.push(...request);
   return rows;
 }
 
@@ -87,10 +91,11 @@ export function encodePanelPage(page: PanelPage, accept: string | undefined): { 
     `<html xmlns="http://www.w3.org/1999/xhtml" xml:lang="en" lang="en"><head><meta http-equiv="Content-Type" content="${type}; charset=utf-8" /><meta name="viewport" content="width=device-width, initial-scale=1" />`,
     again !== null && text.waits ? `<meta http-equiv="refresh" content="${lookAgainS}; url=${again}" />` : '',
     `<title>${escaped(text.title)}</title><style type="text/css">${STYLE}</style></head><body>\n<h1>${escaped(text.title)}</h1>\n`,
+    // Beside the text, where a finger finds it on the smallest screen, and not below it.
+    again === null ? '' : `<p class="again"><a href="${again}">Try again</a></p>\n`,
     ...text.says.map((each) => `<p>${escaped(each)}</p>\n`),
     page.code === null ? '' : `<p class="code">${escaped(grouped(clipped(page.code, CLIP.code)))}</p>\n`,
     ...text.todo.map((each) => `<p>${escaped(each)}</p>\n`),
-    again === null ? '' : `<p><a href="${again}">Try again</a></p>\n`,
     `<table>${rowsOf(page, text).map(([label, value]) => `<tr><th>${escaped(label)}</th><td>${escaped(value)}</td></tr>`).join('\n')}</table>\n`,
     '</body></html>\n',
   ].join('');

@@ -24,17 +24,17 @@ export interface PanelFacts {
 
 const giveCode = ({ hasCode }: PanelFacts): string[] => (hasCode ? ['Give this code to your administrator:'] : []);
 
-const openAgain = ({ application }: PanelFacts) => `Open ${application} again from the menu of this device.`;
+const openAgain = ({ application }: PanelFacts) => `Open "${application}" again from the menu of this device.`;
 
 /** By SessionRefusal and SessionEnd. */
 const sessions: Readonly<Record<string, (facts: PanelFacts) => PanelText>> = {
   idle: (facts) => ({ title: 'Your session has ended', says: ['Nothing was done here for a while.'], todo: [openAgain(facts)], waits: false }),
   absolute: (facts) => ({ title: 'Your session has ended', says: ['It had lasted as long as sessions may.'], todo: [openAgain(facts)], waits: false }),
   killed: (facts) => ({ title: 'Your session was ended', says: ['An administrator ended it.'], todo: [openAgain(facts)], waits: false }),
-  removed: (facts) => ({ title: 'Your session was ended', says: ['This device was removed from the list of devices.'], todo: [`To use ${facts.application} again it has to be added there.`], waits: false }),
+  removed: (facts) => ({ title: 'Your session was ended', says: ['This device was removed from the list of devices.'], todo: [`To use "${facts.application}" again it has to be added there.`], waits: false }),
   paused: ({ application }) => ({
     title: 'This device is being checked',
-    says: [`An administrator asked to make sure which device this is before ${application} goes on.`],
+    says: [`An administrator asked to make sure which device this is before "${application}" goes on.`],
     todo: ['Please wait a moment. If it takes longer, open it again from the menu of this device, or ask your administrator.'],
     waits: true,
   }),
@@ -52,39 +52,39 @@ const states: Readonly<Record<IdentityState, string>> = {
 
 export const panelTexts: Readonly<Record<PanelKind, (facts: PanelFacts) => PanelText>> = {
   'not-assigned': (facts) => ({
-    title: `This device may not use ${facts.application} yet`,
-    says: [`It is known, but not a job source of ${facts.application}.`, ...giveCode(facts)],
+    title: `This device may not use "${facts.application}" yet`,
+    says: [`It is known, but not a job source of "${facts.application}".`, ...giveCode(facts)],
     todo: ['Administrator: add it in the console under Job sources.'],
     waits: true,
   }),
   ambiguous: (facts) => ({
     title: 'Which device is this?',
-    says: [`More than one device uses the address ${facts.address}. To keep their work apart, none is taken for the other.`, ...giveCode(facts)],
+    says: [`More than one device uses the address ${facts.address}, so nobody can tell whose work this is. No session is opened or shared.`, ...giveCode(facts)],
     todo: ['Administrator: find the code in the console under Job sources and choose this device.'],
     waits: true,
   }),
   unknown: (facts) => ({
     title: 'This device is not known here',
-    says: [`${facts.application} is for known devices, and none is known at ${facts.address}.`, ...giveCode(facts)],
+    says: [`"${facts.application}" is for known devices, and none is known at ${facts.address}.`, ...giveCode(facts)],
     todo: ['Administrator: find the code in the console under Job sources and say which device this is.'],
     waits: true,
   }),
   'not-verified': (facts) => ({
     title: 'This device has to be verified',
-    says: [`${facts.application} asks for more than the right address.`, ...giveCode(facts)],
+    says: [`"${facts.application}" asks a device for more than the right address.`, ...giveCode(facts)],
     todo: ['Administrator: give the device a URL of its own or a certificate, or let it be probed.'],
     waits: true,
   }),
   session: (facts) => (Object.hasOwn(sessions, facts.why) ? sessions[facts.why]! : ended)(facts),
   unreachable: ({ application }) => ({
-    title: `${application} does not answer`,
+    title: `"${application}" does not answer`,
     says: ['This device is all right. Its server cannot be reached at the moment.'],
     todo: ['Please try again in a minute. If it stays like this, tell your administrator the request number.'],
     waits: true,
   }),
   test: ({ application, state }) => ({
     title: 'Connection test',
-    says: [`This device reaches the gateway in front of ${application}.`],
+    says: [`This device reaches the gateway in front of "${application}".`],
     todo: [],
     ...(state === null ? {} : { fact: ['Identity', states[state]] as const }),
     waits: false,

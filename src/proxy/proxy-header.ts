@@ -21,10 +21,11 @@ function tlsOf(conn: Conn, told: ReturnType<typeof placesOf>['tls']): ToldTls | 
   return { version: told.version ?? '', cipher: told.cipher ?? '', commonName: told.commonName, verified: told.verified, ...(told.clientCertificate ? { certificate: told.clientCertificate } : {}) };
 }
 
-export function proxyHeaderFor(conn: Conn, version: 'v1' | 'v2'): Buffer {
+/** `clientAddress`: the client's address as the server is to hear it, where that is not the one it came from. */
+export function proxyHeaderFor(conn: Conn, version: 'v1' | 'v2', clientAddress: string = conn.from): Buffer {
   const { source, destination, tls: told } = placesOf(conn.accepted);
   // Behind a trusted proxy a request has a client of its own, whose port nobody told.
-  const client = conn.from === conn.accepted.from ? source : { address: conn.from, port: 0 };
+  const client = clientAddress === source.address ? source : { address: clientAddress, port: 0 };
   if (version === 'v1') return encodeProxyHeader({ version: 1, source: client, destination });
   const tls = tlsOf(conn, told);
   const { serverName } = conn.facts;

@@ -1,7 +1,7 @@
 // Connections that are not HTTP: where each goes is decided once, by its first packet, and held to on the way; then bytes go socket to socket.
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { reasonOf } from '#base/fault.ts';
+import { isFault, reasonOf } from '#base/fault.ts';
 import type { Limits } from '#base/limits.ts';
 import { printable } from '#base/log.ts';
 import type { ConnVerdict, PacketFacts } from '#model/decide-connection.ts';
@@ -19,6 +19,7 @@ import type { FirstPacket } from '#wire/first-packet.ts';
 import { encodeH323Refusal, type H323RefusalReason } from '#wire/h323-refusal.ts';
 import { encodeLdapRefusal } from '#wire/ldap-answers.ts';
 import { encodeSipRefusal } from '#wire/sip-refusal.ts';
+import type { Applications, Told } from './application.ts';
 import type { ConnEntry } from './conn-entry.ts';
 import { relayH323 } from './h323-relay.ts';
 import { relayLdap } from './ldap-relay.ts';
@@ -27,6 +28,8 @@ import { proxyHeaderFor } from './proxy-header.ts';
 import { relaySip } from './sip-relay.ts';
 
 export interface RelaysOptions {
+  /** Routes whose servers know devices by their address. */
+  readonly applications: () => Applications;
   readonly limits: Limits;
   readonly sweep: Sweep;
   readonly journal: Pick<Journal, 'note'>;
@@ -120,9 +123,11 @@ export function buildRelays(options: RelaysOptions): Relays {
     return proxyHeaderFor(conn, target.proxyProtocol);
   };
 
-  const dial = async (conn: Conn, { target }: Relayed, signal: AbortSignal | undefined): Promise<Duplex> => {
-    const header = headerFor(conn, target);
-    const by: DialBy = { client: conn.from, timeoutMs: target.kind === 'named-device' ? limits.deviceDialTimeoutMs : limits.dialTimeoutMs, ...(signal ? { signal } : {}) };
+  const dial = async (conn: Conn, { route, target }: Relayed, signal: AbortSignal | undefined): Promise<Duplex> => {
+    const { application } = route;
+    const told: Told = application === null ? { client: conn.from, local: null } : await options.applications().admit(conn, route);
+    const header = application === null ? headerFor(conn, target) : application.tell === 'virtual' ? undefined : proxyHeaderFor(conn, application.tell === 'proxy-v1' ? 'v1' : 'v2', told.client);
+    const by: DialBy = { client: told.client, ...(told.local === null ? {} : { localAddress: told.local }), timeoutMs: target.kind === 'named-device' ? limits.deviceDialTimeoutMs : limits.dialTimeoutMs, ...(signal ? { signal } : {}) };
     if (target.kind === 'named-device') return options.dialNamedDevice(target.device, target.port, by);
     if (target.kind === 'tcp') {
       const stream = await dialTappedTcp(target, by);
@@ -225,6 +230,8 @@ export function buildRelays(options: RelaysOptions): Relays {
       (thrown: unknown) => {
         if (dialing) socket.off('close', giveUp);
         if (socket.destroyed) return;
+        // Its server was never asked: the device may not go there.
+        if (isFault(thrown, 'forbidden') && thrown.detail['step'] === 'identity') return refuse(conn, entry, first, bytes, thrown.message, route.name);
         counts.upstreamFailures += 1;
         journal.note('relay.failed', { conn: conn.id, from: conn.from, listener: conn.facts.listener, protocol: entry.protocol, route: route.name, to, why: printable(reasonOf(thrown), 300) });
         leave(conn, first, bytes, 'unreachable');

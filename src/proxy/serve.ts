@@ -8,6 +8,7 @@ import type { Limits } from '#base/limits.ts';
 import { isInNetworks } from '#base/networks.ts';
 import type { Protocol } from '#model/config.ts';
 import type { ConnFacts } from '#model/decide.ts';
+import { tlsShapeOf } from '#model/identity-marks.ts';
 import { namelessPacket, packetFactsOf } from '#model/packet.ts';
 import { passThrough } from '#model/decide-connection.ts';
 import type { Journal, Live, LiveConn } from '#model/live.ts';
@@ -122,8 +123,8 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
     });
 
   const plainFacts = (accepted: Accepted): ConnFacts => ({ listener: accepted.listener, secure: false, link: false, loopback: isFromHere(accepted), serverName: null, policy: null, certificate: null });
-  const connOf = (accepted: Accepted, socket: Duplex, facts: ConnFacts, unwrapped: Unwrapped | null): Conn => ({
-    id: accepted.id, socket, from: accepted.from, facts, accepted, peerCertificate: unwrapped?.peerCertificate ?? null, forwardedBefore: null, forwardedHost: null, forwardedLines: '',
+  const connOf = (accepted: Accepted, socket: Duplex, facts: ConnFacts, unwrapped: Unwrapped | null, hello: ClientHello | null = null): Conn => ({
+    id: accepted.id, socket, from: accepted.from, facts, accepted, peerCertificate: unwrapped?.peerCertificate ?? null, tlsShape: hello !== null && options.snapshot().hasApplications ? tlsShapeOf(hello) : null, forwardedBefore: null, forwardedHost: null, forwardedLines: '',
   });
 
   const openHttp = (conn: Conn, leftover: Buffer, h2: boolean) => {
@@ -147,7 +148,7 @@ export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
     const shaken = (unwrapped: Unwrapped, facts: ConnFacts, level: string) => {
       if (isGone(accepted)) return void unwrapped.socket.destroy();
       entry.tls = level;
-      const conn = connOf(accepted, unwrapped.socket, facts, unwrapped);
+      const conn = connOf(accepted, unwrapped.socket, facts, unwrapped, hello);
       if (facts.link || unwrapped.alpn === 'http/1.1') return openHttp(conn, noBytes, false);
       if (unwrapped.alpn === 'h2') return openHttp(conn, noBytes, true);
       if (doorway.serverFirst) return relay(conn, null, noBytes, 'tcp');

@@ -31,6 +31,7 @@ export const is = {
   upgrade: 1 << 14,
   authorization: 1 << 15,
   refresh: 1 << 16,
+  acceptEncoding: 1 << 17,
 } as const;
 
 const KNOWN: Readonly<Record<string, number>> = {
@@ -52,6 +53,7 @@ const KNOWN: Readonly<Record<string, number>> = {
   location: is.location,
   'content-location': is.location,
   refresh: is.refresh,
+  'accept-encoding': is.acceptEncoding,
   'alt-svc': is.siteWide,
   'clear-site-data': is.siteWide,
   'strict-transport-security': is.siteWide,

@@ -50,7 +50,7 @@ export async function startHttp2Door(onExchange: (exchange: Exchange, door: Http
     const from = plainAddress(raw.remoteAddress);
     const listener = secure ? 'https' : 'http';
     const conn: Conn = {
-      id, socket, from, peerCertificate: null, forwardedHost: null, forwardedLines: '', forwardedBefore: null,
+      id, socket, from, peerCertificate: null, tlsShape: null, forwardedHost: null, forwardedLines: '', forwardedBefore: null,
       accepted: { id, raw, from, listener, proxied: null, via: null },
       facts: { listener, secure, link: false, loopback: true, serverName: null, policy: null, certificate: null },
     };

@@ -1,0 +1,139 @@
+// What stands behind routes to applications, put together: who a device is, what it may use, its session, and how its server hears of it. Composition only.
+import type { Clock } from '#base/clock.ts';
+import type { Id, Random } from '#base/ids.ts';
+import type { Limits } from '#base/limits.ts';
+import type { Log } from '#base/log.ts';
+import { printable } from '#base/log.ts';
+import { digestOf } from '#base/secret.ts';
+import { buildDeviceSessions, type DeviceSessions } from '#model/device-sessions.ts';
+import { keyFingerprintOf } from '#model/fingerprint.ts';
+import { identify, type Asked, type Identity, type Known } from '#model/identity.ts';
+import { buildKnown } from '#model/identity-known.ts';
+import { claimedSerialOf, shapeOf } from '#model/identity-marks.ts';
+import { sourceFor } from '#model/job-sources.ts';
+import type { Journal } from '#model/live.ts';
+import type { Operations } from '#model/operations.ts';
+import { buildOrigins, type Origins } from '#model/origins.ts';
+import type { Device } from '#model/rows.ts';
+import type { Route, Snapshot } from '#model/snapshot.ts';
+import type { Tables } from '#model/tables.ts';
+import { type Applications, buildApplications, type Shown, type Told } from '#proxy/application.ts';
+import type { ForwardRoom } from '#proxy/forward.ts';
+import { keepEvidence, type EvidenceNotes } from '#site/evidence.ts';
+import { fieldOf } from '#wire/http1-fields.ts';
+
+export interface PlacesOptions {
+  readonly tables: Tables;
+  readonly operations: Operations;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly newId: () => Id;
+  readonly log: Log;
+  readonly journal: Journal;
+  readonly limits: Limits;
+  readonly room: ForwardRoom;
+  readonly snapshot: () => Snapshot;
+  readonly addresses: () => { addressOf(deviceId: Id): string | null; ensure(deviceId: Id): Promise<string> };
+  /** Has a device asked what it is, where its profile is old. */
+  readonly freshen: (deviceId: Id) => void;
+  /** Whether the device's driver lists both programs, by their User-Agent. */
+  readonly listsPrograms: (deviceId: Id, a: string, b: string) => boolean;
+  readonly assertion: (route: Route, device: Device, identity: Identity, told: Told) => string;
+}
+
+export interface DevicePlaces {
+  readonly applications: Applications;
+  readonly sessions: DeviceSessions;
+  readonly origins: Origins;
+  readonly evidence: EvidenceNotes;
+  readonly known: Known;
+  close(): Promise<void>;
+}
+
+const userAgentsMax = 4_096;
+
+export function openPlaces(options: PlacesOptions): DevicePlaces {
+  const { tables, operations, clock, log, journal, limits } = options;
+  const nowMs = () => clock.nowMs();
+  const origins = buildOrigins({ random: options.random, journal, limits });
+  const sessions = buildDeviceSessions({ clock, random: options.random, newId: options.newId, limits, journal, devices: tables.devices });
+  const evidence = keepEvidence({ tables, operations, clock, log, limits });
+
+  /** Which program a shape was made of: drivers list programs by their names. */
+  const userAgents = new Map<string, string>();
+  const known = buildKnown({
+    tables, origins, nowMs,
+    freshMs: () => (options.snapshot().config.probes?.freshMinutes ?? 60) * 60_000,
+    sameProgram(deviceId, a, b) {
+      const [first, second] = [userAgents.get(a), userAgents.get(b)];
+      return first !== undefined && second !== undefined && options.listsPrograms(deviceId, first, second);
+    },
+  });
+  const version = () => tables.devices.version + tables.deviceProfiles.version + tables.deviceTokens.version + tables.deviceKeys.version + tables.jobSources.version + tables.sitePlaces.version + tables.virtualAddresses.version;
+
+  let keysAt = -1;
+  let byKey = new Map<string, Id>();
+  const deviceOfKey = (digest: string): Id | null => {
+    if (keysAt !== tables.deviceKeys.version) {
+      keysAt = tables.deviceKeys.version;
+      byKey = new Map(Array.from(tables.deviceKeys.values()).filter((row) => row.kind === 'certificate').map((row) => [row.digest, row.deviceId]));
+    }
+    return byKey.get(digest) ?? null;
+  };
+
+  const askedOf = ({ conn, fields, token, session }: Shown) => {
+    const { via } = conn.accepted;
+    const key = conn.peerCertificate === null ? null : keyFingerprintOf(conn.peerCertificate);
+    const row = token === null ? undefined : tables.deviceTokenByDigest(digestOf(token));
+    const userAgent = fields === null ? undefined : fieldOf(fields, 'user-agent');
+    const shape = shapeOf(userAgent, conn.tlsShape);
+    if (shape !== null && userAgent !== undefined && !userAgents.has(shape)) {
+      if (userAgents.size >= userAgentsMax) userAgents.clear();
+      userAgents.set(shape, userAgent.slice(0, 512));
+    }
+    const asked: Asked = {
+      origin: { siteId: via?.siteId ?? null, customerId: via === null ? null : (tables.sites.get(via.siteId)?.customerId ?? null), address: conn.from, viaAgentId: via?.agentId ?? null, mac: via?.mac ?? null },
+      marks: {
+        certificateDeviceId: key === null ? null : deviceOfKey(key),
+        tokenDeviceId: row?.deviceId ?? null,
+        sessionDeviceId: session?.deviceId ?? null,
+        sessionVerified: session?.state === 'verified',
+        claimedSerial: fields === null ? null : claimedSerialOf(fields),
+        shape,
+      },
+    };
+    return { asked, proof: { fingerprint: key, tokenId: row?.id ?? null } };
+  };
+
+  const applications = buildApplications({
+    limits, room: options.room, sessions, nowMs, version,
+    identify(shown, route) {
+      const { asked, proof } = askedOf(shown);
+      const identity = identify(asked, known, nowMs());
+      origins.observe(asked, identity, route.name, nowMs());
+      evidence.observe(asked, identity, proof);
+      for (const id of identity.device === null ? identity.conflict : [identity.device.id]) options.freshen(id);
+      return identity;
+    },
+    sourceFor: (route, device, { conn }) => sourceFor(tables.sources, route.name, device, { siteId: conn.accepted.via?.siteId ?? null, address: conn.from }),
+    pending(shown, route, identity, why) {
+      const { asked } = askedOf(shown);
+      const userAgent = shown.fields === null ? undefined : fieldOf(shown.fields, 'user-agent');
+      const reason = why === 'not-assigned' ? `it is no job source of ${route.name}` : why === 'not-verified' ? `${route.name} takes only devices that are verified` : null;
+      return origins.refuse({ asked, identity, application: route.name, customerId: identity.device?.customerId ?? asked.origin.customerId, userAgent: userAgent === undefined ? null : printable(userAgent, 200), why: reason }, nowMs());
+    },
+    addressOf: (deviceId) => options.addresses().addressOf(deviceId),
+    ensureAddress: (deviceId) => options.addresses().ensure(deviceId),
+    assertion: options.assertion,
+    refused({ conn, requestId }, route, status, why) {
+      journal.note('application.refused', { conn: conn.id, request: requestId, from: conn.from, site: conn.accepted.via?.siteId ?? null, route: route.name, status, why });
+    },
+  });
+  return {
+    applications, sessions, origins, evidence, known,
+    async close() {
+      sessions.close();
+      await evidence.close();
+    },
+  };
+}

@@ -1,0 +1,302 @@
+// Routes to applications that know devices by their address: who the device is, whether it may use the application, as what it appears
+// there, and its session. Decided once for a connection while nothing changes; a request then costs a few lines of its head.
+import type { Duplex } from 'node:stream';
+import { Fault, reasonOf } from '#base/fault.ts';
+import type { Id } from '#base/ids.ts';
+import type { Limits } from '#base/limits.ts';
+import { printable } from '#base/log.ts';
+import type { ConfigApplication } from '#model/config.ts';
+import type { DeviceSession, DeviceSessions, SessionRefusal } from '#model/device-sessions.ts';
+import type { Identity } from '#model/identity.ts';
+import type { JobSource } from '#model/place-rows.ts';
+import type { Device } from '#model/rows.ts';
+import type { Route } from '#model/snapshot.ts';
+import type { Conn } from '#net/conn.ts';
+import type { DialBy } from '#net/dial.ts';
+import { encodeForwarded } from '#wire/forwarded.ts';
+import { fieldOf, type Fields, is, type HeadEdit } from '#wire/http1-fields.ts';
+import type { ResponseHead } from '#wire/http1.ts';
+import type { Exchange } from './exchange.ts';
+import { forward, type ForwardPlan, type ForwardRoom, type Passage } from './forward.ts';
+import { encodePanelPage, type PanelPage } from './panel-pages.ts';
+import { proxyHeaderFor } from './proxy-header.ts';
+import { buildRewrite, type Prefix, prefixOfReferer, rewriteKindOf, rewriteLocation, rewriteRefresh, rewriteSetCookiePath, unprefixReferer } from './rewrite.ts';
+
+/** What a connection, or a request on it, shows of the device behind it. */
+export interface Shown {
+  readonly conn: Conn;
+  /** Of the request; null for what is no HTTP. */
+  readonly fields: Fields | null;
+  /** The secret of the device's own URL, as it stood in the path. */
+  readonly token: string | null;
+  /** The session that the path names, if there is one. */
+  readonly session: DeviceSession | null;
+}
+
+export interface ApplicationsOptions {
+  readonly limits: Limits;
+  readonly room: ForwardRoom;
+  readonly sessions: DeviceSessions;
+  readonly nowMs: () => number;
+  /** Rises whenever something changed that a decision here rests on. */
+  version(): number;
+  /** Also notes what was shown, and has a device probed where that is due. */
+  identify(shown: Shown, route: Route): Identity;
+  sourceFor(route: Route, device: Device, shown: Shown): JobSource | null;
+  /** An entry for administrators about a device that cannot go on; its code. */
+  pending(shown: Shown, route: Route, identity: Identity, why: string): string;
+  addressOf(deviceId: Id): string | null;
+  /** Faults: the pool is full, the store does not take it. */
+  ensureAddress(deviceId: Id): Promise<string>;
+  /** The value of X-Postern-Identity; '' when it cannot be signed. */
+  assertion(route: Route, device: Device, identity: Identity, told: Told): string;
+  refused(exchange: Exchange, route: Route, status: number, why: string): void;
+}
+
+/** The addresses of a device as the application hears of them. */
+export interface Told {
+  /** What headers and PROXY headers name. */
+  readonly client: string;
+  /** From which the connection comes; null: from whatever the system chooses. */
+  readonly local: string | null;
+}
+
+/** What edits of heads know of one exchange. */
+export interface Panel {
+  /** `/s/SID`; '' without. */
+  readonly prefix: string;
+  readonly host: string;
+}
+
+/** Opens the route's server. `header` goes before everything else. */
+export type DialServer = (by: DialBy, header?: Buffer) => Promise<Duplex>;
+
+export interface Applications {
+  serve(exchange: Exchange, route: Route, plan: ForwardPlan<Panel>, dial: DialServer, prefix: Prefix | null): void;
+  /** For what is no HTTP: as whom the connection goes on. Fault `forbidden`. */
+  admit(conn: Conn, route: Route): Promise<Told>;
+}
+
+interface Known {
+  readonly route: Route;
+  readonly version: number;
+  readonly atMs: number;
+  readonly userAgent: string | undefined;
+  readonly secret: string | null;
+  readonly identity: Identity;
+  readonly source: JobSource | null;
+  /** null until the device's virtual address is there. */
+  told: Told | null;
+  host: string;
+  lines: string;
+  /** One object as long as nothing of it changes: heads that were encoded for it are not encoded again. */
+  panel: Panel;
+}
+
+/** Longer than that a decision is not believed, whatever changed or did not: marks grow old. */
+const knownMs = 2_000;
+
+const noPanel: Panel = { prefix: '', host: '' };
+const strip = is.hop | is.forwarded | is.ours;
+const stagedAsk = is.location | is.refresh;
+/** No secret of an address reaches the application. */
+const refererOf = (_name: string, value: string) => unprefixReferer(value);
+const requestPlain: HeadEdit<Panel> = { drop: strip, ask: is.referer, value: refererOf };
+const requestJar: HeadEdit<Panel> = { drop: strip | is.cookie, ask: is.referer, value: refererOf };
+// A page that is to be rewritten has to come as it is written: without compression.
+const requestPrefix: HeadEdit<Panel> = { drop: strip | is.acceptEncoding, ask: is.referer, value: refererOf };
+const requestPrefixJar: HeadEdit<Panel> = { drop: strip | is.acceptEncoding | is.cookie, ask: is.referer, value: refererOf };
+
+const answerPlain: HeadEdit<Panel> = { drop: is.hop, ask: 0, value: undefined };
+const answerJar: HeadEdit<Panel> = { drop: is.hop | is.setCookie, ask: 0, value: undefined };
+const addressesOf = (name: string, value: string, { prefix, host }: Panel) =>
+  name === 'refresh' ? rewriteRefresh(value, prefix, host) : name === 'set-cookie' ? rewriteSetCookiePath(value, prefix) : rewriteLocation(value, prefix, host);
+const answerPrefix: HeadEdit<Panel> = { drop: is.hop, ask: stagedAsk | is.setCookie, value: addressesOf };
+const answerPrefixJar: HeadEdit<Panel> = { drop: is.hop | is.setCookie, ask: stagedAsk, value: addressesOf };
+const answerStaged: HeadEdit<Panel> = { drop: is.hop | is.contentLength, ask: stagedAsk | is.setCookie, value: addressesOf };
+const answerStagedJar: HeadEdit<Panel> = { drop: is.hop | is.contentLength | is.setCookie, ask: stagedAsk, value: addressesOf };
+
+const pathOf = (target: string) => {
+  const end = target.indexOf('?');
+  return end < 0 ? target : target.slice(0, end);
+};
+
+/** Compressed all the same, it goes on as it is. */
+const rewriteKind = ({ fields }: ResponseHead) => (/^(?:identity)?$/i.test(fieldOf(fields, 'content-encoding') ?? '') ? rewriteKindOf(fieldOf(fields, 'content-type')) : null);
+
+export function buildApplications(options: ApplicationsOptions): Applications {
+  const { limits, room, sessions, nowMs } = options;
+  const known = new WeakMap<Conn['accepted'], Known>();
+
+  const show = (exchange: Exchange, status: number, page: PanelPage, lines = '') => {
+    room.counts.requests += 1;
+    room.counts.answers[Math.floor(status / 100)]! += 1;
+    const encoded = encodePanelPage(page, fieldOf(exchange.head.fields, 'accept'));
+    exchange.respond(status, encoded.lines + lines, encoded.body);
+  };
+
+  /** Why a device may not go on, or null. */
+  const whyNot = ({ require, assigned }: ConfigApplication, identity: Identity, source: JobSource | null): 'ambiguous' | 'unknown' | 'not-verified' | 'not-assigned' | null => {
+    if (require === 'any' && !assigned) return null;
+    if (identity.state === 'ambiguous') return 'ambiguous';
+    if (identity.device === null) return 'unknown';
+    if (require === 'verified' && identity.state !== 'verified') return 'not-verified';
+    return assigned && source === null ? 'not-assigned' : null;
+  };
+
+  const look = (shown: Shown, route: Route, secret: string | null, userAgent: string | undefined): Known => {
+    const version = options.version();
+    const before = known.get(shown.conn.accepted);
+    const now = nowMs();
+    if (before !== undefined && before.route === route && before.version === version && now - before.atMs < knownMs && before.userAgent === userAgent && before.secret === secret && shown.conn.forwardedBefore === null) return before;
+    const identity = options.identify(shown, route);
+    const source = identity.device === null ? null : options.sourceFor(route, identity.device, shown);
+    const found: Known = { route, version: options.version(), atMs: now, userAgent, secret, identity, source, told: toldOf(shown.conn, route.application!, identity, source), host: '', lines: '', panel: noPanel };
+    known.set(shown.conn.accepted, found);
+    return found;
+  };
+
+  /** null: it has no virtual address yet, and needs one. */
+  const toldOf = (conn: Conn, { tell, address }: ConfigApplication, { device, state }: Identity, source: JobSource | null): Told | null => {
+    if (device === null || state === 'ambiguous') return { client: conn.from, local: null };
+    const isVirtual = tell === 'virtual' || address === 'virtual';
+    const chosen = source?.as ?? (isVirtual ? options.addressOf(device.id) : null);
+    if (chosen === null && isVirtual) return null;
+    // A device that was told by its address is at the address that it came from; else its row says where it is.
+    return { client: chosen ?? (device.host === '' ? conn.from : device.host), local: tell === 'virtual' ? chosen : null };
+  };
+
+  const refuse = (exchange: Exchange, shown: Shown, found: Known, why: NonNullable<ReturnType<typeof whyNot>>) => {
+    const { route, identity } = found;
+    const { conn } = shown;
+    const code = options.pending(shown, route, identity, why);
+    const reason = why === 'not-assigned' ? `the device is no job source of ${route.name}` : why === 'not-verified' ? `the device is known by its address only, and ${route.name} asks for more` : identity.why;
+    options.refused(exchange, route, 403, printable(reason, 200));
+    show(exchange, 403, { kind: why, application: route.name, code, why: reason, address: conn.from, device: identity.device === null ? null : { name: identity.device.name, serial: identity.device.serial } });
+  };
+
+  const passageOf = (exchange: Exchange, found: Known, told: Told, session: DeviceSession | null, rest: string, dial: DialServer): Passage<Panel> => {
+    const { route, identity } = found;
+    const { conn, head } = exchange;
+    const application = route.application!;
+    const { jar: usesJar, urlPrefix } = application.session;
+    const jar = usesJar ? (session?.jar ?? null) : null;
+    const prefix = urlPrefix && session !== null && session.sid !== null ? `/s/${session.sid}` : '';
+    if (found.lines === '' || found.host !== head.host) {
+      found.host = head.host;
+      found.lines = encodeForwarded({ client: told.client, before: conn.forwardedBefore, via: conn.accepted.from, host: head.host, proto: conn.facts.secure ? 'https' : 'http' });
+    }
+    if (found.panel.prefix !== prefix || (prefix !== '' && found.panel.host !== head.host)) found.panel = { prefix, host: head.host };
+    const path = pathOf(rest);
+    const isSecure = route.target.kind === 'tls';
+    let lines = found.lines;
+    if (identity.device !== null && identity.state !== 'ambiguous') {
+      const assertion = options.assertion(route, identity.device, identity, told);
+      if (assertion !== '') lines += `X-Postern-Identity: ${assertion}\r\n`;
+    }
+    if (jar !== null) {
+      const cookies = jar.cookieLine(path, isSecure, nowMs(), fieldOf(head.fields, 'cookie') ?? null);
+      if (cookies !== '') lines += `Cookie: ${cookies}\r\n`;
+    }
+    const version = application.tell === 'proxy-v1' ? 'v1' : application.tell === 'proxy-v2' ? 'v2' : null;
+    return {
+      target: rest,
+      key: version !== null ? `app ${route.name} ${told.client} for ${conn.id}` : told.local === null ? `app ${route.name}` : `app ${route.name} ${told.local}`,
+      requestEdit: prefix === '' ? (jar === null ? requestPlain : requestJar) : jar === null ? requestPrefix : requestPrefixJar,
+      context: found.panel,
+      requestLines: lines,
+      dial: (asking, signal) => dial({ client: told.client, timeoutMs: limits.dialTimeoutMs, signal, ...(told.local === null ? {} : { localAddress: told.local }) }, version === null ? undefined : proxyHeaderFor(asking.conn, version, told.client)),
+      onAnswer(answer) {
+        if (jar !== null) {
+          const { names, values } = answer.fields;
+          let given: string[] | null = null;
+          for (let i = 0; i < names.length; i++) if (names[i] === 'set-cookie') (given ??= []).push(values[i]!);
+          if (given !== null) jar.take(given, path, isSecure, nowMs());
+        }
+        if (prefix === '') return { edit: jar === null ? answerPlain : answerJar, lines: '', stage: null };
+        const kind = rewriteKind(answer);
+        const stage = kind === null ? null : buildRewrite({ prefix, host: head.host, isCss: kind === 'css' });
+        if (stage === null) return { edit: jar === null ? answerPrefix : answerPrefixJar, lines: '', stage: null };
+        return { edit: jar === null ? answerStaged : answerStagedJar, lines: '', stage };
+      },
+    };
+  };
+
+  const refuseSession = (exchange: Exchange, shown: Shown, { route, identity }: Known, why: SessionRefusal): 'answered' => {
+    options.refused(exchange, route, 403, `its session: ${why}`);
+    show(exchange, 403, { kind: 'session', application: route.name, why, address: shown.conn.from, code: null, device: identity.device === null ? null : { name: identity.device.name, serial: identity.device.serial } });
+    return 'answered';
+  };
+
+  /** The session that the exchange belongs to, or a page that it was answered with. */
+  const sessionOf = (exchange: Exchange, shown: Shown, found: Known, prefix: Prefix | null, rest: string): DeviceSession | null | 'answered' => {
+    const { route, identity } = found;
+    const { session: wanted } = route.application!;
+    if (identity.device === null || identity.state === 'ambiguous') return null;
+    const joined = sessions.join(route.name, identity, wanted, { address: shown.conn.from, siteId: shown.conn.accepted.via?.siteId ?? null, virtualAddress: found.told!.local, host: exchange.head.host }, nowMs());
+    if (typeof joined === 'string') return refuseSession(exchange, shown, found, joined);
+    if (!wanted.urlPrefix || joined.sid === null || (prefix?.kind === 'session' && shown.session === joined)) return joined;
+    // Into the session's own addresses; what has a body keeps it (RFC 9110 §15.4.8).
+    const { method } = exchange.head;
+    room.counts.requests += 1;
+    room.counts.answers[3]! += 1;
+    exchange.respond(method === 'GET' || method === 'HEAD' ? 302 : 307, `Location: /s/${joined.sid}${rest}\r\nCache-Control: no-store\r\n`, '');
+    return 'answered';
+  };
+
+  const go = (exchange: Exchange, found: Known, shown: Shown, plan: ForwardPlan<Panel>, dial: DialServer, prefix: Prefix | null, rest: string): void => {
+    const session = sessionOf(exchange, shown, found, prefix, rest);
+    if (session !== 'answered') forward(room, exchange, plan, passageOf(exchange, found, found.told!, session, rest, dial));
+  };
+
+  return {
+    serve(exchange, route, plan, dial, named) {
+      const { conn, head } = exchange;
+      if (named?.isBare) {
+        // Relative addresses of the page would lead beside it.
+        room.counts.requests += 1;
+        room.counts.answers[3]! += 1;
+        return exchange.respond(302, `Location: /${named.kind === 'token' ? 'd' : 's'}/${named.secret}${named.rest}\r\nCache-Control: no-store\r\n`, '');
+      }
+      const rest = named === null ? head.target : named.rest;
+      const referer = named === null && route.application!.session.urlPrefix ? fieldOf(head.fields, 'referer') : undefined;
+      // A page's script put the address together: the page itself was one of a session.
+      const prefix = referer === undefined ? named : prefixOfReferer(referer, head.host);
+      const session = prefix?.kind === 'session' ? (sessions.bySid(prefix.secret, route.name, nowMs()) ?? null) : null;
+      const shown: Shown = { conn, fields: head.fields, token: prefix?.kind === 'token' ? prefix.secret : null, session };
+      const found = look(shown, route, prefix?.secret ?? null, fieldOf(head.fields, 'user-agent'));
+      if (pathOf(rest) === '/.postern/test') {
+        const { identity } = found;
+        return show(exchange, 200, { kind: 'test', application: route.name, code: null, why: identity.why, address: conn.from, state: identity.state, device: identity.device === null ? null : { name: identity.device.name, serial: identity.device.serial } });
+      }
+      const why = whyNot(route.application!, found.identity, found.source);
+      if (why !== null) return refuse(exchange, shown, found, why);
+      if (found.told !== null) return go(exchange, found, shown, plan, dial, prefix, rest);
+      options.ensureAddress(found.identity.device!.id).then(
+        () => {
+          found.told = toldOf(conn, route.application!, found.identity, found.source);
+          if (!exchange.isGone) go(exchange, found, shown, plan, dial, prefix, rest);
+        },
+        (thrown: unknown) => {
+          if (exchange.isGone) return;
+          options.refused(exchange, route, 503, printable(reasonOf(thrown), 200));
+          show(exchange, 503, { kind: 'unreachable', application: route.name, why: reasonOf(thrown), address: conn.from, code: null, device: null }, 'Retry-After: 5\r\n');
+        },
+      );
+    },
+    async admit(conn, route) {
+      const shown: Shown = { conn, fields: null, token: null, session: null };
+      const identity = options.identify(shown, route);
+      const source = identity.device === null ? null : options.sourceFor(route, identity.device, shown);
+      const why = whyNot(route.application!, identity, source);
+      if (why !== null) {
+        const code = options.pending(shown, route, identity, why);
+        throw new Fault('forbidden', `${why === 'not-assigned' ? `the device is no job source of ${route.name}` : identity.why} (${code})`, { detail: { step: 'identity' } });
+      }
+      const told = toldOf(conn, route.application!, identity, source);
+      if (told !== null) return told;
+      await options.ensureAddress(identity.device!.id);
+      return toldOf(conn, route.application!, identity, source)!;
+    },
+  };
+}

@@ -1,0 +1,129 @@
+// A server of the kind that this is all about: it knows devices by the address of their connection, keeps one session for each address,
+// and calls devices back there, over UDP and over HTTP. Pages need a cookie and have links of every kind.
+import { createSocket } from 'node:dgram';
+import { createServer as createHttp, get, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { plainAddress } from '#net/conn.ts';
+import { readProxyHeader } from '#wire/proxy-protocol.ts';
+
+export interface AppSaw {
+  /** Of the connection, or what a PROXY header said. */
+  readonly peer: string;
+  /** How many requests came from that address. */
+  readonly visits: number;
+  readonly method: string;
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface AddressApp {
+  readonly port: number;
+  readonly seen: readonly AppSaw[];
+  /** By address. */
+  readonly sessions: ReadonlyMap<string, number>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Asks a UDP port and gives its first answer; null: none within two seconds. */
+function askUdp(address: string, port: number, question: string): Promise<string | null> {
+  return new Promise((resolve) => {
+    const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
+    const done = (text: string | null) => {
+      clearTimeout(timer);
+      clearInterval(again);
+      socket.close();
+      resolve(text);
+    };
+    const timer = setTimeout(() => done(null), 2_000);
+    const again = setInterval(() => socket.send(question, port, address), 200);
+    socket.on('message', (answer, from) => from.address === address && done(answer.toString()));
+    socket.on('error', () => done(null));
+    socket.send(question, port, address);
+  });
+}
+
+const askHttp = (host: string, port: number): Promise<string | null> =>
+  new Promise((resolve) => {
+    const asked = get({ host, port, path: '/', agent: false, timeout: 3_000 }, (answer) => {
+      let text = '';
+      answer.setEncoding('utf8').on('data', (piece: string) => (text += piece)).on('end', () => resolve(text));
+    });
+    asked.on('timeout', () => asked.destroy());
+    asked.on('error', () => resolve(null));
+  });
+
+const page = `<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd">
+<html xmlns="http://www.w3.org/1999/xhtml"><head><title>Scan</title><link rel="stylesheet" href="/style.css" type="text/css" /></head>
+<body><h1>Scan</h1><p><a id="next" href="/next">Next</a> <a id="near" href="near">Near</a></p>
+<form action="/submit" method="post"><p><input type="text" name="name" /><input type="submit" value="Go" /></p></form></body></html>
+`;
+
+/** `proxy`: connections begin with a PROXY header. */
+export async function startAddressApp(options: { readonly address?: string; readonly port?: number; readonly proxy?: boolean } = {}): Promise<AddressApp> {
+  const seen: AppSaw[] = [];
+  const sessions = new Map<string, number>();
+  const proxied = new WeakMap<Socket, string>();
+  const sockets = new Set<Socket>();
+
+  const answer = async (request: IncomingMessage, response: ServerResponse) => {
+    const peer = proxied.get(request.socket) ?? plainAddress(request.socket.remoteAddress);
+    const visits = (sessions.get(peer) ?? 0) + 1;
+    sessions.set(peer, visits);
+    const url = new URL(request.url ?? '/', 'http://app.example.test');
+    const headers = Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, String(value)]));
+    const saw: AppSaw = { peer, visits, method: request.method ?? '', path: request.url ?? '', headers };
+    seen.push(saw);
+    const isSignedIn = /(?:^|; )app=in(?:;|$)/.test(headers['cookie'] ?? '');
+    switch (url.pathname) {
+      case '/login':
+        return void response.writeHead(302, { 'Set-Cookie': 'app=in; Path=/; HttpOnly', Location: '/home' }).end();
+      case '/home':
+      case '/next':
+      case '/near':
+      case '/submit':
+        if (!isSignedIn) return void response.writeHead(403, { 'Content-Type': 'text/plain' }).end('no cookie\n');
+        return void response.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8' }).end(page);
+      case '/style.css':
+        return void response.writeHead(200, { 'Content-Type': 'text/css' }).end('body { background: url(/paper.png) }\n');
+      case '/udp':
+        return void response.end(JSON.stringify({ answer: await askUdp(peer, Number(url.searchParams.get('port')), 'who') }));
+      case '/tcp':
+        return void response.end(JSON.stringify({ answer: await askHttp(peer, Number(url.searchParams.get('port'))) }));
+      default:
+        response.setHeader('Content-Type', 'application/json');
+        response.end(JSON.stringify(saw));
+    }
+  };
+
+  const http: Server = createHttp((request, response) => void answer(request, response).catch(() => response.destroy()));
+  const outer = options.proxy
+    ? createServer((socket) => {
+        let looked = Buffer.alloc(0);
+        const look = () => {
+          for (let piece: Buffer | null; (piece = socket.read() as Buffer | null) !== null; ) looked = Buffer.concat([looked, piece]);
+          const header = readProxyHeader(looked);
+          if (header.kind === 'more') return;
+          socket.off('readable', look);
+          if (header.kind !== 'proxy') return void socket.destroy();
+          if (header.source !== null) proxied.set(socket, header.source.address);
+          socket.unshift(looked.subarray(header.bytes));
+          http.emit('connection', socket);
+        };
+        socket.on('readable', look);
+        socket.on('error', () => {});
+      })
+    : http;
+  outer.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  await new Promise<void>((done) => outer.listen(options.port ?? 0, options.address ?? '127.0.0.1', done));
+  return {
+    port: (outer.address() as AddressInfo).port,
+    seen, sessions,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise<void>((done) => outer.close(() => done()));
+    },
+  };
+}
