@@ -18,6 +18,10 @@ const journalMeanings: Readonly<Record<string, string>> = {
   'acme.ordered': 'an order, or a renewal, by ACME began',
   'api.refused': 'the API refused somebody for want of a right, or for asking too often',
   'caller.refused': 'a session of `postern ssh`, `connect` or `forward` was refused at its handshake',
+  'address.none-left': 'devices that should have a virtual address have none, because none was left: how many, and one of them',
+  'callback.ended': 'a call to a device at its virtual address, over TCP, ended: who called, bytes each way, and why',
+  'callback.failed': 'a call to a device at its virtual address could not be carried: `why`; at most a line a minute for the same caller, device and reason',
+  'callback.refused': 'somebody called at a virtual address who may not, or too often: `why`; at most a line a minute for the same caller and reason',
   'certificate.ends': 'a certificate ends within 30, 14 or 7 days, or has ended; a line a day until it is dealt with',
   'conn.refused': 'a connection was refused at its first bytes, or later for something that its route does not lead to: `protocol` and `name` as it said them, `why`, and `rule`',
   'delivery.delivered': 'an agent put a certificate in place, and its command succeeded',
@@ -69,6 +73,9 @@ const auditMeanings: Readonly<Record<string, string>> = {
   'acme.account-removed': 'the key of such an account was forgotten here',
   'acme.dns-key-removed': 'the TSIG key of a DNS server was removed',
   'acme.dns-key-set': 'the TSIG key of a DNS server was set',
+  'address.given': 'a device got a virtual address of the pool\'s choice: `before`, `address`',
+  'address.pinned': 'somebody chose a device\'s virtual address, and it stays there',
+  'address.released': 'somebody took a device\'s virtual address back',
   'agent.certificate-renewed': 'an agent renewed its certificate',
   'agent.joined': 'an agent joined with a one-time token, and its device with it',
   'agent.link-closed': 'somebody closed an agent\'s link',
@@ -329,7 +336,7 @@ function journalEventsOf({ path, text }: Source): string[] {
 
 /** Names that are put together, and what comes of them. */
 const composed: Readonly<Record<string, readonly string[]>> = { 'cli-login.${state}': ['cli-login.approved', 'cli-login.refused'] };
-const auditNouns = 'acme|agent|certificate|cli-login|config|conn|customer|delivery|device|invite|join-token|person|pin|sign-in|token|visit|waiting';
+const auditNouns = 'acme|address|agent|certificate|cli-login|config|conn|customer|delivery|device|invite|join-token|person|pin|sign-in|token|visit|waiting';
 
 /** What is written like an event, and no line of the log or the journal; and whatever an audit line is made with, if its noun is new. */
 function auditEventsOf({ text }: Source): string[] {

@@ -11,7 +11,7 @@ import { deviceFor } from './devices.ts';
 import { keepSorted, pageOf } from './pages.ts';
 import type { Room } from './room.ts';
 
-type Names = 'getAddressPool' | 'listVirtualAddresses' | 'setVirtualAddress' | 'releaseVirtualAddress';
+type Names = 'getAddressPool' | 'listVirtualAddresses' | 'getVirtualAddress' | 'setVirtualAddress' | 'releaseVirtualAddress';
 
 const callersShown = 100;
 
@@ -63,6 +63,12 @@ export function buildVirtualActs(room: Room): Acts<Names> {
         return fits && may(anyone, 'see', subjectOfDevice(device)) ? device : undefined;
       };
       return pageOf(rows(), order, asked.query, (row) => shown(row, asked) !== undefined, (row) => viewOf(row, tables.devices.get(row.deviceId)!));
+    },
+    getVirtualAddress(asked) {
+      const device = deviceFor(room, asked, asked.params.device, 'see', 'see this device');
+      const row = tables.virtualAddresses.get(device.id);
+      if (!row) throw new Fault('not-found', `${device.name} has no virtual address`, { remedy: 'It gets one when an application needs it; postern address DEVICE set auto gives it one now.' });
+      return viewOf(row, device);
     },
     async setVirtualAddress(asked) {
       const device = deviceFor(room, asked, asked.params.device, 'administer', "choose this device's virtual address");

@@ -94,6 +94,7 @@ export const paths = {
   // virtual addresses of devices
   getAddressPool: { method: 'GET', path: '/address-pool', needs: 'sign-in' },
   listVirtualAddresses: { method: 'GET', path: '/virtual-addresses', needs: 'sign-in' },
+  getVirtualAddress: { method: 'GET', path: '/devices/{device}/virtual-address', needs: 'sign-in' },
   setVirtualAddress: { method: 'PUT', path: '/devices/{device}/virtual-address', needs: 'sign-in' },
   releaseVirtualAddress: { method: 'DELETE', path: '/devices/{device}/virtual-address', needs: 'sign-in' },
 

@@ -57,6 +57,7 @@ const address = z.string().max(45).refine((text) => parseAddress(text) !== null,
 export const virtualRoutes = {
   getAddressPool: { summary: 'The pool of virtual addresses: networks, what is given, what is listened at, and whether it all leads here', answer: addressPoolView },
   listVirtualAddresses: { summary: 'Devices with a virtual address', query: z.strictObject({ ...pageQuery, search: z.string().max(128).optional() }), answer: page(virtualAddressView) },
+  getVirtualAddress: { summary: "A device's virtual address", answer: virtualAddressView },
   setVirtualAddress: {
     summary: "Give a device this virtual address, and keep it there; or the pool's choice",
     body: z.strictObject({ address: address.nullable().meta({ description: "null: the pool's choice, and it is no longer pinned" }) }),

@@ -1,6 +1,6 @@
 // `postern agent`: keeps this machine's link until it is stopped.
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Log } from '#base/log.ts';
 import { runAgent } from '#app/agent.ts';
@@ -21,6 +21,7 @@ With --push-only there is no link: feeds and check-ins over one outbound connect
   --push-only      no link: push and check-in alone
   --key-file FILE  the device's key, for destinations that name none
   --address URL    dials there instead of the addresses in the state folder
+  --print-unit     prints a unit of systemd that would start it with these options, and starts nothing
   --verbose        a line for every stream, too
 `;
 
@@ -36,6 +37,11 @@ export function agentLog(io: CommandIo, isVerbose: boolean): Log {
 export async function run(args: string[], io: CommandIo): Promise<number> {
   const { values, positionals } = parseOptions(args);
   if (positionals.length > 0) throw usageFault(`agent takes no argument "${positionals[0]}"`);
+  if (values['print-unit']) {
+    const { printAgentUnit } = await import('./print-unit.ts');
+    printAgentUnit(io, values, resolve(values.state ?? '/var/lib/postern-agent'));
+    return exitCodes.ok;
+  }
   // Started with a channel, we belong to whoever holds its other end, and end when that is gone, however it went.
   if (process.channel) {
     process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
@@ -65,7 +71,7 @@ function parseOptions(args: string[]) {
     return parseArgs({
       args,
       allowPositionals: true,
-      options: { state: { type: 'string' }, policy: { type: 'string' }, feeds: { type: 'string' }, 'push-only': { type: 'boolean' }, 'key-file': { type: 'string' }, address: { type: 'string' }, verbose: { type: 'boolean' } },
+      options: { state: { type: 'string' }, policy: { type: 'string' }, feeds: { type: 'string' }, 'push-only': { type: 'boolean' }, 'key-file': { type: 'string' }, address: { type: 'string' }, verbose: { type: 'boolean' }, 'print-unit': { type: 'boolean' } },
     });
   } catch (thrown) {
     throw usageFault((thrown as Error).message);

@@ -13,6 +13,7 @@ import type { Config } from '#model/config.ts';
 import { exitCodes, usageFault, type CommandIo } from './io.ts';
 
 export const usage = `Usage: postern serve [--data DIR] [--store URL] [--http PORT] [--https PORT] [--domain NAME] [--device-domain NAME] [--demo]
+       postern serve --print-unit [OPTIONS]
 
 Runs a gateway. Options change the stored configuration; without them it stays as it is.
 
@@ -25,6 +26,8 @@ Runs a gateway. Options change the stored configuration; without them it stays a
   --device-domain NAME  devices are <label>.NAME instead: another registrable domain is safer
   --demo, --no-demo     a sample device behind an agent, each in a process of its own
   --console DIR         the built console (default: console/dist of the checkout)
+  --print-unit          prints a unit of systemd that would start it with these options, with the privilege for ports
+                        below 1024 and the routes that the address pool needs, and starts nothing
   --log LEVEL           debug, info, warn or error (default: info, at a terminal warn; also POSTERN_LOG)
 `;
 
@@ -41,7 +44,7 @@ function parseOptions(args: string[]) {
   const text = { type: 'string' } as const;
   const flag = { type: 'boolean' } as const;
   try {
-    return parseArgs({ args, options: { data: text, store: text, http: text, https: text, domain: text, 'device-domain': text, console: text, log: text, demo: flag, 'no-demo': flag } }).values;
+    return parseArgs({ args, options: { data: text, store: text, http: text, https: text, domain: text, 'device-domain': text, console: text, log: text, demo: flag, 'no-demo': flag, 'print-unit': flag } }).values;
   } catch (thrown) {
     throw usageFault((thrown as Error).message);
   }
@@ -80,6 +83,11 @@ async function banner(gateway: Gateway, demo: Demo | null, isRead: boolean): Pro
 
 export async function run(args: string[], io: CommandIo): Promise<number> {
   const options = parseOptions(args);
+  if (options['print-unit']) {
+    const { printGatewayUnit } = await import('./print-unit.ts');
+    await printGatewayUnit(io, options, resolve(options.data ?? 'data'));
+    return exitCodes.ok;
+  }
   const level = options.log ?? io.env['POSTERN_LOG'] ?? (io.isTerminal ? 'warn' : 'info');
   if (level !== 'debug' && level !== 'info' && level !== 'warn' && level !== 'error') throw usageFault(`--log takes debug, info, warn or error, not "${level}"`);
   const log = buildLog({ stream: io.stderr, level, isTerminal: io.isTerminal });
