@@ -87,6 +87,19 @@ test('idle and absolute ends, with one timer', () => {
   assert.equal(clock.timers, 0);
 });
 
+test('cookies for the name by which the application is called', () => {
+  using all = room();
+  const { sessions, clock } = all;
+  const cookiesOf = (device: string, host: string, domain: string) => {
+    const { jar } = joined(join(sessions, clock, known(deviceNamed(device), 'verified', 'token'), { place: { ...here, host } as typeof here }));
+    jar!.take([`a=1; Domain=${domain}`], '/', true, clock.nowMs());
+    return jar!.cookieLine('/', true, clock.nowMs(), null);
+  };
+  assert.equal(cookiesOf('a', 'Scan.example.test:8443', 'example.test'), 'a=1');
+  assert.equal(cookiesOf('b', 'scan.example.test', 'other.example.test'), '');
+  assert.equal(cookiesOf('c', '[2001:db8::1]:8080', '2001:db8::1'), 'a=1');
+});
+
 test('limits follow the configuration', () => {
   using all = room();
   const { sessions, clock } = all;

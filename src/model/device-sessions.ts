@@ -51,7 +51,7 @@ export interface SessionPlace {
   readonly siteId: Id | null;
   /** As the device is told to the application, where that is a virtual address. */
   readonly virtualAddress?: string | null;
-  /** The name by which it called the application, for its cookies' domains. */
+  /** As in its Host line: by which name it calls the application, for the domains of cookies. */
   readonly host?: string;
 }
 
@@ -109,6 +109,9 @@ const digestOfSid = (sid: string) => hash('sha256', sid, 'base64url');
  * address alone are two sessions: a request from the right address is not handed the secret of a verified one.
  */
 const keyOf = (application: string, deviceId: Id, isVerified: boolean, urlPrefix: boolean) => `${deviceId} ${urlPrefix ? (isVerified ? 'v' : 'a') : '-'} ${application}`;
+
+/** Without port and brackets. */
+const nameOfHost = (host: string) => host.toLowerCase().replace(/:\d*$/, '').replace(/^\[|\]$/g, '');
 
 /** For the journal. */
 const named = (session: Session) => ({ session: session.id, application: session.application, device: session.deviceId, address: session.address });
@@ -170,7 +173,7 @@ export function buildDeviceSessions({ clock, random, newId, limits, journal, dev
     const session: Session = {
       id: newId(), application, deviceId: device.id, customerId: device.customerId, serial: device.serial, address: place.address, siteId: place.siteId, virtualAddress: place.virtualAddress ?? null,
       state: isVerified ? 'verified' : 'address-only', by: null, openedAt: nowMs, lastAt: nowMs, requests: 0, pausedAt: null,
-      jar: rules.jar ? buildCookieJar(place.host ?? null, limits) : null, sid, user: null,
+      jar: rules.jar ? buildCookieJar(place.host === undefined ? null : nameOfHost(place.host), limits) : null, sid, user: null,
       key: keyOf(application, device.id, isVerified, rules.urlPrefix), digest: sid === null ? null : digestOfSid(sid), idleMs: 0, absoluteMs: 0,
     };
     sessions.set(session.id, session);
