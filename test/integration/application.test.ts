@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { startAddressApp, type AddressApp, type AppSaw } from '#kit/address-app.ts';
-import { finishesCleanly, request as plainRequest, startGateway, type TestGateway } from '#kit/gateway.ts';
+import { finishesCleanly, portOf, request as plainRequest, startGateway, type TestGateway } from '#kit/gateway.ts';
 import { request as httpRequest } from 'node:http';
 import type { JobSource } from '#model/place-rows.ts';
 import type { Device } from '#model/rows.ts';
@@ -17,9 +17,9 @@ interface Answer {
 }
 
 /** As a device at `from` asks; each request has a connection of its own. */
-function ask(gateway: TestGateway, from: string, host: string, path: string, headers: Record<string, string> = {}, method = 'GET', body = ''): Promise<Answer> {
+function ask(gateway: TestGateway, from: string, host: string, path: string, headers: Record<string, string> = {}, method = 'GET', body = '', port = gateway.ports.http): Promise<Answer> {
   return new Promise((done, failed) => {
-    const sent = httpRequest({ host: '127.0.0.1', port: gateway.ports.http, localAddress: from, method, path, headers: { host, 'user-agent': panel, ...headers }, agent: false }, (answer) => {
+    const sent = httpRequest({ host: '127.0.0.1', port, localAddress: from, method, path, headers: { host, 'user-agent': panel, ...headers }, agent: false }, (answer) => {
       let text = '';
       answer.setEncoding('utf8').on('data', (piece: string) => (text += piece)).on('end', () => done({ status: answer.statusCode!, headers: answer.headers, text })).on('error', failed);
     });
@@ -64,15 +64,23 @@ describe('an application that knows devices by their address', () => {
         { name: 'virtual', host: 'virtual.example.test', listeners: ['http'], target: to(app.port), application: { tell: 'virtual' } },
         { name: 'jar', host: 'jar.example.test', listeners: ['http'], target: to(app.port), application: { tell: 'headers', session: { jar: true } } },
         { name: 'prefix', host: 'prefix.example.test', listeners: ['http'], target: to(app.port), application: { tell: 'headers', session: { jar: true, urlPrefix: true } } },
+        { name: 'raw', protocol: 'tcp', listeners: ['raw'], target: to(app.port), application: { tell: 'virtual' } },
+        { name: 'raw-proxy', protocol: 'tcp', listeners: ['raw-proxy'], target: to(proxied.port), application: { tell: 'proxy-v1' } },
         { name: 'strict', host: 'strict.example.test', listeners: ['http'], target: to(app.port), application: { tell: 'headers', require: 'verified' } },
       ],
-      config: { addressPool: { networks: ['127.73.0.0/24'] } },
+      config: {
+        addressPool: { networks: ['127.73.0.0/24'] },
+        listeners: [
+          { name: 'raw', address: '127.0.0.1', port: 0, tls: false, protocols: ['tcp'], serverFirst: true },
+          { name: 'raw-proxy', address: '127.0.0.1', port: 0, tls: false, protocols: ['tcp'], serverFirst: true },
+        ],
+      },
     });
     await gateway.addDevice({ name: 'LAN', ports: [{ number: 80, kind: 'http' }] });
     for (const [i, name] of ['one', 'two', 'three'].entries()) await addDevice(name, `127.9.0.${i + 1}`, `SN-000${i + 1}`);
     const site = [...gateway.tables.sites.values()][0]!;
     gateway.tables.sitePlaces.publish({ put: [{ siteId: site.id, customerId: site.customerId, subnets: ['127.9.0.0/24'], egress: ['127.9.9.9/32'] }] });
-    for (const application of ['headers', 'proxy', 'virtual', 'jar', 'prefix', 'strict']) for (const name of ['one', 'two']) assign(application, devices.get(name)!);
+    for (const application of ['headers', 'proxy', 'virtual', 'jar', 'prefix', 'strict', 'raw', 'raw-proxy']) for (const name of ['one', 'two']) assign(application, devices.get(name)!);
   });
   after(async () => {
     await finishesCleanly(gateway);
@@ -105,6 +113,19 @@ describe('an application that knows devices by their address', () => {
     const again = saw(await ask(gateway, '127.9.0.1', 'virtual.example.test', '/'));
     assert.equal(again.peer, first.peer);
     assert.equal(again.visits, first.visits + 1, 'one session by address');
+  });
+
+  test('what is no HTTP is told the same way, and a device that may not go on is not relayed', async () => {
+    const raw = portOf(gateway, 'raw');
+    const { peer } = saw(await ask(gateway, '127.9.0.1', 'any.example.test', '/', {}, 'GET', '', raw));
+    assert.equal(peer, gateway.tables.virtualAddresses.get(devices.get('one')!.id)!.address);
+    assert.equal(saw(await ask(gateway, '127.9.0.2', 'any.example.test', '/', {}, 'GET', '', portOf(gateway, 'raw-proxy'))).peer, '127.9.0.2');
+    const seen = app.seen.length;
+    await assert.rejects(ask(gateway, '127.9.0.3', 'any.example.test', '/', {}, 'GET', '', raw), /socket hang up|ECONNRESET/);
+    assert.equal(app.seen.length, seen);
+    const { token } = await gateway.owner();
+    const { text } = await gateway.api('GET', '/journal?limit=200', { token });
+    assert.match(text, /no job source of raw/);
   });
 
   test('a device that is no job source gets a plain page with a code, which is listed', async () => {
