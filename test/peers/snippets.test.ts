@@ -4,10 +4,11 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { limits } from '#base/limits.ts';
-import { snippetFor, type Snippet } from '#model/snippets.ts';
+import { snippetFor, type Snippet, type SnippetPart } from '#model/snippets.ts';
 import { buildServerDial } from '#net/dial-server.ts';
 import { proveRoute, type Proof, type ProofOrder } from '#proxy/prove.ts';
 import { programOf, startAddressServer, type AddressServer } from '../kit/address-servers.ts';
+import { finishesCleanly, startGateway } from '../kit/gateway.ts';
 import { findPeers } from '../kit/peers.ts';
 import { freePort, openProcesses } from '../kit/processes.ts';
 
@@ -85,5 +86,41 @@ for (const server of servers) {
     assert.equal((await prove('headers', port, { path: '/elsewhere' })).verdict, 'untold');
     // A port that expects no PROXY header takes it for a bad request.
     assert.equal((await prove('proxy-v2', port)).verdict, 'refused');
+  });
+}
+
+/** A device at an address of its own asks the gateway, and says of itself whatever it likes. */
+const askGateway = (port: number, from: string, host: string): Promise<string> => ask(port, from, spoofed.replace('scan.example.test', host).replace('\r\n\r\n', '\r\nX-Postern-Identity: me\r\nX_Forwarded_For: 203.0.113.66\r\nX-Postern-Seen: 203.0.113.66\r\n\r\n'));
+
+for (const server of servers) {
+  const peers = findPeers([programOf[server]]);
+  test(`${server} behind a gateway sees the device, whatever it says of itself`, { skip: peers.skip, timeout: 120_000 }, async (t) => {
+    await using processes = openProcesses(t.signal);
+    const ports = new Map<string, number>();
+    for (const tell of tells) ports.set(tell, await freePort());
+    await using gateway = await startGateway({
+      config: { addressPool: { networks: ['127.72.0.0/24'] } },
+      routes: tells.map((tell) => ({ name: tell, host: `${tell}.example.test`, listeners: ['http'], target: { kind: 'tcp', host: '127.0.0.1', port: ports.get(tell) }, application: { tell, assigned: false } })),
+    });
+    const { token } = await gateway.owner();
+    await gateway.addDevice({ name: 'LAN', ports: [{ number: 80, kind: 'http' }] });
+    const agentId = [...gateway.tables.agents.values()][0]!.id;
+    const made = await gateway.api('POST', '/devices', { token, body: { agentId, name: 'copier', serial: 'SN150', host: '127.9.0.1', ports: [{ number: 80, name: 'web', kind: 'http' }] } });
+    assert.equal(made.status, 200, made.text);
+
+    for (const tell of tells) {
+      const generated = await gateway.api('GET', `/routes/${tell}/snippets?server=${server}`, { token });
+      assert.equal(generated.status, 200, generated.text);
+      await startAddressServer(processes, peers.path(programOf[server]), server, ports.get(tell)!, generated.json['parts'] as SnippetPart[]);
+      await t.test(tell, async () => {
+        const seen = seenIn(await askGateway(gateway.ports.http, '127.9.0.1', `${tell}.example.test`));
+        if (tell === 'virtual') assert.match(seen ?? '', /^127\.72\.0\.\d+$/);
+        else assert.equal(seen, '127.9.0.1');
+        const proof = await gateway.api('POST', `/routes/${tell}/prove`, { token, body: { deviceId: 'copier' } });
+        assert.equal(proof.json['verdict'], 'equal', proof.text);
+        assert.equal(proof.json['seen'], seen, 'the proof goes the way of the device');
+      });
+    }
+    await finishesCleanly(gateway);
   });
 }
