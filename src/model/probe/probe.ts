@@ -144,7 +144,6 @@ async function openSnmp(run: Run): Promise<ProbeFailure | null> {
   if (isFailure(reached)) return reached;
   run.requests += reached.requests;
   run.from = reached.from;
-  if (reached.v3 !== null) run.protocols.add('snmp-v3');
   if (reached.version === null) {
     const failure = reached.fault === null
       ? { code: 'silent', question, address, agent: options.agent, from: reached.from, message: `nobody answers SNMP at ${address}`, remedy: 'Is SNMP switched on in the device, and may the agent reach it?' }

@@ -97,11 +97,12 @@ const longKeys: Readonly<Record<string, 'MFG' | 'MDL' | 'CMD' | 'CLS' | 'SN' | '
 export function parseDeviceId(text: string | null): DeviceId {
   const out = new Map<'MFG' | 'MDL' | 'CMD' | 'CLS' | 'SN' | 'DES', string>();
   if (text === null) return out;
-  for (const part of text.slice(0, 4_096).split(/[;\r\n]+/)) {
+  // The parallel port's length in two bytes, of which the first is always small.
+  const from = /^[\0-\x08\x0b\x0c\x0e-\x1f]/.test(text) ? 2 : 0;
+  for (const part of text.slice(from, 4_096).split(/[;\r\n]+/)) {
     const colon = part.indexOf(':');
     if (colon < 0) continue;
-    // The length of the parallel port stands in two bytes before the first key.
-    const name = part.slice(0, colon).replace(/[^ -~]/g, '').trim().toUpperCase();
+    const name = part.slice(0, colon).trim().toUpperCase();
     const key = Object.hasOwn(longKeys, name) ? longKeys[name] : undefined;
     const value = tidy(part.slice(colon + 1));
     if (key !== undefined && value !== null && !out.has(key)) out.set(key, value);
