@@ -9,7 +9,7 @@ import { connect as connectHttp2 } from 'node:http2';
 import { connect, createServer as createNetServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import { promisify } from 'node:util';
 import type { DoorView } from '#api/place-shapes.ts';
 import type { ConnView } from '#api/shapes.ts';
@@ -168,7 +168,7 @@ describe('doors', () => {
   test('10 MB both ways, plain and over TLS', async () => {
     const body = randomBytes(10_000_000);
     assert.equal(digest((await ask(lan.one, ports.plain, { path: '/big', body })).body), digest(body));
-    const tls = connectTls({ host: lan.one, port: ports.tls, servername: name, rejectUnauthorized: false, ALPNProtocols: ['http/1.1'], localAddress: lan.client } as Parameters<typeof connectTls>[0]);
+    const tls = connectTls({ host: lan.one, port: ports.tls, servername: name, rejectUnauthorized: false, ALPNProtocols: ['http/1.1'], localAddress: lan.client } as ConnectionOptions);
     await once(tls, 'secureConnect');
     const received: Buffer[] = [];
     tls.on('data', (piece: Buffer) => received.push(piece));
