@@ -18,8 +18,8 @@ import type { StoreLocation } from './location.ts';
 
 /** Of the data folder: what is only good while the gateway runs, or stands in the backup in another form. */
 const leftOut: ReadonlySet<string> = new Set(['lock', 'lock.pid', 'operator.json', 'restored.json', 'postern.db', 'postern.db-wal', 'postern.db-shm']);
-/** Folders of the data folder that are backed up whole: commands for DNS, files of and for devices, the demo's agent. */
-export const backedUpFolders: readonly string[] = ['hooks', 'files', 'demo-agent'];
+/** Folders of the data folder that are backed up whole: commands for DNS, drivers of devices, files of and for devices, the demo's agent. */
+export const backedUpFolders: readonly string[] = ['hooks', 'drivers', 'files', 'demo-agent'];
 /** Where the store's copy is made; openDataFolder clears away what a crash left of it. */
 const temporaryName = '.backup.tmp';
 export const manifestName = 'manifest.json';
