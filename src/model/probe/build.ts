@@ -34,8 +34,15 @@ export interface Built {
   readonly profile: Profile;
   /** What each witness said; null: nothing. */
   readonly serials: { readonly snmp: string | null; readonly ipp: string | null };
-  /** For people: witnesses that do not agree. */
-  readonly remarks: readonly string[];
+  /** Witnesses that do not agree. */
+  readonly remarks: readonly Remark[];
+}
+
+export interface Remark {
+  /** Of the witness that is not believed. */
+  readonly question: string;
+  /** For people. */
+  readonly message: string;
 }
 
 const standardSerial: readonly Question[] = [oids.prtGeneralSerialNumber, oids.entPhysicalSerialNum].map((oid) => ({ oid, pattern: null }));
@@ -51,7 +58,7 @@ export const placed = (oid: string, printer: number | null): string => oid.repla
 export function buildProfile(found: Found): Built {
   const { driver, values } = found;
   const evidence: ProbeEvidence[] = [];
-  const remarks: string[] = [];
+  const remarks: Remark[] = [];
   const note = (question: string, value: string | null) => {
     if (value !== null && evidence.length < limits.probeEvidenceMax) evidence.push({ question, value, at: found.nowMs });
     return value;
@@ -78,7 +85,7 @@ export function buildProfile(found: Found): Built {
   const clean = (serial: string | null) => cleanSerial(serial, driver.ignore.serials);
   const serialSnmp = first(serialQuestions(driver), clean) ?? note(`snmp ${oids.ppmPrinterIEEE1284DeviceId} SN`, clean(snmpId.get('SN') ?? null));
   const serialIpp = note('ipp printer-device-id SN', clean(ippId.get('SN') ?? null));
-  if (serialSnmp !== null && serialIpp !== null && !sameSerial(serialSnmp, serialIpp)) remarks.push(`SNMP says that its serial number is ${serialSnmp}, IPP says ${serialIpp}.`);
+  if (serialSnmp !== null && serialIpp !== null && !sameSerial(serialSnmp, serialIpp)) remarks.push({ question: 'ipp printer-device-id SN', message: `SNMP says that its serial number is ${serialSnmp}, IPP says ${serialIpp}` });
 
   const maker = snmpId.get('MFG') ?? ippId.get('MFG') ?? null;
   const vendor = driver.vendor ?? maker;
@@ -164,14 +171,16 @@ function readLevels(found: Found, colours: ReadonlyMap<string, string>): { reado
 }
 
 /** The card that owns the address comes first: with Ethernet and Wi-Fi there are two. */
-function readNetwork(found: Found, remarks: string[]): { readonly macs: readonly string[]; readonly addresses: readonly string[] } {
+function readNetwork(found: Found, remarks: Remark[]): { readonly macs: readonly string[]; readonly addresses: readonly string[] } {
   const cards = rowsOf(found, roots.ifPhysAddress).map(({ index, value }) => ({ index, mac: macOf(value) }));
   const addresses = rowsOf(found, roots.ipAdEntIfIndex).map(({ index, value }) => ({ address: index, card: String(numberOf(value)) }));
   const owner = addresses.find(({ address }) => address === found.address)?.card;
   const own = cards.find(({ index, mac }) => index === owner && mac !== null)?.mac ?? null;
   const said = cards.map(({ mac }) => mac).filter((mac) => mac !== null);
   const { neighbour } = found;
-  if (neighbour !== null && said.length > 0 && !said.includes(neighbour)) remarks.push(`Its own table has the MAC addresses ${said.slice(0, 4).join(', ')}; the site's agent sees ${neighbour} at ${found.address}: a router between them, or another device at that address.`);
+  if (neighbour !== null && said.length > 0 && !said.includes(neighbour)) {
+    remarks.push({ question: 'mac', message: `its own table has the MAC addresses ${said.slice(0, 4).join(', ')}; the site's agent sees ${neighbour} at ${found.address}: a router between them, or another device at that address` });
+  }
   // Where it does not say which card has the address, the one that the agent sees does.
   const macs = [own, neighbour !== null && (said.length === 0 || said.includes(neighbour)) ? neighbour : null, ...said].filter((mac) => mac !== null);
   const others = addresses.map(({ address }) => address).filter((address) => !address.startsWith('127.') && address !== '0.0.0.0');

@@ -67,8 +67,9 @@ test('witnesses that do not agree are said, and SNMP is believed', async () => {
   const outcome = await probe({ values: valuesOf('hp'), mac: '00:00:5e:00:53:99', ipp: { '/ipp/print': ippAnswer({ 'printer-device-id': [id.replace('XXHPA04711', 'XXHPB00001')] }) } });
   assert.equal(outcome.profile.serial, 'XXHPA04711');
   assert.deepEqual(outcome.serials, { snmp: 'XXHPA04711', ipp: 'XXHPB00001' });
-  assert.match(outcome.remarks[0]!, /SNMP says that its serial number is XXHPA04711, IPP says XXHPB00001/);
-  assert.match(outcome.remarks[1]!, /00:00:5e:00:53:11; the site's agent sees 00:00:5e:00:53:99 at 192\.0\.2\.50/);
+  assert.match(outcome.remarks[0]!.message, /SNMP says that its serial number is XXHPA04711, IPP says XXHPB00001/);
+  assert.match(outcome.remarks[1]!.message, /00:00:5e:00:53:11; the site's agent sees 00:00:5e:00:53:99 at 192\.0\.2\.50/);
+  assert.deepEqual(outcome.gaps.map(({ code, question }) => [code, question]), [['differs', 'ipp printer-device-id SN'], ['differs', 'mac']]);
   assert.deepEqual(outcome.profile.macs, ['00:00:5e:00:53:11']);
   assert.ok(outcome.profile.confidence < 0.75);
 });

@@ -100,6 +100,7 @@ export async function probeDevice(asking: Asker, address: string, drivers: reado
   if (snmp !== null) run.gaps.unshift(snmp);
   const built = buildProfile({ address, nowMs: options.nowMs, driver, printer, values: run.values, walks: run.walks, protocols: protocolsOf(run.protocols), ipp: attributes, ...web, neighbour });
   if (snmp === null) noteGaps(run, chosen, built.profile, printer);
+  for (const { question, message } of built.remarks) run.gaps.push({ code: 'differs', question, address, agent: options.agent, from: run.from, message, remedy: 'Look at the device: is it the one that is meant, and is it alone at its address?' });
   return { ...built, ...ends, chosen, gaps: run.gaps, from: run.from };
 }
 
@@ -195,7 +196,8 @@ async function findPrinter(run: Run): Promise<number | null> {
     const index = Number(printer.oid.slice(roots.hrDeviceType.length + 1));
     if (Number.isSafeInteger(index) && index > 0) return index;
   }
-  const answered = [oids.prtGeneralSerialNumber, oids.prtGeneralPrinterName].some((oid) => textOf(run.values.get(placed(oid, 1))) !== null);
+  // Blank is an answer, too: the table is there.
+  const answered = [oids.prtGeneralSerialNumber, oids.prtGeneralPrinterName].some((oid) => (run.values.get(placed(oid, 1))?.type ?? 'missing') !== 'missing');
   return answered ? 1 : null;
 }
 
