@@ -430,7 +430,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       certificates: { changes: certificateChanges, caPem: certificates.ca.pem, describe: () => certificates.describe(), signRequest: (order) => certificates.signRequest(order), issueLeaf: (names, spki) => certificates.issueLeaf(names, spki), nextLeafKey: (id, what) => certificates.nextLeafKey(id, what), roots: publicRoots },
       pins,
       sealingKey: await folder.readOrMake(sealingKeyFile, () => random(sealingKeyBytes)),
-      acme, telling, doors, deliveries, leases: fleet.leases, feeds: fleet.feeds, sinks, secrets, virtual: { ...virtual, checks: () => runChecks(clock, addressChecks(virtual, tables)) }, files: fleet.files, keeping: keeping.deps, probes,
+      acme, telling, identity: { known: places.known, origins: places.origins, sessions: () => places.sessions.list(), evidenceOf: (deviceId) => places.evidence.of(deviceId) }, doors, lanOf: (agentId, signal) => doors.lanOf(agentId, signal), deliveries, leases: fleet.leases, feeds: fleet.feeds, sinks, secrets, virtual: { ...virtual, checks: () => runChecks(clock, addressChecks(virtual, tables)) }, files: fleet.files, keeping: keeping.deps, probes,
       tables, operations, control, live, journal, clock, random, log, newId, limits, inTurn, status,
       version: options.version,
       setupDigest: () => (tables.people.size === 0 && setup.code !== null ? digestOf(setup.code.reveal()) : null),
