@@ -1,6 +1,6 @@
 // How servers of applications hear of devices: statements signed for requests, configuration for servers, and proofs. Composition only.
 import type { TellingDeps } from '#admin/deps.ts';
-import { isLoopback, parseAddress } from '#base/cidr.ts';
+import { isLoopback } from '#base/cidr.ts';
 import type { Clock } from '#base/clock.ts';
 import { Fault, isFault } from '#base/fault.ts';
 import type { Id, Random } from '#base/ids.ts';
@@ -8,6 +8,7 @@ import type { Limits } from '#base/limits.ts';
 import type { Log } from '#base/log.ts';
 import type { ConfigApplication, ConfigRoute } from '#model/config.ts';
 import { buildAssertions, secretAssertionKey, type AssertionFacts, type AssertionKey } from '#model/device-assertion.ts';
+import { ownAddressOf } from '#model/own-address.ts';
 import type { JobSource } from '#model/place-rows.ts';
 import type { Device } from '#model/rows.ts';
 import type { Snapshot } from '#model/snapshot.ts';
@@ -93,13 +94,14 @@ export function buildTelling(options: TellingOptions): Telling {
     const signed = route.application?.signed;
     const key = signed === undefined ? options.key : keyOf(signed);
     if (key === null) return '';
+    const virtualAddress = addresses.addressOf(device.id);
     const facts: AssertionFacts = {
       route: route.name, state: identity.state, by: identity.by,
       device: { id: device.id, name: device.name, serial: device.serial },
       customer: tables.customers.get(device.customerId)?.key ?? null,
       site: tables.sites.get(device.siteId)?.name ?? null,
-      address: isOwnAddress(device.host) ? device.host : told.client,
-      virtualAddress: addresses.addressOf(device.id),
+      address: ownAddressOf(device.host) ?? (told.client === virtualAddress ? null : told.client),
+      virtualAddress,
     };
     return assertions.assertionFor(key, facts, clock.nowMs());
   };
@@ -147,9 +149,6 @@ export function buildTelling(options: TellingOptions): Telling {
   };
 }
 
-/** An agent's own machine is a device at loopback: that is no address that anybody else knows it by. */
-const isOwnAddress = (host: string): boolean => host !== '127.0.0.1' && host !== '::1' && parseAddress(host) !== null;
-
 const hostFor = (route: ConfigRoute, { primaryDomain }: Snapshot): string => (route.host === undefined ? primaryDomain : route.host.replace(/^\*/, 'prove'));
 
 /** As whom the device appears, by the same rules as for its own requests. */
@@ -157,7 +156,7 @@ async function toldFor({ addresses, sourceOf }: TellingOptions, { tell, address,
   const source = sourceOf(route, device);
   const isVirtual = tell === 'virtual' || address === 'virtual';
   const chosen = source?.as ?? (isVirtual ? await addresses.ensure(device.id) : null);
-  const own = isOwnAddress(device.host) ? device.host : null;
+  const own = ownAddressOf(device.host);
   if (chosen === null && own === null) {
     throw new Fault('conflict', `the address of ${device.name} is not known: it comes to us itself, and has no request here now`, { remedy: 'say where it is in its LAN: postern device DEVICE --host ADDRESS; or give it an address in its job source ("as")' });
   }

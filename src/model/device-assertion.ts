@@ -43,8 +43,8 @@ export interface AssertionFacts {
   readonly customer: string | null;
   /** The site's name. */
   readonly site: string | null;
-  /** The device's own, in its LAN, or the one that its connection came from. */
-  readonly address: string;
+  /** The device's own, in its LAN, or the one that its connection came from; null where neither is known. */
+  readonly address: string | null;
   readonly virtualAddress: string | null;
 }
 
@@ -100,7 +100,7 @@ function claimsOf(issuer: string, facts: AssertionFacts, issuedAt: number): Reco
     ...(device === null ? {} : { sub: device.id, name: device.name, ...(device.serial === null ? {} : { serial: device.serial }) }),
     ...(facts.customer === null ? {} : { customer: facts.customer }),
     ...(facts.site === null ? {} : { site: facts.site }),
-    address: facts.address,
+    ...(facts.address === null ? {} : { address: facts.address }),
     ...(facts.virtualAddress === null ? {} : { vaddr: facts.virtualAddress }),
     state: facts.state,
     ...(facts.by === null ? {} : { by: facts.by }),
@@ -109,7 +109,7 @@ function claimsOf(issuer: string, facts: AssertionFacts, issuedAt: number): Reco
 
 /** Everything that is said: two devices, or two states of one, never share a text. What others wrote stands last, so that it cannot pass for something else. */
 const cacheKeyOf = (issuer: string, key: AssertionKey, { device, ...facts }: AssertionFacts): string =>
-  `${issuer}\0${key.kid}\0${facts.route}\0${facts.state}\0${facts.by ?? ''}\0${facts.address}\0${facts.virtualAddress ?? ''}\0${facts.customer ?? ''}\0${device?.id ?? ''}\0${facts.site ?? ''}\0${device?.name ?? ''}\0${device?.serial ?? '\0'}`;
+  `${issuer}\0${key.kid}\0${facts.route}\0${facts.state}\0${facts.by ?? ''}\0${facts.address ?? ''}\0${facts.virtualAddress ?? ''}\0${facts.customer ?? ''}\0${device?.id ?? ''}\0${facts.site ?? ''}\0${device?.name ?? ''}\0${device?.serial ?? '\0'}`;
 
 /** `issuer`: what people call the gateway, asked for each statement; `entriesMax`: statements kept of one minute. */
 export function buildAssertions(issuer: () => string, entriesMax: number = limits.assertionsKeptMax): Assertions {

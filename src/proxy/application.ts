@@ -8,6 +8,7 @@ import { printable } from '#base/log.ts';
 import type { ConfigApplication } from '#model/config.ts';
 import type { DeviceSession, DeviceSessions, SessionRefusal } from '#model/device-sessions.ts';
 import type { Identity } from '#model/identity.ts';
+import { ownAddressOf } from '#model/own-address.ts';
 import type { JobSource } from '#model/place-rows.ts';
 import type { Device } from '#model/rows.ts';
 import type { Route } from '#model/snapshot.ts';
@@ -162,8 +163,8 @@ export function buildApplications(options: ApplicationsOptions): Applications {
     const isVirtual = tell === 'virtual' || address === 'virtual';
     const chosen = source?.as ?? (isVirtual ? options.addressOf(device.id) : null);
     if (chosen === null && isVirtual) return null;
-    // A device that was told by its address is at the address that it came from; else its row says where it is.
-    return { client: chosen ?? (device.host === '' ? conn.from : device.host), local: tell === 'virtual' ? chosen : null };
+    // A device that was told by its address is at the address that it came from; else its row says where it is, when it names an address.
+    return { client: chosen ?? ownAddressOf(device.host) ?? conn.from, local: tell === 'virtual' ? chosen : null };
   };
 
   const refuse = (exchange: Exchange, shown: Shown, found: Known, why: NonNullable<ReturnType<typeof whyNot>>) => {
