@@ -48,9 +48,12 @@ export function addressChecks(virtual: Looked, tables: { virtualAddressAt(addres
     const pool = virtual.book.pool();
     if (pool.networks.length === 0) return judgeAddressPool(null);
     const { networks: servers, unresolved, machine } = virtual.callers();
+    const networks = await lookAtNetworks(virtual, isTaken);
+    // Whoever has just made the route looks here whether it works.
+    if (networks.every((each) => each.code === null) && virtual.doors.failed().length > 0) virtual.doors.retry();
     const here = new Set(reachableAddresses());
     return judgeAddressPool({
-      networks: await lookAtNetworks(virtual, isTaken),
+      networks,
       capacity: pool.capacity,
       used: virtual.book.counts.used,
       outside: virtual.book.counts.outside,

@@ -61,6 +61,7 @@ const kinds = {
   initdb: { package: 'postgresql', folders: postgresFolders },
   'nats-server': { package: 'nats-server', folders: system },
   setpriv: { package: 'util-linux', folders: system },
+  ip: { package: 'iproute2', folders: system },
   go: { package: 'golang-go', folders: ['/usr/local/go/bin', '/usr/lib/go/bin'] },
 } as const satisfies Record<string, PeerKind>;
 
