@@ -66,8 +66,8 @@ test('links between papers lead somewhere', () => {
   assert.deepEqual(broken, []);
 });
 
-/** A clause is known by the sign before it, an OID by its five or more parts in backticks; four numbers without such a mark are an address. */
-const withoutNumbering = (line: string): string => line.replace(/§\d{1,2}(?:\.\d{1,2})+(?![.\d])/g, '').replace(/`\d+(?:\.\d+){4,}`/g, '');
+/** A clause is known by the sign before it, an OID by its five or more parts; four numbers without such a mark are an address. */
+const withoutNumbering = (line: string): string => line.replace(/§\d{1,2}(?:\.\d{1,2})+(?![.\d])/g, '').replace(/\b\d+(?:\.\d+){4,}\b/g, '');
 
 test('words that say nothing, words with a second meaning, and places of somebody\'s machine are not in the papers', () => {
   const banned = /\b(?:blazing\w*|seamless\w*|effortless\w*|cutting[- ]edge|world[- ]class|enterprise[- ]grade|state[- ]of[- ]the[- ]art|next[- ]generation|revolutionary|powerful|robust|leverag\w+|utili[sz]e[sd]?|simply|just works|easily|helpers?|managers?|processors?|connectors?|TODO|FIXME|XXX)\b/i;

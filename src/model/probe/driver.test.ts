@@ -40,6 +40,14 @@ test('shipped: every vendor that printers are known of, each enterprise number o
   for (const driver of drivers) for (const prefix of driver.sysObjectIds) assert.ok(driver.enterpriseIds.includes(Number(prefix.split('.')[6])), `${driver.key}: ${prefix}`);
 });
 
+test('the example on the page is a driver', () => {
+  const page = readFileSync(new URL('../../../docs/operate/drivers.md', import.meta.url), 'utf8');
+  const driver = read(/```json driver\n(.*?)```/s.exec(page)![1]!);
+  assert.equal(driver.key, 'acme-labels');
+  assert.equal(driver.model[0]!.pattern!.groups('Acme LabelMaker 300 fw 2.14')!.all[1], 'LabelMaker 300');
+  for (const { file } of shipped) assert.ok(page.toLowerCase().includes(file === 'fuji-xerox.json' ? 'fuji xerox' : file.startsWith('generic') ? file.slice(0, -5) : read(readFileSync(new URL(file, folder), 'utf8')).vendor!.toLowerCase()), file);
+});
+
 test('what is left out has its default', () => {
   const driver = read(minimal);
   assert.deepEqual(driver.serial, []);

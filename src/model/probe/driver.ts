@@ -122,7 +122,7 @@ function readDriver(value: unknown, report: Report): Driver | null {
   const fields = readFields(value, '', fieldNames, report);
   if (fields === null) return null;
   const key = readText(fields['key'], 'key', report);
-  if (key !== null && !/^[a-z0-9]+(?:-[a-z0-9]+)*$/.test(key)) report('key', 'has small letters, digits and single hyphens, like `hp` or `acme-labels`');
+  if (key !== null && (key.length > 64 || !/^[a-z0-9]+(?:-[a-z0-9]+)*$/.test(key))) report('key', 'has at most 64 small letters, digits and single hyphens, like `hp` or `acme-labels`');
   const fallback = fields['fallback'] ?? null;
   if (fallback !== null && fallback !== 'printer' && fallback !== 'device') report('fallback', 'is `printer`, `device` or left out');
   const vendor = fields['vendor'] === undefined ? null : readText(fields['vendor'], 'vendor', report);
