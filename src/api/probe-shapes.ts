@@ -111,7 +111,7 @@ const credentialsSent = z.strictObject({
   version: z.enum(['v1', 'v2c', 'v3']),
   community: z.string().min(1).max(128).optional(),
   user: z.string().min(1).max(32).optional(),
-  context: z.string().max(32).optional(),
+  context: z.string().max(64).optional(),
   authProtocol: z.enum(['md5', 'sha', 'sha224', 'sha256', 'sha384', 'sha512']).optional(),
   authKey: secretKey.optional(),
   privProtocol: z.enum(['des', 'aes', 'aes256b', 'aes256r']).optional(),

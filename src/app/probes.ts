@@ -9,6 +9,7 @@ import type { Journal } from '#model/live.ts';
 import type { Operations } from '#model/operations.ts';
 import { probeDevice } from '#model/probe/probe.ts';
 import type { DriverControl } from '#model/probe-control.ts';
+import type { Device } from '#model/rows.ts';
 import type { Tables } from '#model/tables.ts';
 import type { EvidenceSeen, Probed } from '#site/probe-outcome.ts';
 import { buildProbes, type ProbeAsked, type Probes } from '#site/probes.ts';
@@ -36,6 +37,9 @@ export interface ProbeParts extends Probes {
   listsPrograms(deviceId: Id, a: string, b: string): boolean;
 }
 
+/** Where SNMP or IPP is asked when it is not where everybody has it: a port of the device that is named so. */
+const portNamed = (device: Device, transport: 'udp' | 'tcp', name: RegExp): number | undefined => device.ports.find((port) => (port.kind === 'udp') === (transport === 'udp') && name.test(port.name))?.number;
+
 const minuteMs = 60_000;
 const userAgentCharsMax = 1_000;
 
@@ -54,8 +58,9 @@ function* devicesOfSources(tables: Tables): Generator<Id> {
 
 export async function openProbes({ tables, operations, hub, clock, log, journal, limits, path, config, noteEvidence }: ProbePartsOptions): Promise<ProbeParts> {
   const drivers = await openDrivers({ ownDir: join(path, 'drivers'), limits, log });
-  const probe = async ({ asking, address, nowMs, agent }: ProbeAsked): Promise<Probed> => {
-    const found = await probeDevice(asking, address, drivers.all(), { depth: 'full', nowMs, agent });
+  const probe = async ({ asking, device, address, nowMs, agent }: ProbeAsked): Promise<Probed> => {
+    const [snmpPort, ippPort] = [portNamed(device, 'udp', /snmp/i), portNamed(device, 'tcp', /ipp/i)];
+    const found = await probeDevice(asking, address, drivers.all(), { depth: 'full', nowMs, agent, ...(snmpPort !== undefined && { snmpPort }), ...(ippPort !== undefined && { ippPort }) });
     if (!('profile' in found)) return { profile: null, failure: found.failure, mac: found.mac, explained: { driver: null, asked: found.asked, gaps: [], requests: found.requests } };
     const { profile, gaps, mac, chosen, asked, requests } = found;
     const driver = chosen && { key: chosen.driver.key, own: chosen.own, by: chosen.by, matched: chosen.matched };

@@ -1,6 +1,8 @@
 // `postern probe-credentials`: what this machine's agent asks devices with. Secrets come by standard input: arguments and environments are seen by others.
 import { text as readAll } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
+import type { Client } from '#api/client.ts';
+import type { Body } from '#api/contract.ts';
 import { readAgentState } from '#app/agent-state.ts';
 import { realRandom } from '#app/real.ts';
 import { Fault } from '#base/fault.ts';
@@ -15,6 +17,7 @@ export const usage = `Usage: postern probe-credentials list
        postern probe-credentials set NAME [--network CIDR]… [--v1]
        postern probe-credentials set NAME [--network CIDR]… --user USER [--auth PROTOCOL [--priv PROTOCOL]] [--context NAME]
        postern probe-credentials remove NAME
+       postern probe-credentials … --agent AGENT
 
 What the agent of this machine asks devices with by SNMP: a community, or with --user an SNMPv3 user. Without any set it tries the
 community "public". set reads secrets from standard input, one a line: the community, or the key for --auth and then the one for
@@ -27,6 +30,8 @@ from its next question on.
       --auth PROTOCOL  ${authProtocols.join(', ')}
       --priv PROTOCOL  ${privProtocols.join(', ')} (aes is AES-128; aes256b is Blumenthal's, aes256r Reeder's, as Cisco has it)
       --context NAME   the context that some devices want
+      --agent AGENT    through the gateway, of this agent (name or id); the gateway hands them on and keeps nothing
+      --data DIR       with --agent: speak as the operator of the gateway whose data folder this is
       --state DIR      the agent's state folder (default: ${defaultStateDir()})
       --json           the list as JSON
 `;
@@ -35,7 +40,7 @@ function parseOptions(args: string[]) {
   const text = { type: 'string' } as const;
   const flag = { type: 'boolean' } as const;
   try {
-    return parseArgs({ args, allowPositionals: true, options: { state: text, network: { type: 'string', multiple: true }, v1: flag, user: text, auth: text, priv: text, context: text, json: flag } });
+    return parseArgs({ args, allowPositionals: true, options: { state: text, network: { type: 'string', multiple: true }, v1: flag, user: text, auth: text, priv: text, context: text, json: flag, agent: text, data: text } });
   } catch (thrown) {
     throw usageFault((thrown as Error).message);
   }
@@ -47,31 +52,74 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   if (act !== 'list' && act !== 'set' && act !== 'remove') throw usageFault(act === undefined ? 'something is missing: list, set or remove' : `there is no "probe-credentials ${act}"`);
   if (rest.length > 0) throw usageFault(`"${rest[0]}" is one word too many; secrets are read from standard input`);
   if ((act === 'list') !== (name === undefined)) throw usageFault(act === 'list' ? 'list takes no name' : 'the name is missing');
-  const folder = values.state ?? defaultStateDir();
-  if ((await readAgentState(folder)) === null) throw new Fault('not-found', `there is no agent in ${folder}`, { remedy: 'Name its state folder with --state DIR, or join first: postern join TOKEN.' });
-  const credentials = openProbeCredentials({ folder, random: realRandom });
-  if (name === undefined) return list((await credentials.list()).map(shownOf), values.json === true, io);
+  if (values.agent !== undefined && values.state !== undefined) throw usageFault('--agent and --state do not go together');
+  if (values.agent === undefined && values.data !== undefined) throw usageFault('--data goes with --agent');
+  const way = values.agent === undefined ? await openHere(values.state ?? defaultStateDir()) : await openThere(values.agent, values.data, io);
+  if (name === undefined) return list(await way.list(), values.json === true, io);
   if (act === 'remove') {
-    if (!(await credentials.list()).some((each) => each.name === name)) throw new Fault('not-found', `there are no credentials "${name}" in ${folder}`);
-    await credentials.change({ put: [], remove: [name] });
+    if (!(await way.list()).some((each) => each.name === name)) throw new Fault('not-found', `there are no credentials "${name}" ${way.where}`);
+    await way.change({ put: [], remove: [name] });
   } else {
     const { user, auth, priv, context, network = [], v1 } = values;
     if (user === undefined && (auth ?? priv ?? context) !== undefined) throw usageFault('--auth, --priv and --context go with --user');
     if (user !== undefined && v1) throw usageFault('--user is SNMPv3, --v1 is not');
     if (priv !== undefined && auth === undefined) throw usageFault('--priv goes with --auth');
     const asked = user === undefined ? ['Community'] : [...(auth === undefined ? [] : ['Authentication key']), ...(priv === undefined ? [] : ['Privacy key'])];
-    const setWith = ([first, second]: readonly string[]) =>
-      parseCredentials({
-        name, networks: network,
-        ...(user === undefined ? { version: v1 ? 'v1' : 'v2c', community: first } : { version: 'v3', user, context, authProtocol: auth, authKey: first, privProtocol: priv, privKey: second }),
-      });
+    const setWith = ([first, second]: readonly string[]): Given => ({
+      name, networks: network,
+      ...(user === undefined ? { version: v1 ? 'v1' : 'v2c', community: first } : { version: 'v3', user, context, authProtocol: auth, authKey: first, privProtocol: priv, privKey: second }),
+    });
     // What is wrong with the rest is said before anybody types a secret.
-    setWith(asked.map(() => 'any text'));
-    await credentials.change({ put: [setWith(asked.length === 0 ? [] : await readSecrets(asked, io))], remove: [] });
+    parseCredentials(setWith(asked.map(() => 'any text')));
+    await way.change({ put: [setWith(asked.length === 0 ? [] : await readSecrets(asked, io))], remove: [] });
   }
   if (values.json) printJson(io, {});
   else printLine(io, act === 'set' ? `The credentials ${name} are set.` : `The credentials ${name} are removed.`);
   return exitCodes.ok;
+}
+
+/** A set as it was typed; `parseCredentials` says whether it is one. */
+type Given = Readonly<Record<string, unknown>> & { readonly name: string };
+
+/** Where credentials are kept: by the agent of this machine, or by another's, which the gateway speaks to. */
+interface Way {
+  /** For messages: `in /var/lib/postern-agent`. */
+  readonly where: string;
+  list(): Promise<readonly CredentialsShown[]>;
+  change(change: { readonly put: readonly Given[]; readonly remove: readonly string[] }): Promise<void>;
+}
+
+async function openHere(folder: string): Promise<Way> {
+  if ((await readAgentState(folder)) === null) throw new Fault('not-found', `there is no agent in ${folder}`, { remedy: 'Name its state folder with --state DIR, or join first: postern join TOKEN. On another machine: --agent AGENT.' });
+  const credentials = openProbeCredentials({ folder, random: realRandom });
+  return {
+    where: `in ${folder}`,
+    list: async () => (await credentials.list()).map(shownOf),
+    change: async ({ put, remove }) => void (await credentials.change({ put: put.map(parseCredentials), remove })),
+  };
+}
+
+async function openThere(agent: string, data: string | undefined, io: CommandIo): Promise<Way> {
+  const { openGateway, collect } = await import('./arguments.ts');
+  const through = async <Result>(run: (client: Client) => Promise<Result>): Promise<Result> => {
+    using client = await openGateway(io, { data });
+    return run(client);
+  };
+  const { signal } = io;
+  const agents = await through((client) => collect(10_000, (query) => client.call('listAgents', { query, signal })));
+  const named = agents.filter((each) => each.id === agent || each.name === agent);
+  if (named.length !== 1) throw new Fault('not-found', named.length === 0 ? `there is no agent "${agent}"` : `${named.length} agents have the name "${agent}": name one by its id`);
+  const params = { id: named[0]!.id };
+  return {
+    where: `at the agent ${named[0]!.name}`,
+    list: () => through(async (client) => (await client.call('getProbeCredentials', { params, signal })).items),
+    change: ({ put, remove }) =>
+      through(async (client) => {
+        // Checked here as for an agent of this machine; what goes out is what was typed.
+        put.forEach(parseCredentials);
+        await client.call('setProbeCredentials', { params, body: { put: put as unknown as NonNullable<Body<'setProbeCredentials'>['put']>, remove: [...remove] }, signal });
+      }),
+  };
 }
 
 function list(items: readonly CredentialsShown[], isJson: boolean, io: CommandIo): number {

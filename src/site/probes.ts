@@ -32,6 +32,7 @@ export interface ProbeSettings {
 
 export interface ProbeAsked {
   readonly asking: Asking;
+  readonly device: Device;
   readonly address: string;
   readonly nowMs: number;
   /** For failures. */
@@ -146,7 +147,7 @@ export function buildProbes(options: ProbesOptions): Probes {
     const agent = tables.agents.get(agentId)?.name ?? '';
     const before = tables.deviceProfiles.get(device.id);
     try {
-      const asking = askings.through(agentId, (way) => options.probe({ asking: counted(way, job, run.signal), address, nowMs: clock.nowMs(), agent, before }));
+      const asking = askings.through(agentId, (way) => options.probe({ asking: counted(way, job, run.signal), device, address, nowMs: clock.nowMs(), agent, before }));
       asking.catch(() => {});
       return await Promise.race([asking, over]);
     } catch (thrown) {
