@@ -105,8 +105,9 @@ function keepCallers({ config, clock, limits, resolve = resolveHere }: Pick<Virt
   let turn = 0;
   const refresh = async (): Promise<void> => {
     const mine = ++turn;
-    const { addressPool, ...rest } = config();
-    const applications = applicationsIn({ ...rest, addressPool });
+    const now = config();
+    const { addressPool } = now;
+    const applications = applicationsIn(now);
     const own = new Set(ownAddresses());
     if (!addressPool || applications.length === 0) return void (callers = { ...nobody, own });
     const listed = addressPool.callers;
@@ -117,18 +118,25 @@ function keepCallers({ config, clock, limits, resolve = resolveHere }: Pick<Virt
     }
     const hosts = [...new Set(applications.map((each) => each.host))].slice(0, hostsMax);
     for (const host of resolved.keys()) if (!hosts.includes(host)) resolved.delete(host);
-    const unresolved: string[] = [];
+    for (const host of hosts) {
+      const literal = canonicalAddress(host);
+      if (literal !== null) resolved.set(host, [literal]);
+    }
+    const publish = () => {
+      const networks = [...new Set([...resolved.values()].flat())].slice(0, limits.callbackCallersMax);
+      callers = { networks, set: buildNetworkSet(networks), machine: true, own, unresolved: hosts.filter((host) => !resolved.has(host)) };
+    };
+    publish();
+    // A resolver that does not answer keeps nobody waiting but the servers that have only a name.
+    const names = hosts.filter((host) => canonicalAddress(host) === null);
+    if (names.length === 0) return;
     await Promise.all(
-      hosts.map(async (host) => {
-        const literal = canonicalAddress(host);
-        const found = literal !== null ? [literal] : await resolve(host).catch(() => []);
-        if (found.length > 0) resolved.set(host, found);
-        else if (!resolved.has(host)) unresolved.push(host);
+      names.map(async (host) => {
+        const found = await resolve(host).catch(() => []);
+        if (found.length > 0 && mine === turn) resolved.set(host, found);
       }),
     );
-    if (mine !== turn) return;
-    const networks = [...new Set([...resolved.values()].flat())].slice(0, limits.callbackCallersMax);
-    callers = { networks, set: buildNetworkSet(networks), machine: true, own, unresolved };
+    if (mine === turn) publish();
   };
   const timer = clock.every(limits.callbackCallersEveryMs, () => void refresh());
   return {
@@ -148,7 +156,7 @@ async function resolveHere(host: string): Promise<string[]> {
   return (await lookup(host, { all: true })).flatMap((each) => canonicalAddress(each.address) ?? []);
 }
 
-export async function openVirtual(options: VirtualOptions): Promise<Virtual> {
+export function openVirtual(options: VirtualOptions): Virtual {
   const { tables, hub, clock, log, journal, limits } = options;
   let applications: readonly VirtualApplication[] = [];
   /** Addresses that job sources name themselves. */
@@ -261,7 +269,7 @@ export async function openVirtual(options: VirtualOptions): Promise<Virtual> {
       for (const id of [...removed, ...put.map((row) => row.id)]) for (const row of tables.devicesOfAgent(id)) sync(row.id);
     }),
   ];
-  await callers.refresh();
+  void callers.refresh();
   syncAll();
 
   return {
