@@ -11,8 +11,8 @@ import { defaultCustomer, type Room } from './room.ts';
 
 const versions: Readonly<Record<number, string>> = { 0x0300: 'SSL 3.0', 0x0301: 'TLS 1.0', 0x0302: 'TLS 1.1', 0x0303: 'TLS 1.2', 0x0304: 'TLS 1.3' };
 
-const viewConn = ({ id, from, listener, protocol, tls, name, route, agentId, since, bytesIn, bytesOut }: LiveConn, mine: string): ConnView => ({
-  id, from, listener, protocol, tls, name: name === null ? null : printable(name, 253), route, ...(agentId !== undefined && { agentId }), since, bytesIn, bytesOut, mine: id === mine,
+const viewConn = ({ id, from, listener, protocol, tls, name, route, agentId, mac, since, bytesIn, bytesOut }: LiveConn, mine: string): ConnView => ({
+  id, from, listener, protocol, tls, name: name === null ? null : printable(name, 253), route, ...(agentId !== undefined && { agentId }), ...(mac !== undefined && { mac }), since, bytesIn, bytesOut, mine: id === mine,
 });
 
 const viewLegacyClient = ({ from, serverName, policy, bestVersion, ja4, firstAt, lastAt, count }: LegacyClientSeen): LegacyClientView => ({

@@ -206,6 +206,7 @@ export const connView = z.object({
   name: z.string().nullable().meta({ description: 'the name in TLS, or the domain that the first packet named' }),
   route: z.string().nullable().meta({ description: 'of a relayed connection; of HTTP each request has its own' }),
   agentId: id.nullable().optional().meta({ description: 'the agent at whose door it was accepted, in whose LAN `from` is; null: accepted by the gateway itself' }),
+  mac: z.string().nullable().optional().meta({ description: "the client's in that LAN, as its agent saw it; null: not known" }),
   since: time,
   bytesIn: count.meta({ description: 'from the client' }),
   bytesOut: count.meta({ description: 'to the client' }),

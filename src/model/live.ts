@@ -32,6 +32,8 @@ export interface LiveConn {
   readonly route: string | null;
   /** The agent at whose door it was accepted, in whose LAN `from` is; null or absent: here. */
   readonly agentId?: Id | null;
+  /** The client's in that LAN. */
+  readonly mac?: string | null;
   readonly bytesIn: number;
   readonly bytesOut: number;
 }

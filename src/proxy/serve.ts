@@ -78,7 +78,7 @@ const alertDecodeError = alert(50);
 const alertHandshakeFailure = alert(40);
 const isPrefaceSoFar = (bytes: Buffer) => bytes.subarray(0, http2Preface.length).equals(http2Preface.subarray(0, bytes.length));
 
-const viewOf = ({ raw, via, ...entry }: ConnEntry): LiveConn => ({ ...entry, agentId: via?.agentId ?? null, bytesIn: raw.bytesRead, bytesOut: raw.bytesWritten });
+const viewOf = ({ raw, via, ...entry }: ConnEntry): LiveConn => ({ ...entry, agentId: via?.agentId ?? null, mac: via?.mac ?? null, bytesIn: raw.bytesRead, bytesOut: raw.bytesWritten });
 
 export function buildFrontDoor(options: FrontDoorOptions): FrontDoor {
   const { limits, sweep, journal, counts } = options;
