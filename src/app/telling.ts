@@ -122,7 +122,7 @@ export function buildTelling(options: TellingOptions): Telling {
       const own = gateways.length > 0 ? gateways : towards === null ? reachableAddresses().slice(0, 8) : [towards.source];
       const isLocal = towards !== null && (isLoopback(towards.target) || towards.source === towards.target);
       const pool = snapshot().config.addressPool?.networks ?? [];
-      const { parts, notes } = snippetFor({ server, route: route.name, tell: application.tell, port: target.port, gateways: own, pool, isLocal });
+      const { parts, notes } = snippetFor({ server, route: route.name, tell: application.tell, port: target.port, isTls: target.kind === 'tls', gateways: own, pool, isLocal });
       return { route: route.name, server, tell: application.tell, gateways: [...own], parts: [...parts], notes: [...notes] };
     },
     async prove(name, device, path) {

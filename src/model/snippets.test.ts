@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { snippetFor, snippetServers, type SnippetAsked } from './snippets.ts';
 
-const asked: SnippetAsked = { server: 'nginx', route: 'scan', tell: 'headers', port: 8080, gateways: ['192.0.2.1', '2001:db8::1'], pool: ['198.51.100.0/25', '2001:db8:72::/64'], isLocal: false };
+const asked: SnippetAsked = { server: 'nginx', route: 'scan', tell: 'headers', port: 8080, isTls: false, gateways: ['192.0.2.1', '2001:db8::1'], pool: ['198.51.100.0/25', '2001:db8:72::/64'], isLocal: false };
 const textOf = (change: Partial<SnippetAsked>) => snippetFor({ ...asked, ...change }).parts.map((part) => part.text).join('\n');
 const tells = ['headers', 'proxy-v1', 'proxy-v2', 'virtual'] as const;
 
@@ -29,6 +29,7 @@ test('every server has something for every way that it can take, with a place th
 test('nginx', () => {
   assert.match(textOf({}), /^set_real_ip_from 192\.0\.2\.1;\nset_real_ip_from 2001:db8::1;\nreal_ip_header X-Forwarded-For;\nreal_ip_recursive on;$/m);
   assert.match(textOf({ tell: 'proxy-v2' }), /^listen 8080 proxy_protocol;/m);
+  assert.match(textOf({ tell: 'proxy-v2', isTls: true }), /^listen 8080 ssl proxy_protocol;/m);
   assert.match(textOf({ tell: 'proxy-v1' }), /^real_ip_header proxy_protocol;$/m);
 });
 

@@ -20,6 +20,8 @@ export interface SnippetAsked {
   readonly tell: Tell;
   /** At which the server listens. */
   readonly port: number;
+  /** It speaks TLS there. */
+  readonly isTls: boolean;
   /** Addresses from which the server sees the gateway's connections; the first one of a family is the next hop to the pool. */
   readonly gateways: readonly string[];
   /** Networks of virtual addresses; for `virtual` alone. */
@@ -87,14 +89,15 @@ const text = (lines: readonly string[]): string => `${lines.join('\n')}\n`;
 
 const makers: Readonly<Record<SnippetServer, (asked: Checked) => Snippet>> = { nginx: forNginx, apache: forApache, haproxy: forHaproxy, iis: forIis, tomcat: forTomcat };
 
-function forNginx({ route, tell, port, gateways }: Checked): Snippet {
+function forNginx({ route, tell, port, isTls, gateways }: Checked): Snippet {
   const from = gateways.map((each) => `set_real_ip_from ${formatAddress(each)};`);
+  const listen = `listen ${port}${isTls ? ' ssl' : ''}`;
   const told =
     tell === 'virtual'
       ? []
       : tell === 'headers'
         ? [...from, 'real_ip_header X-Forwarded-For;', 'real_ip_recursive on;', '']
-        : [`listen ${port} proxy_protocol;  # in the place of: listen ${port};`, ...from, 'real_ip_header proxy_protocol;', ''];
+        : [`${listen} proxy_protocol;  # in the place of: ${listen};`, ...from, 'real_ip_header proxy_protocol;', ''];
   const lines = [`# postern, route ${route}: $remote_addr is the device's address`, ...told, `location = ${provePath} {`, `    add_header ${seenField} $remote_addr always;`, '    return 204;', '}'];
   return {
     parts: [{ where: 'nginx: in the server block of the application', syntax: 'nginx', text: text(lines) }],

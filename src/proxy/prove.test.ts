@@ -75,6 +75,14 @@ test('a server that says what it was told', async () => {
   assert.equal(app.sockets.size, 0, 'the connection is closed');
 });
 
+test('what lets others in is not shown', async () => {
+  await using app = await server((text) => `HTTP/1.1 200 OK\r\nSet-Cookie: session=s3cret\r\nX-Echo: ${/^X-Postern-Identity: (.*)\r$/m.exec(text)![1]}\r\n\r\n${text}`);
+  const shown = JSON.stringify((await proveRoute(order, depsFor(app.port))).answer);
+  assert.doesNotMatch(shown, /s3cret/);
+  assert.ok(!shown.includes(assertion.split('.')[2]!), shown);
+  assert.match(shown, /X-Postern-Prove: abc123/);
+});
+
 test('a server that sees the gateway alone', async () => {
   await using app = await server((_, from) => `HTTP/1.1 204 No Content\r\nX-Postern-Seen: ${from}\r\n\r\n`);
   const proof = await proveRoute(order, depsFor(app.port));

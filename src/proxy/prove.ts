@@ -154,10 +154,17 @@ export async function proveRoute(order: ProofOrder, { dial, limits }: ProofDeps)
     const cut = !(await staysOpen(stream, limits.proofQuietMs));
     return { ...base, answer: null, seen: null, ...judgeConnection({ tell, told: told.client, cut }) };
   }
-  const { answer, cut } = await receive(stream, `${lines}\r\n`, limits);
+  const { answer: received, cut } = await receive(stream, `${lines}\r\n`, limits);
+  const answer = received === null ? null : withoutSecrets(received, order.assertion);
   const seen = answer === null ? null : addressSeen(answer.fields.find(([name]) => name === seenField.toLowerCase())?.[1]);
   const verdict = judgeProof({ tell, told: told.client, other: order.other, local: place.local?.address ?? null, nonce, path, answer: answer === null ? null : { status: answer.status, seen }, cut });
   return { ...base, answer, seen, ...verdict };
+}
+
+/** What lets others in is not shown: cookies of the application, and our own statement where the server repeats what it was asked. */
+function withoutSecrets({ status, fields, body }: ProofAnswer, assertion: string): ProofAnswer {
+  const hidden = (text: string) => (assertion === '' ? text : text.replaceAll(assertion, '(signed)').replaceAll(assertion.slice(assertion.lastIndexOf('.') + 1), '(signed)'));
+  return { status, fields: fields.map(([name, value]) => [name, name === 'set-cookie' ? '(not shown)' : hidden(value)] as const), body: hidden(body) };
 }
 
 function encodeProof({ host, told, assertion, nonce }: ProofOrder, path: string): string {

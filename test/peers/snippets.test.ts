@@ -18,7 +18,7 @@ const device = '192.0.2.50';
 const virtual = '127.72.0.9';
 
 const snippetOf = (server: AddressServer, tell: (typeof tells)[number], port: number): Snippet =>
-  snippetFor({ server, route: 'scan', tell, port, gateways: ['127.0.0.1'], pool: ['127.72.0.0/16'], isLocal: true });
+  snippetFor({ server, route: 'scan', tell, port, isTls: false, gateways: ['127.0.0.1'], pool: ['127.72.0.0/16'], isLocal: true });
 
 const prove = (tell: (typeof tells)[number], port: number, more: Partial<ProofOrder> = {}): Promise<Proof> =>
   proveRoute(
@@ -77,7 +77,7 @@ for (const server of servers) {
   test(`${server} without its snippet, or with another gateway's address in it: the proof says so`, { skip: peers.skip, timeout: 60_000 }, async (t) => {
     await using processes = openProcesses(t.signal);
     const port = await freePort();
-    const snippet = snippetFor({ server, route: 'scan', tell: 'headers', port, gateways: ['198.51.100.1'], pool: [], isLocal: false });
+    const snippet = snippetFor({ server, route: 'scan', tell: 'headers', port, isTls: false, gateways: ['198.51.100.1'], pool: [], isLocal: false });
     await startAddressServer(processes, peers.path(programOf[server]), server, port, snippet.parts);
     const proof = await prove('headers', port);
     assert.equal(proof.verdict, 'different');
