@@ -21,6 +21,7 @@ import { buildConfigActs } from './config.ts';
 import { buildDeliveryActs } from './deliveries.ts';
 import { buildDeviceKeyActs, buildWaitingActs } from './device-identity.ts';
 import { buildDeviceMoveActs } from './device-moves.ts';
+import { buildDeviceSessionActs } from './device-sessions.ts';
 import { buildDeviceActs } from './devices.ts';
 import { keepEvents } from './events.ts';
 import { buildFeedActs, readFeedBytes } from './feeds.ts';
@@ -35,6 +36,9 @@ import { buildPinActs } from './pins.ts';
 import { buildSiteActs } from './places.ts';
 import { buildProbeActs } from './probes.ts';
 import { buildRedirectActs } from './redirects.ts';
+import { buildDeviceUrlActs } from './device-tokens.ts';
+import { buildSourceActs, buildSourceBook } from './sources.ts';
+import { buildUnassignedActs } from './unassigned.ts';
 import { buildTellingActs } from './telling.ts';
 import { buildRoom, type Room } from './room.ts';
 import { buildRecordActs, buildVisitActs } from './seen.ts';
@@ -53,6 +57,7 @@ const apiHeaders = {
 type PlainRoute = Exclude<RouteName, 'getEvents' | 'getOpenApi' | 'makeBackup' | 'readFeedBytes' | 'downloadFile'>;
 
 function buildActs(room: Room): Acts<PlainRoute> {
+  const sources = buildSourceBook(room);
   return {
     ...buildSignInActs(room),
     ...buildTokenActs(room),
@@ -69,6 +74,7 @@ function buildActs(room: Room): Acts<PlainRoute> {
     ...buildAgentActs(room),
     ...buildJoinActs(room),
     ...buildVisitActs(room),
+    ...buildDeviceSessionActs(room),
     ...buildRecordActs(room),
     ...buildConfigActs(room),
     ...buildFrontDoorActs(room),
@@ -85,6 +91,9 @@ function buildActs(room: Room): Acts<PlainRoute> {
     ...buildFileActs(room),
     ...buildSinkActs(room),
     ...buildVirtualActs(room),
+    ...buildDeviceUrlActs(room),
+    ...buildSourceActs(room, sources),
+    ...buildUnassignedActs(room, sources),
   };
 }
 
@@ -182,7 +191,7 @@ async function prepare(room: Room, name: RouteName, request: Request, { asker }:
   const body = guarded && request.method !== 'GET' ? await readBody(request, shapes.body) : undefined;
   if (known) room.uses.note(known.visitor);
   const asked = {
-    requestId, from: asker.from, secure: asker.secure, conn: asker.conn, host, known, params, query, body, reply, signal: request.signal,
+    requestId, from: asker.from, countedAs: asker.countedAs ?? asker.from, secure: asker.secure, conn: asker.conn, host, known, params, query, body, reply, signal: request.signal,
     get rights() {
       return rightsOf(room, known);
     },

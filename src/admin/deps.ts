@@ -20,7 +20,11 @@ import type { Finding } from '#model/doctor.ts';
 import type { FeedRates } from '#model/feed-meter.ts';
 import type { BackupState, KeepingState } from '#model/keeping.ts';
 import type { Leases } from '#model/leases.ts';
+import type { DeviceSession, DeviceSessions } from '#model/device-sessions.ts';
+import type { Known } from '#model/identity.ts';
 import type { Journal, Live } from '#model/live.ts';
+import type { Origins } from '#model/origins.ts';
+import type { Evidence } from '#model/place-rows.ts';
 import type { Operations } from '#model/operations.ts';
 import type { DriverControl, ProbeControl } from '#model/probe-control.ts';
 import type { PinWatch } from '#model/pin-watch.ts';
@@ -49,6 +53,8 @@ export interface Addresses {
 export interface Asker {
   /** The client's address, by trusted means only. */
   readonly from: string;
+  /** As whom tries are counted; absent: `from`. */
+  readonly countedAs?: string;
   readonly secure: boolean;
   /** The connection's id in Live. */
   readonly conn: string;
@@ -144,6 +150,15 @@ export interface TellingDeps {
   prove(route: string, device: Device, path: string | null): Promise<ProofView>;
 }
 
+/** Who devices of applications are. */
+export interface IdentityDeps {
+  readonly known: Known;
+  readonly origins: Pick<Origins, 'unassigned' | 'byCode' | 'settle' | 'forget' | 'latestOf'>;
+  sessions(): readonly DeviceSession[];
+  /** Written or not; the latest first. */
+  evidenceOf(deviceId: Id): readonly Evidence[];
+}
+
 /** Files that devices brought. */
 export interface FileDeps {
   /** The bytes; whoever asked closes it. Fault `not-found`. */
@@ -186,6 +201,10 @@ export interface AdminDeps {
   readonly secrets: SecretControl | null;
   /** Addresses at which servers call devices back; null: there are none here. */
   readonly virtual: VirtualControl | null;
+  /** null: no applications are served here. */
+  readonly identity: IdentityDeps | null;
+  /** null: no applications are served here. */
+  readonly deviceSessions: DeviceSessions | null;
   /** null: no applications are served here. */
   readonly telling: TellingDeps | null;
   /** Ports in sites' LANs; null: they are not kept here. */

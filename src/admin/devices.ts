@@ -69,7 +69,7 @@ function differences(before: Device, after: Device): AuditEntry['detail'] {
   return Object.fromEntries(keys.flatMap((key) => [[`${key} before`, was[key]], [`${key} after`, is[key]]]));
 }
 
-function buildDeviceChanges(room: Room) {
+export function buildDeviceChanges(room: Room) {
   const { tables, operations, clock, limits } = room;
   const mustBeFree = (label: string, deviceId?: string) => {
     const why = checkLabel(label);

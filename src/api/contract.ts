@@ -4,7 +4,9 @@ import { certificateRoutes } from './certificate-shapes.ts';
 import { deliveryRoutes } from './delivery-shapes.ts';
 import { fileRoutes } from './file-shapes.ts';
 import { feedRoutes } from './feed-shapes.ts';
+import { sessionRoutes } from './session-shapes.ts';
 import { sinkRoutes } from './sink-shapes.ts';
+import { sourceRoutes } from './source-shapes.ts';
 import { virtualRoutes } from './virtual-shapes.ts';
 import { identityRoutes } from './identity-shapes.ts';
 import { keepingRoutes } from './keeping-shapes.ts';
@@ -147,6 +149,8 @@ const shapes = {
   ...redirectRoutes,
   ...probeRoutes,
   ...virtualRoutes,
+  ...sourceRoutes,
+  ...sessionRoutes,
   ...tellingRoutes,
 
   getConfig: { summary: 'The configuration; ETag is the revision', answer: z.object({ revision: z.int(), config: z.unknown() }) },

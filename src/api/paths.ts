@@ -98,6 +98,24 @@ export const paths = {
   setVirtualAddress: { method: 'PUT', path: '/devices/{device}/virtual-address', needs: 'sign-in' },
   releaseVirtualAddress: { method: 'DELETE', path: '/devices/{device}/virtual-address', needs: 'sign-in' },
 
+  // who devices are, and what they may use
+  getDeviceIdentity: { method: 'GET', path: '/devices/{device}/identity', needs: 'sign-in' },
+  listDeviceUrls: { method: 'GET', path: '/devices/{device}/urls', needs: 'sign-in' },
+  makeDeviceUrl: { method: 'POST', path: '/devices/{device}/urls', needs: 'sign-in' },
+  removeDeviceUrl: { method: 'DELETE', path: '/devices/{device}/urls/{id}', needs: 'sign-in' },
+  listJobSources: { method: 'GET', path: '/job-sources', needs: 'sign-in' },
+  addJobSource: { method: 'POST', path: '/job-sources', needs: 'sign-in' },
+  listJobSourceConflicts: { method: 'GET', path: '/job-sources/conflicts', needs: 'sign-in' },
+  exportJobSources: { method: 'GET', path: '/job-sources/csv', needs: 'sign-in' },
+  importJobSources: { method: 'POST', path: '/job-sources/csv', needs: 'sign-in' },
+  changeJobSource: { method: 'PUT', path: '/job-sources/{id}', needs: 'sign-in' },
+  removeJobSource: { method: 'DELETE', path: '/job-sources/{id}', needs: 'sign-in' },
+  listDeviceSessions: { method: 'GET', path: '/device-sessions', needs: 'sign-in' },
+  killDeviceSession: { method: 'DELETE', path: '/device-sessions/{id}', needs: 'sign-in' },
+  reverifyDeviceSession: { method: 'POST', path: '/device-sessions/{id}/reverify', needs: 'sign-in' },
+  listUnassigned: { method: 'GET', path: '/unassigned', needs: 'sign-in' },
+  assignDevice: { method: 'POST', path: '/unassigned/{code}/assign', needs: 'sign-in' },
+
   // files that devices brought
   listFiles: { method: 'GET', path: '/files', needs: 'sign-in' },
   getFile: { method: 'GET', path: '/files/{id}', needs: 'sign-in' },

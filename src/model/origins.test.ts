@@ -137,3 +137,14 @@ test('what a stranger sends is shown printable and short', () => {
   const shown = origins.byCode(code, at)!.userAgent!;
   assert.ok(shown.startsWith('<b>\\x00\\x2028x') && shown.length < 230, shown);
 });
+
+test('how a device was judged last is remembered, also where it may have been another', () => {
+  const { origins } = room();
+  assert.equal(origins.latestOf('press'), undefined);
+  origins.observe(ask('192.0.2.50'), strong, 'scans', at);
+  origins.observe(ask('192.0.2.51'), { ...is('ambiguous'), conflict: ['press', 'second'] }, 'faxes', at + 1);
+  assert.deepEqual(origins.latestOf('press'), { state: 'ambiguous', by: null, why: 'it is ambiguous', at: at + 1, address: '192.0.2.51', siteId: 'north', mac: null, application: 'faxes' });
+  for (const n of [1, 2]) origins.observe(ask('192.0.2.50'), { ...strong, device: { ...press, id: `d${n}` } }, 'scans', at);
+  assert.equal(origins.latestOf('press'), undefined, 'the one that came least lately makes room');
+  assert.equal(origins.latestOf('second')?.state, 'ambiguous');
+});

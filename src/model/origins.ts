@@ -3,7 +3,7 @@
 import { canonicalAddress } from '#base/cidr.ts';
 import type { Id, Random } from '#base/ids.ts';
 import { printable } from '#base/log.ts';
-import { type Asked, type Identity, type IdentityState, originKeyOf, type StrongSeen } from './identity.ts';
+import { type Asked, type Identity, type IdentityBy, type IdentityState, originKeyOf, type StrongSeen } from './identity.ts';
 import type { Journal } from './live.ts';
 
 /** A device that an application refused, for an administrator to assign. */
@@ -30,6 +30,18 @@ export interface Unassigned {
   readonly lastAt: number;
   /** How often it asked. */
   readonly count: number;
+}
+
+/** How a device, or one that may have been it, was judged last. */
+export interface LatestIdentity {
+  readonly state: IdentityState;
+  readonly by: IdentityBy | null;
+  readonly why: string;
+  readonly at: number;
+  readonly address: string;
+  readonly siteId: Id | null;
+  readonly mac: string | null;
+  readonly application: string;
 }
 
 export interface Refused {
@@ -65,6 +77,8 @@ export interface Origins {
   shapesAt(originKey: string, nowMs: number): readonly string[];
   /** The code for a device that may not go on: the same one as long as it goes on asking. Raises source.unassigned. */
   refuse(refused: Refused, nowMs: number): string;
+  /** Since the process began; undefined: it did not come, or long ago. */
+  latestOf(deviceId: Id): LatestIdentity | undefined;
   /** Those that asked within the last ten minutes, the latest first. */
   unassigned(nowMs: number): readonly Unassigned[];
   byCode(code: string, nowMs: number): Unassigned | undefined;
@@ -88,6 +102,7 @@ interface Seen {
   lastAt: number;
 }
 
+const conflictsRemembered = 8;
 const noShapes: readonly string[] = [];
 const noStrong: readonly StrongSeen[] = [];
 
@@ -260,6 +275,11 @@ export function buildOrigins(options: OriginsOptions): Origins {
   const marks = buildMarks(options.limits);
   const codes = buildCodes(options);
   const isFirst = buildOnce(options.limits);
+  const latest = new Map<Id, LatestIdentity>();
+  const remember = (deviceId: Id, { origin }: Asked, { state, by, why }: Identity, application: string, at: number) => {
+    if (!latest.delete(deviceId) && latest.size >= options.limits.originsMax) latest.delete(latest.keys().next().value!);
+    latest.set(deviceId, { state, by, why, at, address: origin.address, siteId: origin.siteId, mac: origin.mac, application });
+  };
   const note = (event: string, { origin }: Asked, subject: string, nowMs: number, fields: Record<string, string | null>) => {
     if (isFirst(`${event} ${originKeyOf(origin)} ${subject}`, nowMs)) options.journal.note(event, { from: origin.address, siteId: origin.siteId, mac: origin.mac, ...fields });
   };
@@ -267,10 +287,13 @@ export function buildOrigins(options: OriginsOptions): Origins {
     observe(asked, identity, application, nowMs) {
       const isStrong = identity.state === 'verified' && (identity.by === 'certificate' || identity.by === 'token');
       marks.note(originKeyOf(asked.origin), isStrong ? identity.device!.id : null, asked.marks.shape, nowMs);
+      if (identity.device !== null) remember(identity.device.id, asked, identity, application, nowMs);
+      else for (let i = 0; i < identity.conflict.length && i < conflictsRemembered; i++) remember(identity.conflict[i]!, asked, identity, application, nowMs);
       if (identity.state === 'ambiguous') note('identity.ambiguous', asked, '', nowMs, { application, why: identity.why, devices: identity.conflict.slice(0, 8).join(' ') });
       const expected = movedFrom(asked, identity);
       if (expected !== null) note('identity.moved', asked, identity.device!.id, nowMs, { device: identity.device!.label, deviceId: identity.device!.id, expected, by: identity.by });
     },
+    latestOf: (deviceId) => latest.get(deviceId),
     strongAt: marks.strongAt,
     shapesAt: marks.shapesAt,
     refuse(refused, nowMs) {

@@ -22,6 +22,8 @@ import { digestOf } from '#base/secret.ts';
 import { buildCertificateChanges } from '#model/certificate-changes.ts';
 import { buildDeliveries } from '#model/deliveries.ts';
 import { buildFeedMeter, type FeedMeter } from '#model/feed-meter.ts';
+import { buildKnown } from '#model/identity-known.ts';
+import { buildOrigins, type Origins } from '#model/origins.ts';
 import { buildLeases } from '#model/leases.ts';
 import { buildControl } from '#model/change-config.ts';
 import { firstConfig } from '#model/config.ts';
@@ -155,6 +157,7 @@ export interface AdminRoom {
   readonly operations: Operations;
   readonly clock: HandClock;
   readonly feeds: FeedMeter;
+  readonly origins: Origins;
   readonly live: ReturnType<typeof buildLive>;
   readonly journal: ReturnType<typeof buildJournal>;
   /** What `closeFor` was called with. */
@@ -271,6 +274,7 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
     install: () => Promise.reject(new Fault('offline', 'no agent has a link here')),
   });
   const feeds = buildFeedMeter(clock.nowMs);
+  const origins = buildOrigins({ random: randomBytes, journal, limits });
   const leases = buildLeases({ tables, operations, clock, log: silentLog, journal, limits, redirects: () => control.snapshot().redirects, pinsOf: (id) => tables.deviceNotes.get(id)?.pins ?? [] });
   const deps: AdminDeps = {
     certificates: { changes, caPem: shown.ca.pem, describe: () => shown.describe(), signRequest: (order) => shown.signRequest(order), issueLeaf: (names, spki) => shown.issueLeaf(names, spki), nextLeafKey: (id, what) => shown.nextLeafKey(id, what), roots: () => [] },
@@ -287,7 +291,7 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
       handOvers.push(order);
       return { to: `https://${order.host}/.postern/enter?code=once` };
     },
-    telling: null,
+    telling: null, identity: { origins, known: buildKnown({ tables, origins, nowMs: clock.nowMs, freshMs: () => 3_600_000, sameProgram: () => false }), sessions: () => [], evidenceOf: (deviceId) => tables.evidenceOf(deviceId) }, deviceSessions: null,
     explain: async ({ url }) => ({ verdict: 'console', rule: 'the console', lines: [url], listener: 'https', proxyHeader: false, tls: null, route: null, cls: null, target: null }),
     routesInOrder: (asked) => routesInOrder(control.snapshot(), asked),
     runDoctor: async () => [{ id: 'clock', title: 'Clock', status: 'ok', evidence: [], verdict: 'good', remedy: null, ms: 1 }],
@@ -299,7 +303,7 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
   const admin = buildAdmin(deps);
   const audit = (what: string): AuditEntry => ({ at: clock.nowMs(), customerId: site.customerId, actor: { kind: 'gateway', id: null, name: 'test', from: '' }, what, subjectKind: 'device', subjectId: null, subjectName: '', detail: {} });
   const room: AdminRoom = {
-    admin, tables, operations, clock, feeds, live, journal, cut, handOvers, host, newId,
+    admin, tables, operations, clock, feeds, origins, live, journal, cut, handOvers, host, newId,
     from: '192.0.2.10',
     secure: false,
     conn: 'c0',
