@@ -56,7 +56,7 @@ export function openPlaces(options: PlacesOptions): DevicePlaces {
   const { tables, operations, clock, log, journal, limits } = options;
   const nowMs = () => clock.nowMs();
   const origins = buildOrigins({ random: options.random, journal, limits });
-  const sessions = buildDeviceSessions({ clock, random: options.random, newId: options.newId, limits, journal, devices: tables.devices });
+  const sessions = buildDeviceSessions({ clock, random: options.random, newId: options.newId, limits, journal, devices: tables.devices, profiles: tables.deviceProfiles });
   const evidence = keepEvidence({ tables, operations, clock, log, limits });
 
   /** Which program a shape was made of: drivers list programs by their names. */

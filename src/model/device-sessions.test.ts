@@ -7,6 +7,7 @@ import { limits } from '#base/limits.ts';
 import { handClock } from '../../test/kit/hand-clock.ts';
 import { buildDeviceSessions, type DeviceSession, type DeviceSessions, type SessionRefusal } from './device-sessions.ts';
 import type { Identity, IdentityBy, IdentityState } from './identity.ts';
+import type { DeviceProfile } from './place-rows.ts';
 import type { Device } from './rows.ts';
 import { buildTable } from './table.ts';
 
@@ -25,9 +26,13 @@ const byAddress = known(one, 'address-only', 'address');
 function room(bounds: Partial<Record<'deviceSessionsMax' | 'deviceSessionsEndedMax', number>> = {}) {
   const clock = handClock();
   const devices = buildTable<Device>({ name: 'devices', kind: 'kept', keyOf: (row) => row.id, rows: [one, two] });
+  const profiles = buildTable<DeviceProfile>({ name: 'profiles', kind: 'noted', keyOf: (row) => row.deviceId });
+  /** A probe read the device's own serial there. */
+  const confirm = (deviceId: string, address: string, more: Partial<DeviceProfile> = {}) =>
+    profiles.publish({ put: [{ deviceId, customerId: 'c1', profile: null, readAt: clock.nowMs(), address, agentId: null, trust: 'verified', mac: null, triedAt: clock.nowMs(), failure: null, ...more }] });
   const events: string[] = [];
-  const sessions = buildDeviceSessions({ clock, random: randomBytes, newId: buildIds(clock.nowMs, randomBytes), limits: { ...limits, ...bounds }, journal: { note: (event, fields) => void events.push(`${event} ${fields['why'] ?? ''}`.trim()) }, devices });
-  return { clock, devices, sessions, events, [Symbol.dispose]: () => sessions.close() };
+  const sessions = buildDeviceSessions({ clock, random: randomBytes, newId: buildIds(clock.nowMs, randomBytes), limits: { ...limits, ...bounds }, journal: { note: (event, fields) => void events.push(`${event} ${fields['why'] ?? ''}`.trim()) }, devices, profiles });
+  return { clock, devices, confirm, sessions, events, [Symbol.dispose]: () => sessions.close() };
 }
 
 function joined(answer: DeviceSession | SessionRefusal): DeviceSession {
@@ -168,19 +173,21 @@ test('killed: nothing of it is worth anything, and why is remembered', () => {
 
 test('verified again: by a strong mark, or by a probe where it is', () => {
   using all = room();
-  const { sessions, clock, events } = all;
+  const { sessions, clock, confirm, events } = all;
   const session = joined(join(sessions, clock, byAddress));
   assert.equal(sessions.reverify('nobody', clock.nowMs()), false);
   assert.equal(sessions.reverify(session.id, clock.nowMs()), true);
   assert.equal(join(sessions, clock, byAddress), 'paused');
   assert.equal(join(sessions, clock, known(one, 'verified', 'mac')), 'paused', 'what was read before says nothing');
-  sessions.confirmed('d1', '192.0.2.50', clock.nowMs());
-  assert.equal(join(sessions, clock, byAddress), 'paused', 'nor does what was read at the same moment');
+  confirm('d1', '192.0.2.50', { readAt: clock.nowMs() - 1 });
+  assert.equal(join(sessions, clock, byAddress), 'paused', 'nor does a probe that was on its way');
   clock.advance(1_000);
-  sessions.confirmed('d1', '192.0.2.51', clock.nowMs());
-  sessions.confirmed('d2', '192.0.2.50', clock.nowMs());
+  confirm('d1', '192.0.2.51');
+  confirm('d2', '192.0.2.50');
+  confirm('d1', '192.0.2.50', { trust: 'unread' });
+  confirm('d1', '192.0.2.50', { trust: 'different' });
   assert.equal(join(sessions, clock, byAddress), 'paused');
-  sessions.confirmed('d1', '192.0.2.50', clock.nowMs());
+  confirm('d1', '192.0.2.50');
   assert.equal(join(sessions, clock, byAddress), session);
   sessions.reverify(session.id, clock.nowMs());
   assert.equal(join(sessions, clock, known(one, 'verified', 'session')), 'paused');
@@ -212,7 +219,7 @@ test('no secret in what is noted', () => {
   const clock = handClock();
   const devices = buildTable<Device>({ name: 'devices', kind: 'kept', keyOf: (row) => row.id });
   const lines: string[] = [];
-  const sessions = buildDeviceSessions({ clock, random: randomBytes, newId: buildIds(clock.nowMs, randomBytes), limits, journal: { note: (event, fields) => void lines.push(event + JSON.stringify(fields)) }, devices });
+  const sessions = buildDeviceSessions({ clock, random: randomBytes, newId: buildIds(clock.nowMs, randomBytes), limits, journal: { note: (event, fields) => void lines.push(event + JSON.stringify(fields)) }, devices, profiles: buildTable<DeviceProfile>({ name: 'profiles', kind: 'noted', keyOf: (row) => row.deviceId }) });
   const session = joined(join(sessions, clock, byToken, { wanted: prefixed }));
   sessions.kill(session.id);
   sessions.close();

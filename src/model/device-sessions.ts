@@ -9,6 +9,7 @@ import { buildCookieJar, type CookieJar } from './cookie-jar.ts';
 import type { ConfigApplication } from './config.ts';
 import type { Identity, IdentityBy } from './identity.ts';
 import type { Journal } from './live.ts';
+import type { DeviceProfile } from './place-rows.ts';
 import type { Device } from './rows.ts';
 import type { Table } from './table.ts';
 
@@ -67,8 +68,6 @@ export interface DeviceSessions {
   kill(id: Id): boolean;
   /** Lets nothing pass until the device shows a certificate or token, or is confirmed where it is. False: there is none. */
   reverify(id: Id, nowMs: number): boolean;
-  /** A probe read the device's own serial at this address: what waits for that goes on. */
-  confirmed(deviceId: Id, address: string, nowMs: number): void;
   /** The one that was used last first. */
   list(): readonly DeviceSession[];
   readonly size: number;
@@ -87,6 +86,8 @@ export interface DeviceSessionsOptions {
   readonly journal: Pick<Journal, 'note'>;
   /** A device that is removed takes its sessions with it. */
   readonly devices: Pick<Table<Device>, 'watch'>;
+  /** A probe that read the device's own serial where it is lets a session that waits go on. */
+  readonly profiles: Pick<Table<DeviceProfile>, 'watch'>;
 }
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
@@ -126,7 +127,7 @@ const neighbourhoodOf = (address: string) => (address.includes(':') ? networkOf(
 const isSamePlace = (session: Session, place: SessionPlace) =>
   session.address === place.address || (session.siteId !== null && session.siteId === place.siteId) || (session.siteId === null && place.siteId === null && neighbourhoodOf(session.address) === neighbourhoodOf(place.address));
 
-export function buildDeviceSessions({ clock, random, newId, limits, journal, devices }: DeviceSessionsOptions): DeviceSessions {
+export function buildDeviceSessions({ clock, random, newId, limits, journal, devices, profiles }: DeviceSessionsOptions): DeviceSessions {
   const sessions = new Map<Id, Session>();
   const byKey = new Map<string, Session>();
   const byDigest = new Map<string, Session>();
@@ -209,6 +210,14 @@ export function buildDeviceSessions({ clock, random, newId, limits, journal, dev
     const gone = new Set(removed);
     endAll([...sessions.values()].filter((session) => gone.has(session.deviceId)).map((session) => [session, 'removed']));
   });
+  const stopHearing = profiles.watch(({ put }) => {
+    for (const { deviceId, trust, failure, address, readAt } of put) {
+      if (trust !== 'verified' || failure !== null || readAt === null) continue;
+      for (const session of sessions.values()) {
+        if (session.deviceId === deviceId && session.address === address && session.pausedAt !== null && session.pausedAt <= readAt) goOn(session);
+      }
+    }
+  });
   const timer: Timer = clock.every(limits.deviceSessionSweepMs, () => sweep(clock.nowMs()));
 
   return {
@@ -267,11 +276,6 @@ export function buildDeviceSessions({ clock, random, newId, limits, journal, dev
       changed();
       return true;
     },
-    confirmed(deviceId, address, nowMs) {
-      for (const session of sessions.values()) {
-        if (session.deviceId === deviceId && session.address === address && session.pausedAt !== null && session.pausedAt < nowMs) goOn(session);
-      }
-    },
     list: () => [...sessions.values()].sort((a, b) => b.lastAt - a.lastAt),
     get size() {
       return sessions.size;
@@ -284,6 +288,7 @@ export function buildDeviceSessions({ clock, random, newId, limits, journal, dev
     close() {
       timer.cancel();
       stopWatching();
+      stopHearing();
     },
   };
 }
