@@ -33,6 +33,7 @@ import { buildTables, type Tables } from '#model/tables.ts';
 import type { Visitor } from '#model/visitor.ts';
 import { buildCertificates } from '#net/certificates.ts';
 import { buildChallengeContexts } from '#net/challenge-contexts.ts';
+import { countedAs } from '#net/conn.ts';
 import type { DialBy } from '#net/dial.ts';
 import type { Listener } from '#net/listener.ts';
 import { askerOf } from '#net/service-pair.ts';
@@ -387,7 +388,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     });
     undo.push(() => outgoing?.close());
     const { sinks, secrets } = outgoing;
-    const virtual = await openVirtual({
+    const virtual = openVirtual({
       tables, operations, hub, inTurn, clock, log, journal, limits, sweep,
       config: () => snapshot.config,
       watchConfig: (onChange) => control.watch(onChange),
@@ -430,14 +431,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       certificates: { changes: certificateChanges, caPem: certificates.ca.pem, describe: () => certificates.describe(), signRequest: (order) => certificates.signRequest(order), issueLeaf: (names, spki) => certificates.issueLeaf(names, spki), nextLeafKey: (id, what) => certificates.nextLeafKey(id, what), roots: publicRoots },
       pins,
       sealingKey: await folder.readOrMake(sealingKeyFile, () => random(sealingKeyBytes)),
-      acme, telling, identity: { known: places.known, origins: places.origins, sessions: () => places.sessions.list(), evidenceOf: (deviceId) => places.evidence.of(deviceId) }, doors, lanOf: (agentId, signal) => doors.lanOf(agentId, signal), deliveries, leases: fleet.leases, feeds: fleet.feeds, sinks, secrets, virtual: { ...virtual, checks: () => runChecks(clock, addressChecks(virtual, tables)) }, files: fleet.files, keeping: keeping.deps, probes,
+      acme, telling, identity: { known: places.known, origins: places.origins, sessions: () => places.sessions.list(), evidenceOf: (deviceId) => places.evidence.of(deviceId) }, deviceSessions: places.sessions, doors, lanOf: (agentId, signal) => doors.lanOf(agentId, signal), deliveries, leases: fleet.leases, feeds: fleet.feeds, sinks, secrets, virtual: { ...virtual, checks: () => runChecks(clock, addressChecks(virtual, tables)) }, files: fleet.files, keeping: keeping.deps, probes,
       tables, operations, control, live, journal, clock, random, log, newId, limits, inTurn, status,
       version: options.version,
       setupDigest: () => (tables.people.size === 0 && setup.code !== null ? digestOf(setup.code.reveal()) : null),
       askerOf: (request) => {
         const asker = askerOf(request.socket);
         if (!asker) throw new Error('a request came past the front door');
-        return { from: asker.from, secure: asker.secure, conn: asker.connId };
+        return { from: asker.from, countedAs: countedAs(asker.conn), secure: asker.secure, conn: asker.connId };
       },
       addresses: (asked) => describeAddresses(snapshot, ports(), asked),
       describeJoinToken: (secret) => Promise.resolve(describeJoin(secret, agentAddresses(snapshot, ports()), certificates.ca.keyFingerprint, options.command)),
@@ -506,7 +507,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       askerOf: (request: IncomingMessage) => {
         const asker = askerOf(request.socket);
         if (!asker) throw new Error('a request came past the front door');
-        return { from: asker.from, peerCertificate: asker.conn.peerCertificate };
+        return { from: countedAs(asker.conn), peerCertificate: asker.conn.peerCertificate };
       },
     });
     const operator = await keepOperator({ folder, tables, random, clock, newId, log, watch: (onChange) => control.watchState(onChange), address: () => operatorAddress(ports()), console: () => describeAddresses(snapshot, ports()).console, caPem: certificates.ca.pem });

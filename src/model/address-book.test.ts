@@ -73,7 +73,7 @@ async function openRoom(t: TestContext, networks: readonly string[], more: Parti
 
 test('given once, to many at once, and the same after a restart', async (t) => {
   const room = await openRoom(t, ['127.72.0.0/16']);
-  const devices = [];
+  const devices: Device[] = [];
   for (let i = 0; i < 30; i++) devices.push(await room.device(`d${i}`));
   assert.equal(room.book.addressOf(devices[0]!.id), null);
   // Every one is asked for three times in the same moment, and all of them together.
@@ -90,7 +90,7 @@ test('given once, to many at once, and the same after a restart', async (t) => {
 
 test('an address that was released goes to another device last, also over a restart, and its own device has it back', async (t) => {
   const room = await openRoom(t, ['192.0.2.0/29']);
-  const devices = [];
+  const devices: Device[] = [];
   for (let i = 0; i < 4; i++) devices.push(await room.device(`d${i}`));
   const [a, b, c, d] = devices as [Device, Device, Device, Device];
   const [first, second] = [await room.book.ensure(a.id), await room.book.ensure(b.id)];
