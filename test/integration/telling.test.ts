@@ -1,7 +1,7 @@
 // How servers hear of devices, through a real gateway: the published key, snippets, proofs, over the API and the command line.
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
-import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
+import { createServer, request as httpRequest, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -45,9 +45,9 @@ suite('telling servers of devices', { timeout: 60_000 }, () => {
     port = await startTcp((socket) => socket.resume());
     const at = (app: { port: number }) => ({ kind: 'tcp', host: '127.0.0.1', port: app.port });
     gateway = await startGateway({
-      config: { addressPool: { networks: ['127.72.0.0/24'] }, listeners: [{ name: 'lines', tls: false, protocols: ['ssh'] }] },
+      config: { addressPool: { networks: ['127.72.0.0/24'] }, trustedProxies: [{ from: '127.0.0.9/32' }], listeners: [{ name: 'lines', tls: false, protocols: ['ssh'] }] },
       routes: [
-        { name: 'scan', host: 'scan.example.test', target: at(good), application: { tell: 'headers', assigned: false } },
+        { name: 'scan', host: 'scan.example.test', listeners: ['http'], target: at(good), application: { tell: 'headers', assigned: false } },
         { name: 'signed', host: 'signed.example.test', target: at(good), application: { tell: 'headers', signed: 'scan-key' } },
         { name: 'deaf', host: '*.deaf.example.test', target: at(deaf), application: { tell: 'headers' } },
         { name: 'virtual', host: 'virtual.example.test', target: at(deaf), application: { tell: 'virtual' } },
@@ -151,6 +151,27 @@ suite('telling servers of devices', { timeout: 60_000 }, () => {
     assert.equal((await run('snippet', 'scan', 'lighttpd')).code, 2);
     assert.match((await run('snippet', 'scan', 'nginx', '--gateway', 'evil; }')).err, /not an address/);
     assert.match((await run('snippet', 'virtual', 'nginx')).out, /no route is needed/);
+  });
+
+  test('behind a trusted proxy the list is walked from the right, and the server is told one address', async () => {
+    const through = (localAddress: string, forwardedFor: string) =>
+      new Promise<number>((done, failed) => {
+        const sent = httpRequest({ host: '127.0.0.1', port: gateway.ports.http, localAddress, path: '/through', headers: { host: 'scan.example.test', 'x-forwarded-for': forwardedFor, 'x-real-ip': '203.0.113.66' }, agent: false }, (answer) => {
+          answer.resume().on('end', () => done(answer.statusCode!));
+        });
+        sent.on('error', failed).end();
+      });
+    assert.equal(await through('127.0.0.9', '203.0.113.66, 192.0.2.50'), 200);
+    const { headers, url } = good.seen.at(-1)!;
+    assert.equal(url, '/through');
+    assert.equal(headers['x-forwarded-for'], '192.0.2.50');
+    assert.equal(headers['x-real-ip'], '192.0.2.50');
+    assert.match(String(headers['forwarded']), /^for=192\.0\.2\.50;.*, for=127\.0\.0\.9$/);
+    const before = good.seen.length;
+    // Further to the left, or from somebody who is no trusted proxy, the same address is worth nothing.
+    assert.equal(await through('127.0.0.9', '192.0.2.50, 203.0.113.66'), 403);
+    assert.equal(await through('127.0.0.8', '192.0.2.50'), 403);
+    assert.equal(good.seen.length, before);
   });
 
   test('only administrators of the gateway may', async () => {
