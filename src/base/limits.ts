@@ -413,6 +413,7 @@ export const limits = {
   driverBytesMax: 64 * 1024,
   driversMax: 200,
   probeRowsMax: 256,
+  probeTableValuesMax: 1_200,
   probeSuppliesMax: 64,
   probeEvidenceMax: 64,
   probeRunsMax: 64,

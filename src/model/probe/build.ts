@@ -46,7 +46,7 @@ export interface Remark {
 }
 
 const standardSerial: readonly Question[] = [oids.prtGeneralSerialNumber, oids.entPhysicalSerialNum].map((oid) => ({ oid, pattern: null }));
-const standardModel: readonly Question[] = [oids.hrDeviceDescr, oids.entPhysicalModelName].map((oid) => ({ oid, pattern: null }));
+const standardModel: readonly Question[] = [oids.hrDeviceDescr, oids.entPhysicalModelName, oids.ppmPrinterName].map((oid) => ({ oid, pattern: null }));
 
 /** The driver's own first, then the standard's. */
 export const serialQuestions = (driver: Driver): readonly Question[] => [...driver.serial, ...standardSerial];

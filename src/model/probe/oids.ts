@@ -9,7 +9,6 @@ export const oids = {
   sysName: '1.3.6.1.2.1.1.5.0',
   sysLocation: '1.3.6.1.2.1.1.6.0',
   hrDeviceDescr: '1.3.6.1.2.1.25.3.2.1.3.{printer}',
-  hrDeviceStatus: '1.3.6.1.2.1.25.3.2.1.5.{printer}',
   hrPrinterStatus: '1.3.6.1.2.1.25.3.5.1.1.{printer}',
   hrPrinterDetectedErrorState: '1.3.6.1.2.1.25.3.5.1.2.{printer}',
   prtGeneralPrinterName: '1.3.6.1.2.1.43.5.1.1.16.{printer}',
@@ -17,6 +16,7 @@ export const oids = {
   prtMarkerLifeCount: '1.3.6.1.2.1.43.10.2.1.4.{printer}.1',
   entPhysicalSerialNum: '1.3.6.1.2.1.47.1.1.1.1.11.1',
   entPhysicalModelName: '1.3.6.1.2.1.47.1.1.1.1.13.1',
+  ppmPrinterName: '1.3.6.1.4.1.2699.1.2.1.2.1.1.2.1',
   ppmPrinterIEEE1284DeviceId: '1.3.6.1.4.1.2699.1.2.1.2.1.1.3.1',
 } as const;
 

@@ -108,6 +108,8 @@ test('IPP: other paths, with TLS, another version, and what no path has', async 
   assert.deepEqual(elsewhere.questions.filter((question) => question.startsWith('ipp')), ['ipp /ipp/print', 'ipp /ipp/printer']);
   const tls = await probe({ snmp, ippTlsOnly: true, ipp: { '/ipp/print': answer } });
   assert.deepEqual([tls.profile.protocols, tls.questions.filter((question) => question.startsWith('ipp'))], [['ipps'], ['ipp /ipp/print', 'ipps /ipp/print']]);
+  const closed = await probe({ snmp, ipp: { '/ipp/print': answer }, fails: (question) => (question === 'ipp /ipp/print' ? probeFault('closed', 'the connection ended') : null) });
+  assert.deepEqual(closed.profile.protocols, ['ipps']);
   const versions = await fail({ snmp, ipp: { '/ipp/print': ippAnswer({}, 0x0503) } });
   assert.match(versions.failure.message, /nothing came from 192\.0\.2\.50; IPP: /);
   const nowhere = await fail({ snmp, ipp: {} });
@@ -184,6 +186,20 @@ test('a device that falls silent half-way: what was answered counts, and it is l
   assert.deepEqual(outcome.profile.supplies, []);
   assert.deepEqual(outcome.gaps.map(({ code, question }) => [code, question]), [['silent', `snmp ${roots.prtMarkerSupplies}`], ['silent', `snmp ${roots.prtMarkerColorantValue}`]]);
   assert.equal(outcome.questions.filter((question) => question.startsWith('walk 1.3.6.1.2.1.43.')).length, 2);
+});
+
+test('a large printer: forty supplies with their levels', async () => {
+  const values = new Map(valuesOf('xerox'));
+  for (const oid of values.keys()) if (oid.startsWith(`${roots.prtMarkerSupplies}.`)) values.delete(oid);
+  for (let row = 1; row <= 40; row++) {
+    for (const [column, value] of [[2, 1], [3, 0], [4, 3], [5, 15], [7, 19], [8, 100], [9, row]] as const) {
+      const oid = `${roots.prtMarkerSupplies}.${column}.1.${row}`;
+      values.set(oid, { oid, type: 'integer', value });
+    }
+    values.set(`${roots.prtMarkerSupplies}.6.1.${row}`, octets(`${roots.prtMarkerSupplies}.6.1.${row}`, Buffer.from(`Part ${row}`)));
+  }
+  const { supplies } = (await probe({ values })).profile;
+  assert.deepEqual(supplies.map(({ key, name, percent }) => [key, name, percent]), Array.from({ length: 40 }, (_, i) => [i === 0 ? 'fuser' : `fuser-${i + 1}`, `Part ${i + 1}`, i + 1]));
 });
 
 test('a table without an end is left', async () => {

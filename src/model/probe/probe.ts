@@ -66,6 +66,7 @@ interface Run {
 }
 
 const oidsPerGet = 24;
+const whole: ReadonlySet<string> = new Set([roots.prtMarkerSupplies, roots.prtInput]);
 const askedMax = 600;
 const ippPaths = ['/ipp/print', '/ipp/printer', '/ipp', '/'];
 const ippIdentity = ['printer-device-id', 'printer-make-and-model', 'printer-uuid', 'printer-location', 'printer-firmware-string-version', 'color-supported'];
@@ -171,13 +172,13 @@ async function getAll(run: Run, wanted: readonly string[]): Promise<ProbeFailure
   return null;
 }
 
-async function walkAll(run: Run, root: string): Promise<ProbeFailure | null> {
+async function walkAll(run: Run, root: string, valuesMax: number): Promise<ProbeFailure | null> {
   const port = run.options.snmpPort === undefined ? {} : { port: run.options.snmpPort };
   const values: SnmpValue[] = [];
   run.walks.set(root, values);
-  for (let after: string | null | undefined; after !== null && values.length < limits.probeRowsMax; ) {
+  for (let after: string | null | undefined; after !== null && values.length < valuesMax; ) {
     const from: { after?: string } = after === undefined ? {} : { after };
-    const walked = await attempt(run, `snmp ${root}`, () => run.asking.walk({ address: run.address, root, max: limits.probeRowsMax - values.length, ...from, ...port }));
+    const walked = await attempt(run, `snmp ${root}`, () => run.asking.walk({ address: run.address, root, max: valuesMax - values.length, ...from, ...port }));
     if (isFailure(walked)) return walked;
     remember(run, walked);
     values.push(...walked.values);
@@ -189,7 +190,7 @@ async function walkAll(run: Run, root: string): Promise<ProbeFailure | null> {
 
 /** The printer among its parts; null: it has none. Many small devices answer the printer's tables and leave the list of parts empty. */
 async function findPrinter(run: Run): Promise<number | null> {
-  const failed = await walkAll(run, roots.hrDeviceType);
+  const failed = await walkAll(run, roots.hrDeviceType, limits.probeRowsMax);
   if (failed !== null) run.gaps.push(failed);
   const printer = (run.walks.get(roots.hrDeviceType) ?? []).find((value) => value.type === 'oid' && value.value === hrDevicePrinter);
   if (printer !== undefined) {
@@ -209,7 +210,8 @@ async function askByDriver(run: Run, driver: Driver, printer: number | null): Pr
   if (failed !== null) run.gaps.push(failed);
   let failures = failed === null ? 0 : 1;
   for (const root of tables) {
-    const gap = await walkAll(run, root);
+    // Column after column: what is cut off is the levels.
+    const gap = await walkAll(run, root, whole.has(root) ? limits.probeTableValuesMax : limits.probeRowsMax);
     failures = gap === null ? 0 : failures + 1;
     if (gap !== null) run.gaps.push(gap);
     if (failures >= 2) return;
@@ -240,7 +242,12 @@ async function askIpp(run: Run): Promise<IppAttributes | ProbeFailure> {
     const uri = `${tls ? 'ipps' : 'ipp'}://${host}${ippPaths[path]}`;
     const question = `ipp ${uri}`;
     const answer = await attempt(run, question, () => asking.ipp({ address, ...port, tls, path: ippPaths[path]!, body: encodeGetPrinterAttributes({ requestId: step + 1, uri, attributes, version }) }));
-    if (isFailure(answer)) return answer;
+    if (isFailure(answer)) {
+      // A printer that takes nothing but TLS on this port ends the connection, or answers with an alert.
+      if (tls || (answer.code !== 'closed' && answer.code !== 'damaged')) return answer;
+      tls = true;
+      continue;
+    }
     run.from = answer.from ?? run.from;
     if (!tls && (answer.status === 426 || (answer.location ?? '').startsWith('https:'))) {
       tls = true;
