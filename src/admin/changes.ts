@@ -149,6 +149,7 @@ export function gatherChanges(room: Room, tell: (changes: Changes) => void, onPe
 
   const unwatch = [
     tables.devices.watch(({ put, removed }) => devices([...put.map((row) => row.id), ...removed])),
+    tables.virtualAddresses.watch(({ put, removed }) => devices([...put.map((row) => row.deviceId), ...removed])),
     tables.agents.watch(({ put }) => put.forEach((row) => devicesOf(row.id))),
     tables.agentNotes.watch(({ put, removed }) => {
       for (const row of put) if (announcements.isNews(row)) devicesOf(row.agentId);

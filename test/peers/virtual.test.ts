@@ -1,7 +1,7 @@
 // Net-SNMP's tools call devices at their virtual addresses: a snmpd behind an agent on this machine; and two sites with the same network, in
 // network namespaces of their own, whose devices have the same address there.
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { AddressPoolView, VirtualAddressView } from '#api/virtual-shapes.ts';
@@ -75,6 +75,19 @@ test('snmpget asks a device at its virtual address, without any privilege', { sk
 });
 
 const isRoot = process.getuid?.() === 0;
+const privileges = findPeers(['setpriv']);
+
+test('ports below 1024 take the privilege that the unit grants', { skip: privileges.skip || (isRoot ? false : 'becoming another user needs root') }, async (t) => {
+  await using processes = openProcesses(t.signal);
+  const nobody = ['--reuid', '65534', '--regid', '65534', '--clear-groups'];
+  const script = `import(${JSON.stringify(join(root, 'src', 'net', 'try-bind.ts'))}).then(async ({ tryBind }) => console.log(await tryBind('udp', '127.72.0.9', 161), await tryBind('tcp', '127.72.0.9', 631)))`;
+  const tried = async (...more: string[]) => processes.run(privileges.path('setpriv'), [...nobody, ...more, process.execPath, '-e', script]);
+  const without = await tried();
+  if (/EACCES.*open|Permission denied|ERR_MODULE_NOT_FOUND/.test(without.stderr)) return t.skip('this checkout cannot be read by other users');
+  const from = Number(readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'utf8'));
+  if (from > 631) assert.equal(without.stdout, 'EACCES EACCES\n', without.stderr);
+  assert.equal((await tried('--inh-caps', '+net_bind_service', '--ambient-caps', '+net_bind_service')).stdout, 'null null\n');
+});
 
 /** Namespaces with names of their own; gone with what runs in them. Says why where they cannot be had. */
 async function makeNetworks(processes: Processes): Promise<TwoSites | string> {
