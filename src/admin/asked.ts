@@ -29,6 +29,8 @@ export interface Known {
 export interface Asked<Name extends RouteName = RouteName> {
   readonly requestId: string;
   readonly from: string;
+  /** As whom tries are counted. */
+  readonly countedAs: string;
   readonly secure: boolean;
   /** The connection that it came over, by its id in Live. */
   readonly conn: string;
@@ -48,7 +50,7 @@ export interface Asked<Name extends RouteName = RouteName> {
 export type Act<Name extends RouteName> = (asked: Asked<Name>) => Answer<Name> | Promise<Answer<Name>>;
 export type Acts<Names extends RouteName> = { readonly [Name in Names]: Act<Name> };
 /** What most of the acts need of a request, whatever its route. */
-export type Anyone = Pick<Asked, 'known' | 'rights' | 'from' | 'secure' | 'host' | 'requestId'>;
+export type Anyone = Pick<Asked, 'known' | 'rights' | 'from' | 'countedAs' | 'secure' | 'host' | 'requestId'>;
 
 /** Fault `unauthenticated` for a token that is no good: it must not fall back to a cookie. */
 export function findKnown({ tables, clock, limits }: Room, headers: Headers): Known | null {

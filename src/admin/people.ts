@@ -179,9 +179,9 @@ export function buildInviteActs(room: Room): Acts<InviteNames> {
         return {};
       }),
     lookInvite(asked) {
-      room.throttle.attempt(codeKeys(room, 'invite-look', asked.from));
+      room.throttle.attempt(codeKeys(room, 'invite-look', asked.countedAs));
       const invite = openInvite(room, asked.body.code);
-      room.throttle.succeeded(codeKeys(room, 'invite-look', asked.from));
+      room.throttle.succeeded(codeKeys(room, 'invite-look', asked.countedAs));
       return {
         name: invite.name,
         invitedBy: tables.people.get(invite.createdBy)!.name,
@@ -193,7 +193,7 @@ export function buildInviteActs(room: Room): Acts<InviteNames> {
     async acceptInvite(asked) {
       const { code, login, name, password } = asked.body;
       mustKeepCookies(asked);
-      const keys = codeKeys(room, 'invite', asked.from);
+      const keys = codeKeys(room, 'invite', asked.countedAs);
       room.throttle.attempt(keys);
       openInvite(room, code);
       checkPassword(password, login, limits);

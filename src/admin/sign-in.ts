@@ -117,7 +117,7 @@ function setUp(room: Room): Act<'setUp'> {
     const { code, login, name, password } = asked.body;
     mustBeNew();
     mustKeepCookies(asked);
-    const keys = codeKeys(room, 'setup', asked.from);
+    const keys = codeKeys(room, 'setup', asked.countedAs);
     room.throttle.attempt(keys);
     const digest = room.setupDigest();
     if (digest === null || !sameText(digestOf(code), digest)) throw new Fault('forbidden', 'this is not the code of the setup address', { remedy: 'the address is printed when the gateway starts; or run: postern setup-address' });
@@ -149,7 +149,7 @@ function signIn(room: Room): Act<'signIn'> {
   return async (asked) => {
     mustKeepCookies(asked);
     const login = asked.body.login.trim();
-    const keys = signInKeys(room, login, asked.from);
+    const keys = signInKeys(room, login, asked.countedAs);
     room.throttle.attempt(keys);
     const person = room.tables.personByLogin(login);
     const right = await room.passwords.verify(asked.body.password, person?.passwordHash ?? null);
@@ -167,7 +167,7 @@ function signIn(room: Room): Act<'signIn'> {
 function changePassword(room: Room): Act<'changePassword'> {
   return async (asked) => {
     const { person, signIn: current } = visitorOf(asked);
-    const keys = signInKeys(room, person.login, asked.from);
+    const keys = signInKeys(room, person.login, asked.countedAs);
     room.throttle.attempt(keys);
     if (!(await room.passwords.verify(asked.body.current, person.passwordHash))) throw new Fault('forbidden', 'the present password is another', { detail: { problems: [{ path: 'current', message: 'is not your password' }] } });
     room.throttle.succeeded(keys);

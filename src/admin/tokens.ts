@@ -79,7 +79,7 @@ export function buildCliLoginActs(room: Room): Acts<CliNames> {
     if (removed.length > 0) cliLogins.publish({ removed });
   };
   const find = (asked: Anyone, code: string): CliLogin => {
-    const keys = codeKeys(room, 'cli-code', asked.from);
+    const keys = codeKeys(room, 'cli-code', asked.countedAs);
     room.throttle.attempt(keys);
     sweep();
     const login = cliLogins.get(code.toLowerCase());

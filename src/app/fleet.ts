@@ -29,6 +29,7 @@ import type { Snapshot } from '#model/snapshot.ts';
 import type { Tables } from '#model/tables.ts';
 import { buildThrottle } from '#model/throttle.ts';
 import { buildWaitingDevices } from '#model/waiting-devices.ts';
+import { countedAs } from '#net/conn.ts';
 import type { Exchange } from '#proxy/exchange.ts';
 import { bodyOf, type ExchangeBody, newBodyBudget } from '#proxy/exchange-body.ts';
 import type { DataFolder } from '#store/data-folder.ts';
@@ -215,6 +216,7 @@ function rawOf(exchange: Exchange, body: ExchangeBody): RawRequest {
     target: head.target,
     header: (name) => fieldOf(head.fields, name) ?? null,
     from: conn.from,
+    countedAs: countedAs(conn),
     secure: conn.facts.secure,
     http10: head.minorVersion === 0,
     connId: conn.id,

@@ -78,7 +78,7 @@ export function buildAuthenticate(options: AuthenticateOptions): (request: Devic
     tables.devicesOfAgent(agentId).find((each) => each.customerId === customerId && (each.serial === serial || (each.serial === null && (each.label === serial || each.id === serial))));
 
   const known = async (request: DeviceRequest, device: Device, readsBody: boolean): Promise<Authenticated | DeviceAnswer> => {
-    const guess = guessKeys(device.customerId, request.serial, request.from);
+    const guess = guessKeys(device.customerId, request.serial, request.countedAs ?? request.from);
     options.throttle.check(guess);
     const shown = await readProof(request, readsBody, limits);
     if ('status' in shown) return shown;
@@ -105,7 +105,7 @@ export function buildAuthenticate(options: AuthenticateOptions): (request: Devic
     const rules = options.strangersOf(request.customer.key);
     if (rules.policy === 'refuse') return refuse(403, 'unknown', 'no device has this serial here, and unknown ones are refused', { retry: 3_600 });
     const standing = tables.waitingBySerial(request.customer.id, request.serial);
-    const guess = guessKeys(request.customer.id, request.serial, request.from);
+    const guess = guessKeys(request.customer.id, request.serial, request.countedAs ?? request.from);
     options.throttle.check(guess);
     const shown = await readProof(request, readsBody, limits);
     if ('status' in shown) return shown;

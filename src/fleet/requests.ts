@@ -13,6 +13,8 @@ export interface RawRequest {
   header(name: string): string | null;
   /** The client's address. */
   readonly from: string;
+  /** As whom tries are counted; absent: `from`. */
+  readonly countedAs?: string;
   readonly secure: boolean;
   readonly http10: boolean;
   readonly connId: string;

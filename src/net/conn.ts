@@ -77,6 +77,13 @@ export function isFromHere({ from, proxied, via }: Pick<Accepted, 'from' | 'prox
   return proxied === null && via === null && isLoopback(from);
 }
 
+/**
+ * As whom tries are counted. Of a door the agent alone is proved, and it names the addresses: a lying one must neither escape a count nor fill another's.
+ */
+export function countedAs({ accepted, from }: Pick<Conn, 'accepted' | 'from'>): string {
+  return accepted.via === null ? from : `agent ${accepted.via.agentId}`;
+}
+
 /** From where to where, for a PROXY header of ours and for SIP. Asked rarely: each part is a system call. */
 export function placesOf(accepted: Accepted): { readonly source: Endpoint; readonly destination: Endpoint; readonly tls: ProxiedTls | null } {
   const { raw, proxied } = accepted;

@@ -219,7 +219,7 @@ export function buildHub(options: HubOptions): Hub {
           controls: link.controls,
           addresses: () => options.addresses?.() ?? [],
           ...(options.servePush ? { servePush: (open: Duplex) => options.servePush!(open, agentId, taken.from) } : {}),
-          ...(options.judgeDoor ? { judgeDoor: (preface: Preface) => options.judgeDoor!(agentId, preface) } : {}),
+          ...(options.judgeDoor ? { judgeDoor: (preface: Preface) => (budget.mayOpen && share.mayOpen ? options.judgeDoor!(agentId, preface) : new Fault('busy', 'the gateway has no memory left for another stream')) } : {}),
           pushes: link.pushes,
           onPolicy: (lines) => {
             link.policy = JSON.stringify(lines);

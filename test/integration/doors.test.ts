@@ -252,6 +252,16 @@ describe('doors', () => {
     assert.equal(metrics.status, 401);
   });
 
+  test('tries through a door are counted as one, whatever addresses the agent names, and nobody else pays for them', async () => {
+    const body = Buffer.from(JSON.stringify({ login: 'owner', password: 'wrong' }));
+    const attempt = (address: string, port: number, localAddress: string) => ask(address, port, { localAddress, path: '/api/v1/sign-in', body, headers: { host: 'localhost', 'content-type': 'application/json', origin: 'http://localhost' } });
+    const statuses: number[] = [];
+    for (let i = 0; i < 8; i++) statuses.push((await attempt(lan.one, ports.plain, `127.9.0.${60 + i}`)).status);
+    assert.deepEqual([statuses[0], statuses.at(-1)], [401, 429]);
+    assert.equal((await attempt('127.0.0.1', gateway.ports.http, '127.9.0.67')).status, 401, 'that address, here');
+    assert.equal((await attempt(lan.two, ports.second, '127.9.0.67')).status, 401, 'and in another LAN');
+  });
+
   test('what the policy does not allow stays shut, with the line that would allow it; with that line it opens', async () => {
     const port = await freePort(lan.two);
     const { id } = await door({ agentId: two.device.agentId, address: lan.two, port, listener: 'http' });
