@@ -23,6 +23,8 @@ export interface ProbeStream {
   readonly stream: Duplex;
   /** Resolves when the agent's side is done with it. */
   readonly served: Promise<void>;
+  /** As a link does that breaks: one end of a pair does not hear of the other's. */
+  reset(): void;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -87,6 +89,10 @@ export function openProbeStream(serve: ServeProbe): ProbeStream {
       ),
     stream: near,
     served,
+    reset() {
+      near.destroy();
+      far.destroy();
+    },
     async [Symbol.asyncDispose]() {
       near.end();
       near.resume();
