@@ -63,14 +63,7 @@ export function buildProfile(found: Found): Built {
     if (value !== null && evidence.length < limits.probeEvidenceMax) evidence.push({ question, value, at: found.nowMs });
     return value;
   };
-  const first = (questions: readonly Question[], clean: (text: string | null) => string | null): string | null => {
-    for (const { oid, pattern } of questions) {
-      const asked = placed(oid, found.printer);
-      const value = clean(extract(textOf(values.get(asked)), pattern));
-      if (value !== null) return note(`snmp ${asked}`, value);
-    }
-    return null;
-  };
+  const first = (questions: readonly Question[], clean: Clean) => firstAnswer(found, questions, clean, note);
   const text = (oid: string) => textOf(values.get(placed(oid, found.printer)));
   const ippText = (name: string) => (found.ipp === null ? null : cleanText(textsOf(found.ipp, name)[0] ?? null));
 
@@ -128,6 +121,20 @@ export function buildProfile(found: Found): Built {
     evidence,
   };
   return { profile: { ...profile, confidence: confidenceOf(profile, found, serialSnmp, serialIpp) }, serials: { snmp: serialSnmp, ipp: serialIpp }, remarks };
+}
+
+type Clean = (text: string | null) => string | null;
+
+/** Of questions in their order, what is usable. */
+function firstAnswer(found: Found, questions: readonly Question[], clean: Clean, note: (question: string, value: string) => unknown): string | null {
+  for (const { oid, pattern } of questions) {
+    const asked = placed(oid, found.printer);
+    const value = clean(extract(found.values.get(asked), pattern));
+    if (value === null) continue;
+    note(`snmp ${asked}`, value);
+    return value;
+  }
+  return null;
 }
 
 /** Device ids are told with their line ends, which part their fields. */
@@ -221,7 +228,7 @@ function readCounters(found: Found, note: (question: string, value: string) => u
     for (const { oid, pattern } of questions) {
       const asked = placed(oid, found.printer);
       const value = found.values.get(asked);
-      const number = pattern === null ? numberOf(value) : wholeOf(extract(textOf(value), pattern));
+      const number = pattern === null ? numberOf(value) : wholeOf(extract(value, pattern));
       if (number === null || number < 0) continue;
       out.push([name, number]);
       note(`snmp ${asked}`, String(number));

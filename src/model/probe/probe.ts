@@ -225,7 +225,7 @@ function factsOf(run: Run, printer: boolean, ipp: IppAttributes | null) {
 }
 
 const hasSerial = (run: Run, driver: Driver, printer: number | null): boolean =>
-  serialQuestions(driver).some(({ oid, pattern }) => cleanSerial(extract(textOf(run.values.get(placed(oid, printer))), pattern), driver.ignore.serials) !== null);
+  serialQuestions(driver).some(({ oid, pattern }) => cleanSerial(extract(run.values.get(placed(oid, printer)), pattern), driver.ignore.serials) !== null);
 
 /** Get-Printer-Attributes at the paths that printers have, with TLS where they want it. */
 async function askIpp(run: Run): Promise<IppAttributes | ProbeFailure> {

@@ -55,11 +55,14 @@ test('MAC addresses of cards, and what is none', () => {
 });
 
 test('patterns take the first group, a group named value, or all of it', () => {
-  assert.equal(extract('SN:CN123;X', compilePattern('SN:([^;]+)')), 'CN123');
-  assert.equal(extract('a1 b2', compilePattern('([a-z])(?P<value>[0-9])')), '1');
-  assert.equal(extract('abc', compilePattern('b')), 'b');
-  assert.equal(extract('abc', compilePattern('x')), null);
-  assert.equal(extract('abc', null), 'abc');
+  const taken = (value: string, pattern: string | null) => extract(octets('1.3', Buffer.from(value)), pattern === null ? null : compilePattern(pattern));
+  assert.equal(taken('SN:CN123;X', 'SN:([^;]+)'), 'CN123');
+  assert.equal(taken('a1 b2', '([a-z])(?P<value>[0-9])'), '1');
+  assert.equal(taken('abc', 'b'), 'b');
+  assert.equal(taken('abc', 'x'), null);
+  assert.equal(taken('abc', null), 'abc');
+  // Behind much else, as in device ids.
+  assert.equal(taken(`MFG:HP;CMD:${'PCL,'.repeat(200)};SN:CN123;`, 'SN:([^;]+)'), 'CN123');
 });
 
 test('device ids of IEEE 1284, sloppy ones', () => {

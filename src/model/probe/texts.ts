@@ -3,22 +3,24 @@ import type { Pattern } from '../pattern.ts';
 import type { SnmpValue } from './asking.ts';
 
 const textMax = 255;
+/** Where a pattern takes a part out of it: device ids name their serial number behind much else. */
+export const longTextMax = 2_000;
 
 /** One line without control characters, blanks at the ends and runs of blanks; null: nothing is left. */
-export function tidy(text: string | null | undefined): string | null {
+export function tidy(text: string | null | undefined, max = textMax): string | null {
   if (text === null || text === undefined) return null;
-  const out = text.replace(/[\p{Cc}\p{Cf}\ufffd\s]+/gu, ' ').trim().slice(0, textMax).trim();
+  const out = text.replace(/[\p{Cc}\p{Cf}\ufffd\s]+/gu, ' ').trim().slice(0, max).trim();
   return out === '' ? null : out;
 }
 
 /** Bytes that are no UTF-8 are taken for latin1, which older devices write; numbers and OIDs as they are shown. */
-export function textOf(value: SnmpValue | undefined): string | null {
+export function textOf(value: SnmpValue | undefined, max = textMax): string | null {
   if (value === undefined || value.type === 'missing') return null;
   if (value.type !== 'octets' && value.type !== 'opaque') return String(value.value);
-  if (value.text !== undefined) return tidy(value.text);
+  if (value.text !== undefined) return tidy(value.text, max);
   const bytes = Buffer.from(value.value, 'base64');
   const utf8 = bytes.toString('utf8');
-  return tidy(utf8.includes('\ufffd') ? bytes.toString('latin1').replace(/[\u0080-\u009f]/g, ' ') : utf8);
+  return tidy(utf8.includes('\ufffd') ? bytes.toString('latin1').replace(/[\u0080-\u009f]/g, ' ') : utf8, max);
 }
 
 /** A number, also where it is written in digits; null: none, or one that JSON does not keep. */
@@ -32,7 +34,8 @@ export function numberOf(value: SnmpValue | undefined): number | null {
 }
 
 /** The first group, or the one named `value`; all of it without a pattern or without groups. */
-export function extract(text: string | null, pattern: Pattern | null): string | null {
+export function extract(value: SnmpValue | undefined, pattern: Pattern | null): string | null {
+  const text = textOf(value, pattern === null ? textMax : longTextMax);
   if (text === null || pattern === null) return text;
   const groups = pattern.groups(text);
   return groups === null ? null : tidy(groups.named['value'] ?? groups.all[1] ?? groups.all[0]);
