@@ -365,6 +365,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     });
     undo.push(() => control.close());
     undo.push(() => void listeners.close());
+    // Before anything is waited for: listeners are open, and what comes may need an address.
+    const virtual = openVirtual({
+      tables, operations, hub, inTurn, clock, log, journal, limits, sweep,
+      config: () => snapshot.config,
+      watchConfig: (onChange) => control.watch(onChange),
+      ...sourcesOf(tables),
+    });
+    undo.push(() => virtual.close());
     await certificates.refresh();
     undo.push(control.watch(() => void certificates.refresh().catch((thrown: unknown) => log.error('certificates.not-refreshed', { why: reasonOf(thrown) }))));
     acme = await keepAcme({
@@ -388,13 +396,6 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     });
     undo.push(() => outgoing?.close());
     const { sinks, secrets } = outgoing;
-    const virtual = openVirtual({
-      tables, operations, hub, inTurn, clock, log, journal, limits, sweep,
-      config: () => snapshot.config,
-      watchConfig: (onChange) => control.watch(onChange),
-      ...sourcesOf(tables),
-    });
-    undo.push(() => virtual.close());
     const telling = buildTelling({
       tables, clock, random, log, limits,
       snapshot: () => snapshot,
@@ -525,6 +526,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         door.drain();
         for (const cut of relays) cut('the gateway is going down');
         connRelays.close('the gateway is going down');
+        await virtual.close();
         await hub.drain(drainMs).catch((thrown: unknown) => log.error('gateway.not-drained', { why: reasonOf(thrown) }));
         await closeAll();
         log.info('gateway.stopped', {});

@@ -64,6 +64,7 @@ export interface Virtual {
   without(): ReadonlySet<Id>;
   /** For tests: every change so far is carried out. */
   settled(): Promise<void>;
+  /** Ends what runs, too. The same one, however often it is asked. */
   close(): Promise<void>;
 }
 
@@ -271,6 +272,15 @@ export function openVirtual(options: VirtualOptions): Virtual {
   ];
   void callers.refresh();
   syncAll();
+  let closing: Promise<void> | null = null;
+  const close = async () => {
+    for (const stop of unwatch) stop();
+    syncing?.cancel();
+    callers.close();
+    await doors.close('the gateway is going down');
+    await giving;
+    book.close();
+  };
 
   return {
     addressOf: book.addressOf,
@@ -291,13 +301,6 @@ export function openVirtual(options: VirtualOptions): Virtual {
       }
       await giving;
     },
-    async close() {
-      for (const stop of unwatch) stop();
-      syncing?.cancel();
-      callers.close();
-      book.close();
-      await giving;
-      await doors.close('the gateway is going down');
-    },
+    close: () => (closing ??= close()),
   };
 }
