@@ -83,7 +83,7 @@ describe('doors', () => {
   let token: string;
   let one: TestDevice;
   let two: TestDevice;
-  const ports = { plain: 0, tls: 0, raw: 0, proxied: 0, second: 0 };
+  const ports = { plain: 0, tls: 0, raw: 0, proxied: 0, ldap: 0, second: 0 };
 
   const door = async (body: object): Promise<DoorView> => {
     const answer = await gateway.api('POST', '/doors', { token, body });
@@ -100,19 +100,20 @@ describe('doors', () => {
     gateway = await startGateway({
       limits: { connsPerAddressMax: 20 },
       config: {
-        listeners: [{ name: 'raw', tls: false, protocols: ['tcp'], serverFirst: true }, { name: 'proxied', tls: false, proxyProtocolFrom: ['127.9.0.0/16'] }],
+        listeners: [{ name: 'raw', tls: false, protocols: ['tcp'], serverFirst: true }, { name: 'proxied', tls: false, proxyProtocolFrom: ['127.9.0.0/16'] }, { name: 'ldap', tls: false, protocols: ['ldap'] }],
         trustedProxies: [{ from: '127.9.0.0/16' }],
       },
       routes: [
         { name: 'scan', host: name, listeners: ['http', 'https', 'proxied'], target: { kind: 'tcp', host: '127.0.0.1', port: echo.port } },
+        { name: 'directory', protocol: 'ldap', listeners: ['ldap'], target: { kind: 'tcp', host: '127.0.0.1', port: bytes.port } },
         { name: 'bytes', protocol: 'tcp', listeners: ['raw'], target: { kind: 'tcp', host: '127.0.0.1', port: bytes.port } },
       ],
     });
     ({ token } = await gateway.owner());
-    for (const key of ['plain', 'tls', 'raw', 'proxied'] as const) ports[key] = await freePort(lan.one);
+    for (const key of ['plain', 'tls', 'raw', 'proxied', 'ldap'] as const) ports[key] = await freePort(lan.one);
     ports.second = await freePort(lan.two);
     const reach = 'reach tcp 127.0.0.1 9\n';
-    one = await gateway.addDevice({ name: 'One', ports: [{ number: 9, kind: 'tcp' }], policy: `${reach}listen tcp ${lan.one} ${Object.values(ports).slice(0, 4).join(',')}\n` });
+    one = await gateway.addDevice({ name: 'One', ports: [{ number: 9, kind: 'tcp' }], policy: `${reach}listen tcp ${lan.one} ${Object.values(ports).slice(0, 5).join(',')}\n` });
     two = await gateway.addDevice({ name: 'Two', ports: [{ number: 9, kind: 'tcp' }], policy: `${reach}listen tcp ${lan.two} ${ports.second}\n` });
     const agentId = one.device.agentId!;
     const made = [
@@ -120,6 +121,7 @@ describe('doors', () => {
       await door({ agentId, address: lan.one, port: ports.tls, listener: 'https' }),
       await door({ agentId, address: lan.one, port: ports.raw, listener: 'raw' }),
       await door({ agentId, address: lan.one, port: ports.proxied, listener: 'proxied' }),
+      await door({ agentId, address: lan.one, port: ports.ldap, listener: 'ldap' }),
       await door({ agentId: two.device.agentId, address: lan.two, port: ports.second, listener: 'http' }),
     ];
     for (const each of made) await opened(each.id);
@@ -211,6 +213,24 @@ describe('doors', () => {
     const server = await until('the server to be dialled', () => [...bytes.sockets].find((socket) => !socket.destroyed));
     server.resetAndDestroy();
     assert.equal((await broken).code, 'ECONNRESET', 'the client is not told that this was all');
+  });
+
+  test("LDAP's StartTLS, and what is relayed inside", async () => {
+    // RFC 4511: an extended request with the OID of StartTLS (§4.14), then an anonymous bind (§4.2).
+    const startTls = Buffer.concat([Buffer.from('301d02010177188016', 'hex'), Buffer.from('1.3.6.1.4.1.1466.20037')]);
+    const bind = Buffer.from('300c020102600702010304008000', 'hex');
+    const socket = connect({ host: lan.one, port: ports.ldap, localAddress: lan.client });
+    socket.write(startTls);
+    const [granted] = (await once(socket, 'data')) as [Buffer];
+    assert.equal(granted.toString('hex', 7, 10), '0a0100', 'success');
+    const tls = connectTls({ socket, rejectUnauthorized: false, servername: name });
+    await once(tls, 'secureConnect');
+    tls.write(bind);
+    const far = await until('the directory to be dialled', () => [...bytes.sockets].find((each) => !each.destroyed));
+    const [heard] = (await once(far, 'data')) as [Buffer];
+    assert.deepEqual(heard, bind);
+    far.destroy();
+    await until('the end', () => socket.destroyed);
   });
 
   test('two LANs with the same addresses: each counts its own, and Live tells them apart', async () => {
