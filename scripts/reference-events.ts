@@ -58,7 +58,7 @@ const journalMeanings: Readonly<Record<string, string>> = {
   'link.opened': 'an agent linked',
   'flow.dropped': 'UDP datagrams of a link or a caller were dropped: too old, no room, too long; at most a line a minute for each',
   'link.refused': 'an agent\'s handshake was refused',
-  'device-session.ended': 'a device\'s session with an application is over; `why` is idle, absolute, killed, removed (the device) or full (too many)',
+  'device-session.ended': 'a device\'s session with an application is over; `why` is idle, absolute, killed, removed (the device), changed (the configuration) or full (too many)',
   'device-session.opened': 'a device began a session with an application',
   'device-session.paused': 'a session waits for its device to be verified again',
   'device-session.resumed': 'the device of a session that waited was verified again',
@@ -372,7 +372,7 @@ function journalEventsOf({ path, text }: Source): string[] {
 
 /** Names that are put together, and what comes of them. */
 const composed: Readonly<Record<string, readonly string[]>> = { 'cli-login.${state}': ['cli-login.approved', 'cli-login.refused'] };
-const auditNouns = 'acme|address|agent|certificate|cli-login|config|conn|customer|delivery|device|invite|join-token|person|pin|sign-in|token|visit|waiting';
+const auditNouns = 'acme|address|agent|certificate|cli-login|config|conn|customer|delivery|device|invite|job-source|job-sources|join-token|person|pin|sign-in|token|visit|waiting';
 
 /** What is written like an event, and no line of the log or the journal; and whatever an audit line is made with, if its noun is new. */
 function auditEventsOf({ text }: Source): string[] {

@@ -113,6 +113,7 @@ test('limits follow the configuration', () => {
   assert.notEqual(join(sessions, clock, byToken, { wanted: { ...rules, idleMinutes: 5 } }), session);
   const bare = joined(join(sessions, clock, byToken, { wanted: { ...rules, jar: false } }));
   assert.equal(bare.jar, null, 'the jar was switched off');
+  assert.equal(all.events.at(-2), 'device-session.ended changed');
 });
 
 test('secrets in addresses: found by digest, of one application, and not handed to the weaker', () => {

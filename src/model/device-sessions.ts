@@ -13,8 +13,8 @@ import type { DeviceProfile } from './place-rows.ts';
 import type { Device } from './rows.ts';
 import type { Table } from './table.ts';
 
-/** Why a session is over. removed: its device is. full: there were too many, and it was idle longest. */
-export type SessionEnd = 'idle' | 'absolute' | 'killed' | 'removed' | 'full';
+/** Why a session is over. removed: its device is. changed: cookies are to be kept now, or not any more. full: there were too many, and it was idle longest. */
+export type SessionEnd = 'idle' | 'absolute' | 'killed' | 'removed' | 'changed' | 'full';
 
 /** Why a request is not joined to a session. elsewhere: it names a session of another place. ended: it names one that is over. */
 export type SessionRefusal = 'ambiguous' | 'unknown' | 'paused' | 'elsewhere' | 'ended';
@@ -195,7 +195,7 @@ export function buildDeviceSessions({ clock, random, newId, limits, journal, dev
     if (why !== null) endAll([[session, why]]);
     // The configuration says something else of cookies than when it began.
     else if (rules.jar === (session.jar !== null)) return session;
-    else endAll([[session, 'killed']]);
+    else endAll([[session, 'changed']]);
     return undefined;
   };
 

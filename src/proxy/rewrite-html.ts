@@ -78,7 +78,9 @@ export class HtmlRewrite {
   #isEndTag = false;
   #closesItself = false;
   /** From and to of name and value, four numbers for each attribute that has a value. */
-  #attributes: number[] = [];
+  readonly #attributes: number[] = [];
+  /** Numbers in use: an array that is emptied for each tag would be made anew for each. */
+  #used = 0;
   #attributeFrom = 0;
   #attributeTo = 0;
   #valueFrom = 0;
@@ -134,7 +136,7 @@ export class HtmlRewrite {
           const isLong = this.#mode === 'long-tag' || end + 1 - at > this.#limits.linkTagBytesMax;
           const name = this.#mode === 'long-tag' ? this.#name : text.slice(at + (this.#isEndTag ? 2 : 1), at + this.#nameEnd).toLowerCase();
           if (isLong) this.longTags += 1;
-          else if (!this.#isEndTag && this.#attributes.length > 0) {
+          else if (!this.#isEndTag && this.#used > 0) {
             const changed = this.#rewriteTag(text.slice(at, end + 1), name);
             if (changed !== null) {
               out += text.slice(from, at) + changed;
@@ -211,7 +213,7 @@ export class HtmlRewrite {
     this.#nameEnd = 0;
     this.#isEndTag = isEndTag;
     this.#closesItself = false;
-    this.#attributes.length = 0;
+    this.#used = 0;
     return open;
   }
 
@@ -356,7 +358,13 @@ export class HtmlRewrite {
   }
 
   #noteValue(to: number): void {
-    if (this.#mode === 'tag') this.#attributes.push(this.#attributeFrom, this.#attributeTo, this.#valueFrom, to);
+    if (this.#mode !== 'tag') return;
+    const found = this.#attributes;
+    found[this.#used] = this.#attributeFrom;
+    found[this.#used + 1] = this.#attributeTo;
+    found[this.#used + 2] = this.#valueFrom;
+    found[this.#used + 3] = to;
+    this.#used += 4;
   }
 
   /** null: nothing to change. */
@@ -365,7 +373,7 @@ export class HtmlRewrite {
     const isRefresh = name === 'meta' && this.#isRefresh(tag);
     let out = '';
     let from = 0;
-    for (let i = 0; i < found.length; i += 4) {
+    for (let i = 0; i < this.#used; i += 4) {
       const attribute = tag.slice(found[i], found[i + 1]).toLowerCase();
       const [valueFrom, valueTo] = [found[i + 2]!, found[i + 3]!];
       const value = tag.slice(valueFrom, valueTo);
@@ -387,7 +395,7 @@ export class HtmlRewrite {
   }
 
   #isRefresh(tag: string): boolean {
-    for (let i = 0; i < this.#attributes.length; i += 4) {
+    for (let i = 0; i < this.#used; i += 4) {
       if (tag.slice(this.#attributes[i], this.#attributes[i + 1]).toLowerCase() === 'http-equiv') return tag.slice(this.#attributes[i + 2], this.#attributes[i + 3]).trim().toLowerCase() === 'refresh';
     }
     return false;
