@@ -50,7 +50,7 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   const { values, positionals } = parseOptions(args);
   const [act, name, ...rest] = positionals;
   if (act !== 'list' && act !== 'set' && act !== 'remove') throw usageFault(act === undefined ? 'something is missing: list, set or remove' : `there is no "probe-credentials ${act}"`);
-  if (rest.length > 0) throw usageFault(`"${rest[0]}" is one word too many; secrets are read from standard input`);
+  if (rest.length > 0) throw usageFault('there is one word too many; secrets are read from standard input');
   if ((act === 'list') !== (name === undefined)) throw usageFault(act === 'list' ? 'list takes no name' : 'the name is missing');
   if (values.agent !== undefined && values.state !== undefined) throw usageFault('--agent and --state do not go together');
   if (values.agent === undefined && values.data !== undefined) throw usageFault('--data goes with --agent');

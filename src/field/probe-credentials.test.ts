@@ -107,5 +107,5 @@ test('what another process sets is seen; a file without its key says what to do'
   assert.deepEqual(await agent.list(), []);
   await command.change({ put: [parseCredentials(office)], remove: [] });
   writeFileSync(join(folder, 'probe-credentials.key'), random(32));
-  await assert.rejects(openProbeCredentials({ folder, random }).list(), { code: 'bad-input', remedy: /set the credentials again/ });
+  await assert.rejects(openProbeCredentials({ folder, random }).list(), { code: 'internal', remedy: /set the credentials again/ });
 });

@@ -112,7 +112,7 @@ export function setsFor(sets: readonly CredentialSet[], address: string): Creden
 }
 
 export interface ProbeCredentials {
-  /** As the file is now: `postern probe-credentials` changes it beside a running agent. Fault `bad-input`: damaged, or without its key. */
+  /** As the file is now: `postern probe-credentials` changes it beside a running agent. Fault `internal`: damaged, or without its key. */
   list(): Promise<readonly CredentialSet[]>;
   /** All or nothing, and durable when it resolves with what is there then. Faults `bad-input`, `too-many`. */
   change(change: { readonly put: readonly CredentialSet[]; readonly remove: readonly string[] }): Promise<readonly CredentialSet[]>;
@@ -200,7 +200,7 @@ export function openProbeCredentials({ folder, random }: { readonly folder: stri
     const bytes = await readOptional(path);
     const key = bytes === null ? null : await readOptional(join(folder, keyName));
     const sets = bytes === null ? [] : key === null ? null : openCredentials(bytes, key);
-    if (sets === null) throw new Fault('bad-input', `${path} cannot be opened with ${keyName}`, { remedy: `One of the two is missing or damaged. Remove ${path} and set the credentials again.` });
+    if (sets === null) throw new Fault('internal', `${path} cannot be opened with ${keyName}`, { remedy: `One of the two is missing or damaged. Remove ${path} and set the credentials again.` });
     known = { stamp, sets };
     return sets;
   };
