@@ -254,7 +254,9 @@ export function openVirtual(options: VirtualOptions): Virtual {
   const unwatch = [
     options.watchConfig(() => {
       syncAll();
-      void callers.refresh();
+      const refreshed = callers.refresh();
+      doors.judgeAgain();
+      void refreshed.then(doors.judgeAgain);
     }),
     options.watchSources(soon),
     tables.virtualAddresses.watch(({ put, removed }) => {

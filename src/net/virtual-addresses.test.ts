@@ -152,7 +152,8 @@ test('what is taken away is closed, what stays goes on, and a device that goes i
 
 test('callers are judged, and a flood of refusals is one line', async () => {
   const device = await startDevice('x');
-  const room = openRoom({ judge: (from) => (from === '127.0.0.1' ? 'not from there' : null) });
+  let refused = '127.0.0.1';
+  const room = openRoom({ judge: (from) => (from === refused ? 'not from there' : null) });
   const port = newPort();
   room.set('d1', [at('d1', '127.72.0.5', 'tcp', port, device.tcp), at('d1', '127.72.0.5', 'udp', port, device.udp)], '');
   await opened(room, 2);
@@ -161,10 +162,16 @@ test('callers are judged, and a flood of refusals is one line', async () => {
   assert.deepEqual(room.lines.map(({ event, fields }) => [event, fields['from'], fields['why']]), [['callback.refused', '127.0.0.1', 'not from there']]);
   assert.equal(room.doorsOf('d1').refused, 6);
   const socket = connect({ host: '127.72.0.5', port, localAddress: '127.0.0.9' });
+  socket.on('error', () => {});
   const got = new Promise((done) => socket.once('data', (piece) => done(piece.toString())));
   socket.write('hi');
   assert.equal(await got, 'x hi');
-  socket.destroy();
+  room.judgeAgain();
+  assert.equal(room.counts.running, 1);
+  const closed = new Promise((done) => socket.once('close', done));
+  refused = '127.0.0.9';
+  room.judgeAgain();
+  await closed;
 });
 
 test('a device that cannot be reached: the caller is reset, and the journal says why once', async () => {

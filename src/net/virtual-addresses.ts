@@ -67,6 +67,8 @@ export interface VirtualAddresses {
   set(deviceId: Id, doors: readonly CallbackDoor[], why: string): void;
   /** Ends what runs to a device; it goes on listening. */
   cut(deviceId: Id, why: string): void;
+  /** Who may call has changed: calls of those who may not any more end. */
+  judgeAgain(): void;
   /** Tries at once what could not be opened. */
   retry(): void;
   readonly counts: { readonly wanted: number; readonly open: number; readonly beyond: number; readonly running: number };
@@ -85,9 +87,15 @@ interface Door {
   close: (() => Promise<void>) | null;
 }
 
+interface Call {
+  readonly from: string;
+  readonly door: CallbackDoor;
+  readonly cut: (why: string) => void;
+}
+
 interface Caller {
   readonly keys: Set<string>;
-  readonly running: Set<(why: string) => void>;
+  readonly running: Set<Call>;
   calls: number;
   refused: number;
   lastCallAt: number | null;
@@ -146,13 +154,13 @@ export function buildVirtualAddresses(options: VirtualAddressesOptions): Virtual
   /** Why this call is not carried; null: it is. */
   const refusalOf = (from: string, door: CallbackDoor, caller: Caller): string | null =>
     options.judge(from, door) ?? (caller.running.size >= limits.callbacksPerDeviceMax ? 'too many calls to this device at once' : running >= limits.callbacksAtOnceMax ? 'too many calls to devices at once' : null);
-  const begin = (caller: Caller, cut: (why: string) => void) => {
-    caller.running.add(cut);
+  const begin = (caller: Caller, call: Call) => {
+    caller.running.add(call);
     caller.calls += 1;
     caller.lastCallAt = clock.nowMs();
     running += 1;
     return () => {
-      caller.running.delete(cut);
+      caller.running.delete(call);
       running -= 1;
     };
   };
@@ -171,12 +179,13 @@ export function buildVirtualAddresses(options: VirtualAddressesOptions): Virtual
     const left = new AbortController();
     let cutWhy: string | null = null;
     let far: Duplex | null = null;
-    const done = begin(caller, (why) => {
+    const cut = (why: string) => {
       cutWhy = why;
       left.abort();
       socket.resetAndDestroy();
       far?.destroy();
-    });
+    };
+    const done = begin(caller, { from, door, cut });
     socket.once('close', () => left.abort());
     const bytes = { in: 0, out: 0 };
     try {
@@ -210,7 +219,7 @@ export function buildVirtualAddresses(options: VirtualAddressesOptions): Virtual
       return flow.close(new Fault('forbidden', refusal));
     }
     const left = new AbortController();
-    const done = begin(caller, (why) => flow.close(new Fault('closed', why)));
+    const done = begin(caller, { from, door, cut: (why) => flow.close(new Fault('closed', why)) });
     flow.onClosed(() => left.abort());
     try {
       const far = await options.dialFlow(door, { client: from, timeoutMs: limits.deviceDialTimeoutMs, signal: left.signal });
@@ -333,7 +342,7 @@ export function buildVirtualAddresses(options: VirtualAddressesOptions): Virtual
     return door.close();
   };
   const cut = (deviceId: Id, why: string) => {
-    for (const end of devices.get(deviceId)?.running ?? []) end(why);
+    for (const call of devices.get(deviceId)?.running ?? []) call.cut(why);
   };
 
   return {
@@ -361,6 +370,14 @@ export function buildVirtualAddresses(options: VirtualAddressesOptions): Virtual
       devices.delete(deviceId);
     },
     cut,
+    judgeAgain() {
+      for (const { running: calls } of devices.values()) {
+        for (const call of calls) {
+          const why = options.judge(call.from, call.door);
+          if (why !== null) call.cut(why);
+        }
+      }
+    },
     retry,
     get counts() {
       return { wanted: doors.size, open, beyond: beyond.size, running };
