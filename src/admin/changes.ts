@@ -4,6 +4,7 @@ import type { Id } from '#base/ids.ts';
 import type { FeedNews } from '#model/feed-meter.ts';
 import type { ConnCounts, LiveLink } from '#model/live.ts';
 import type { AgentNote, JoinToken, Visit } from '#model/rows.ts';
+import type { Table } from '#model/table.ts';
 import type { Room } from './room.ts';
 
 const tellEveryMs = 250;
@@ -38,13 +39,17 @@ export interface Changes {
   readonly feeds: readonly ChangedFeed[];
   /** Devices of which a probe began, went on or ended; at most once a second. */
   readonly probes: ReadonlySet<Id>;
+  /** Customers of whom a site or a door came, went, changed, opened or closed. */
+  readonly places: ReadonlySet<Id>;
+  /** What devices may use, their URLs and sessions, or who waits to be assigned; at most once a second. */
+  readonly applications: boolean;
   /** Revision, or whether it waits to be confirmed. */
   readonly config: boolean;
   /** Connections came, went or were refused. */
   readonly conns: ConnCounts | null;
 }
 
-const noChanges = () => ({ devices: new Set<Id>(), joins: new Map<Id, JoinToken>(), agents: new Set<Id>(), visits: [] as Visit[], links: false, people: false, waiting: new Set<Id>(), certificates: false, feeds: [] as ChangedFeed[], probes: new Set<Id>(), config: false, conns: null as ConnCounts | null });
+const noChanges = () => ({ devices: new Set<Id>(), joins: new Map<Id, JoinToken>(), agents: new Set<Id>(), visits: [] as Visit[], links: false, people: false, waiting: new Set<Id>(), certificates: false, feeds: [] as ChangedFeed[], probes: new Set<Id>(), places: new Set<Id>(), applications: false, config: false, conns: null as ConnCounts | null });
 
 /** What runs, compared with the last time. */
 function buildComparison({ live }: Pick<Room, 'live'>) {
@@ -95,6 +100,44 @@ function watchWaiting({ tables }: Pick<Room, 'tables'>, tell: (customerIds: read
   });
 }
 
+/** Sites and doors, and how doors fare. What is gone is told by whose it was. */
+function watchPlaces({ tables, doors }: Pick<Room, 'tables' | 'doors'>, tell: (customerIds: Iterable<Id>) => void): () => void {
+  const watchRows = <Row extends { readonly customerId: Id }>(table: Table<Row>, keyOf: (row: Row) => Id): (() => void) => {
+    const owners = new Map(Array.from(table.values(), (row) => [keyOf(row), row.customerId]));
+    return table.watch(({ put, removed }) => {
+      const told = [...put.map((row) => row.customerId), ...removed.flatMap((id) => owners.get(id) ?? [])];
+      for (const id of removed) owners.delete(id);
+      for (const row of put) owners.set(keyOf(row), row.customerId);
+      tell(told);
+    });
+  };
+  const stops = [
+    watchRows(tables.sites, (row) => row.id),
+    watchRows(tables.sitePlaces, (row) => row.siteId),
+    watchRows(tables.siteDoors, (row) => row.id),
+    doors?.watch(() => tell(new Set(Array.from(tables.siteDoors.values(), (row) => row.customerId)))) ?? (() => {}),
+  ];
+  return () => stops.forEach((stop) => stop());
+}
+
+/** What devices may use and what they do there. Who waits to be assigned tells nobody: `look` compares with the last time. */
+function watchApplications({ tables, deviceSessions, identity, clock }: Pick<Room, 'tables' | 'deviceSessions' | 'identity' | 'clock'>, tell: () => void): { readonly look: () => void; readonly stop: () => void } {
+  const unassignedNow = () => identity?.origins.unassigned(clock.nowMs()).map(({ code, count }) => `${code} ${count}`).join() ?? '';
+  let unassigned = '';
+  const stops = [
+    tables.jobSources.watch(tell),
+    tables.deviceTokens.watch(tell),
+    deviceSessions?.watch(tell) ?? (() => {}),
+  ];
+  return {
+    look() {
+      const [before, now] = [unassigned, (unassigned = unassignedNow())];
+      if (now !== before) tell();
+    },
+    stop: () => stops.forEach((stop) => stop()),
+  };
+}
+
 export interface Gathering {
   /** Nothing is gathered, and no timer runs, unless somebody listens. */
   setListening(listening: boolean): void;
@@ -117,6 +160,15 @@ export function gatherChanges(room: Room, tell: (changes: Changes) => void, onPe
   let probesMoved = new Set<Id>();
   let probesTelling: Timer | undefined;
 
+  let applicationsTelling: Timer | undefined;
+  const applications = watchApplications(room, () => {
+    if (!listening) return;
+    applicationsTelling ??= clock.after(feedsEveryMs, () => {
+      applicationsTelling = undefined;
+      note(() => (changes.applications = true));
+    });
+  });
+
   const tellNow = () => {
     telling = undefined;
     if (visitsMoved) changes.visits.push(...comparison.movedVisits());
@@ -133,6 +185,7 @@ export function gatherChanges(room: Room, tell: (changes: Changes) => void, onPe
   const measure = () => {
     const moved = comparison.movedAgents();
     if (moved.length > 0) note(() => moved.forEach((agentId) => changes.agents.add(agentId)));
+    applications.look();
   };
   const count = () => {
     const [before, now] = [counted, (counted = live.connCounts())];
@@ -189,6 +242,7 @@ export function gatherChanges(room: Room, tell: (changes: Changes) => void, onPe
         note(() => told.forEach((id) => changes.probes.add(id)));
       });
     }) ?? (() => {}),
+    watchPlaces(room, (customerIds) => note(() => Array.from(customerIds).forEach((id) => changes.places.add(id)))),
     control.watchState(() => note(() => (changes.config = true))),
     live.watch((topic) => {
       if (topic === 'visits') return note(() => (visitsMoved = true));
@@ -204,7 +258,8 @@ export function gatherChanges(room: Room, tell: (changes: Changes) => void, onPe
     counting?.cancel();
     feedsTelling?.cancel();
     probesTelling?.cancel();
-    telling = measuring = counting = feedsTelling = probesTelling = undefined;
+    applicationsTelling?.cancel();
+    telling = measuring = counting = feedsTelling = probesTelling = applicationsTelling = undefined;
     feedsMoved = new Map();
     probesMoved = new Set();
     if (!wanted) return;
@@ -220,6 +275,7 @@ export function gatherChanges(room: Room, tell: (changes: Changes) => void, onPe
     close() {
       setListening(false);
       for (const stop of unwatch) stop();
+      applications.stop();
     },
   };
 }

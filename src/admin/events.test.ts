@@ -53,6 +53,24 @@ suite('the event stream', () => {
     await Promise.all([boss.ended, guest.ended]);
   });
 
+  test('sites and doors: told to who sees one of the customer', async () => {
+    const device = await room.device('Mine');
+    const site = [...room.tables.sites.values()][0]!;
+    const [bob, sam] = [await room.person(owner, 'bob', [on('see', device)]), await room.person(owner, 'sam', [{ action: 'see', scopeKind: 'site', scopeId: site.id }])];
+    room.clock.advance(1_000);
+    const [boss, guest, seer] = [await listen(owner), await listen(bob), await listen(sam)];
+    const added = await owner.call('addSite', { body: { name: 'Hamburg', subnets: ['192.0.2.0/24'] } });
+    room.clock.advance(250);
+    await eventually(() => boss.seen.length >= 3 && seer.seen.length >= 2, 'a site');
+    await owner.call('addDoor', { body: { agentId: device.agentId!, address: '192.0.2.7', port: 443, listener: 'https' } });
+    await owner.call('removeSite', { params: { site: added.id } });
+    room.clock.advance(250);
+    await eventually(() => boss.seen.length >= 5 && seer.seen.length >= 3, 'a door, and a site that is gone');
+    assert.deepEqual([boss, seer, guest].map(({ seen }) => seen.slice(1).map(([name]) => name)), [['places', 'audit', 'places', 'audit'], ['places', 'places'], []]);
+    for (const each of [boss, guest, seer]) each.stop();
+    await Promise.all([boss.ended, guest.ended, seer.ended]);
+  });
+
   test('tells what changed, to each only what they may see, gathered', async () => {
     const [mine, other] = [await room.device('Mine'), await room.device('Other')];
     const bob = await room.person(owner, 'bob', [on('see', mine)]);

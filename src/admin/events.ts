@@ -61,7 +61,10 @@ function eventsFor(room: Room, known: Known, changes: Changes): string {
     return device !== undefined && seen(device);
   });
   if (probed.length > 0) text += encode('probes', { ids: probed.length > listedMax ? [] : probed });
-  const audited = changes.devices.size > 0 || changes.joins.size > 0 || changes.visits.length > 0 || changes.people || changes.waiting.size > 0 || changes.links || changes.certificates || changes.config;
+  // A site that is gone cannot be judged any more: who sees one of the same customer reads again what it sees.
+  if (changes.places.size > 0 && Array.from(tables.sites.values()).some((site) => changes.places.has(site.customerId) && may(asked, 'see', { customerId: site.customerId, siteId: site.id }))) text += encode('places', {});
+  if (changes.applications && mayAnywhere(rights, 'see')) text += encode('applications', {});
+  const audited = changes.applications || changes.places.size > 0 || changes.devices.size > 0 || changes.joins.size > 0 || changes.visits.length > 0 || changes.people || changes.waiting.size > 0 || changes.links || changes.certificates || changes.config;
   if (audited && mayAnywhere(rights, 'administer')) text += encode('audit', {});
   if ((changes.links || changes.certificates || changes.config) && may(asked, 'see', 'gateway')) text += encode('status', {});
   if (changes.conns && may(asked, 'see', 'gateway')) text += encode('conns', changes.conns);

@@ -86,6 +86,14 @@ test('a door belongs to an agent and leads to a listener; who administers the si
   const inside = await owner.call('addDoor', { body: { ...addDoor, port: 80, listener: 'inside' } });
   await owner.call('putConfig', { headers: { 'if-match': `"${revision + 1}"` }, body: config as never });
   assert.match((await admin.call('getDoor', { params: { id: inside.id } })).why!, /no listener "inside"/);
+  assert.equal((await viewer.refused('changeDoor', { params: { id: door.id }, body: { port: 8443 } })).status, 403);
+  assert.equal((await admin.refused('changeDoor', { params: { id: door.id }, body: { port: 80 } })).status, 409, 'there is one');
+  for (const body of [{ port: 0 }, { address: 'printer.example.test' }, { listener: 'nothing' }]) assert.equal((await admin.refused('changeDoor', { params: { id: door.id }, body })).status, 400, JSON.stringify(body));
+  const changed = await admin.call('changeDoor', { params: { id: door.id }, body: { port: 8443, listener: 'http' } });
+  assert.deepEqual([changed.id, changed.address, changed.port, changed.listener], [door.id, '192.0.2.7', 8443, 'http']);
+  assert.deepEqual([(await lastAudit()).what, (await lastAudit()).detail], ['door.changed', { 'port before': 443, 'port after': 8443, 'listener before': 'https', 'listener after': 'http' }]);
+  assert.deepEqual([room.tables.siteDoors.get(door.id)?.port, (await room.operations.loadEverything()).siteDoors.find((row) => row.id === door.id)?.listener], [8443, 'http']);
+  await admin.call('changeDoor', { params: { id: door.id }, body: { port: 443, listener: 'https' } });
   assert.equal((await viewer.refused('removeDoor', { params: { id: door.id } })).status, 403);
   await admin.call('removeDoor', { params: { id: inside.id } });
   assert.equal((await admin.refused('getDoor', { params: { id: inside.id } })).status, 404);

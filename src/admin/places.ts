@@ -14,7 +14,7 @@ import { byId, pageOf, sorted } from './pages.ts';
 import { defaultCustomer, type Room } from './room.ts';
 import { certificatesUntil, countVisits, viewAgent, viewDevice } from './views.ts';
 
-type Names = 'addSite' | 'getSite' | 'changeSite' | 'removeSite' | 'moveAgent' | 'moveDevice' | 'listDoors' | 'getDoor' | 'addDoor' | 'removeDoor';
+type Names = 'addSite' | 'getSite' | 'changeSite' | 'removeSite' | 'moveAgent' | 'moveDevice' | 'listDoors' | 'getDoor' | 'addDoor' | 'changeDoor' | 'removeDoor';
 
 const siteSubject = ({ id, customerId }: Site) => ({ customerId, siteId: id });
 const auditedSite = ({ id, customerId, name }: Site) => ({ customerId, kind: 'site', id, name });
@@ -134,6 +134,16 @@ export function buildSiteActs(room: Room): Acts<Names> {
     else if (tables.sitePlaces.get(place.siteId)) tables.sitePlaces.publish({ removed: [place.siteId] });
   };
   const auditedDoor = (door: SiteDoor) => ({ customerId: door.customerId, kind: 'door', id: door.id, name: doorName(door, tables.sites.get(door.siteId)) });
+  const mustLeadTo = (asked: Anyone, listener: string) => {
+    const configured = room.control.snapshot().config.listeners.find((each) => each.name === listener);
+    if (!configured) throw wrong('listener', `there is no listener "${listener}"`);
+    // What was kept from the network would be open to a LAN far away.
+    if (isLoopback(configured.address)) mustMay(asked, 'administer', 'gateway', `open a door to ${listener}, which listens on this machine alone`);
+  };
+  const doorsOf = (agentId: Id) => Array.from(tables.siteDoors.values()).filter((door) => door.agentId === agentId);
+  const mustBeFree = (others: readonly SiteDoor[], address: string, port: number) => {
+    if (others.some((door) => door.address === address && door.port === port)) throw new Fault('conflict', `the agent has a door at ${address} port ${port} already`, { detail: { problems: [{ path: 'port', message: 'the agent has a door there already' }] } });
+  };
   /** Where something may be moved to. */
   const targetSite = (asked: Anyone, siteId: Id, customerId: Id): Site => {
     const site = tables.sites.get(siteId);
@@ -244,18 +254,28 @@ export function buildSiteActs(room: Room): Acts<Names> {
         if (!agent || !may(asked, 'see', subjectOfAgent(agent))) throw wrong('agentId', 'there is no such agent');
         mustMay(asked, 'administer', subjectOfAgent(agent), 'open a door at this site');
         if (agent.state === 'revoked') throw new Fault('conflict', 'this agent is revoked', { remedy: 'join it again with a new token' });
-        const configured = room.control.snapshot().config.listeners.find((each) => each.name === listener);
-        if (!configured) throw wrong('listener', `there is no listener "${listener}"`);
-        // What was kept from the network would be open to a LAN far away.
-        if (isLoopback(configured.address)) mustMay(asked, 'administer', 'gateway', `open a door to ${listener}, which listens on this machine alone`);
+        mustLeadTo(asked, listener);
         const address = canonicalAddress(asked.body.address)!;
-        const others = Array.from(tables.siteDoors.values()).filter((door) => door.agentId === agentId);
-        if (others.some((door) => door.address === address && door.port === port)) throw new Fault('conflict', `the agent has a door at ${address} port ${port} already`);
+        const others = doorsOf(agentId);
+        mustBeFree(others, address, port);
         if (others.length >= limits.doorsPerAgentMax) throw new Fault('too-many', `the agent has ${limits.doorsPerAgentMax} doors already`);
         const door: SiteDoor = { id: room.newId(), customerId: agent.customerId, siteId: agent.siteId, agentId, address, port, listener, createdAt: clock.nowMs() };
         await operations.addDoor(door, auditOf(room, asked, 'door.added', auditedDoor(door), { agent: agent.name, address, port, listener }));
         tables.siteDoors.publish({ put: [door] });
         return viewDoor(door);
+      }),
+    changeDoor: (asked) =>
+      room.inTurn(async () => {
+        const door = doorFor(asked, asked.params.id, 'administer', 'change this door');
+        const { address = door.address, port = door.port, listener = door.listener } = asked.body;
+        const changed: SiteDoor = { ...door, address: canonicalAddress(address)!, port, listener };
+        if (changed.listener !== door.listener) mustLeadTo(asked, changed.listener);
+        mustBeFree(doorsOf(door.agentId).filter((each) => each.id !== door.id), changed.address, changed.port);
+        const detail = Object.fromEntries((['address', 'port', 'listener'] as const).flatMap((field) => (changed[field] === door[field] ? [] : [[`${field} before`, door[field]], [`${field} after`, changed[field]]])));
+        if (Object.keys(detail).length === 0) return viewDoor(door);
+        await operations.changeDoor(changed, auditOf(room, asked, 'door.changed', auditedDoor(changed), detail));
+        tables.siteDoors.publish({ put: [changed] });
+        return viewDoor(changed);
       }),
     removeDoor: (asked) =>
       room.inTurn(async () => {

@@ -57,6 +57,7 @@ export const paths = {
   listDoors: { method: 'GET', path: '/doors', needs: 'sign-in' },
   getDoor: { method: 'GET', path: '/doors/{id}', needs: 'sign-in' },
   addDoor: { method: 'POST', path: '/doors', needs: 'sign-in' },
+  changeDoor: { method: 'PATCH', path: '/doors/{id}', needs: 'sign-in' },
   removeDoor: { method: 'DELETE', path: '/doors/{id}', needs: 'sign-in' },
 
   // devices, agents
@@ -103,6 +104,7 @@ export const paths = {
   listDeviceUrls: { method: 'GET', path: '/devices/{device}/urls', needs: 'sign-in' },
   makeDeviceUrl: { method: 'POST', path: '/devices/{device}/urls', needs: 'sign-in' },
   removeDeviceUrl: { method: 'DELETE', path: '/devices/{device}/urls/{id}', needs: 'sign-in' },
+  listApplications: { method: 'GET', path: '/applications', needs: 'sign-in' },
   listJobSources: { method: 'GET', path: '/job-sources', needs: 'sign-in' },
   addJobSource: { method: 'POST', path: '/job-sources', needs: 'sign-in' },
   listJobSourceConflicts: { method: 'GET', path: '/job-sources/conflicts', needs: 'sign-in' },

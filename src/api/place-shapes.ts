@@ -87,5 +87,10 @@ export const placeRoutes = {
     body: body({ agentId: id, address, port: portNumber, listener: z.string().min(1).max(64) }),
     answer: doorView,
   },
+  changeDoor: {
+    summary: 'Put a door elsewhere at its agent, or behind another listener; what came through it stays',
+    body: body({ address: address.optional(), port: portNumber.optional(), listener: z.string().min(1).max(64).optional() }),
+    answer: doorView,
+  },
   removeDoor: { summary: 'Close a door; what came through it ends', answer: nothing },
 };

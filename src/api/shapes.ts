@@ -370,6 +370,10 @@ export const eventShapes = {
   feeds: z.object({ feeds: z.array(z.object({ deviceId: id, feed: z.string(), news: z.array(z.enum(feedNews)) })).max(200), more: z.boolean() }),
   /** Devices of which a probe began, went on or ended; at most once a second. An empty list means many. */
   probes: z.object({ ids: z.array(id) }),
+  /** A site or a door was added, changed or removed, or a door opened or closed. */
+  places: z.object({}),
+  /** What devices may use, their URLs or sessions, or who waits to be assigned; at most once a second. */
+  applications: z.object({}),
   join: z.object({ id, state: z.enum(['waiting', 'used', 'expired']), deviceId: id.nullable() }),
   /** The sign-in ended: the stream closes behind it. */
   bye: z.object({ why: z.string() }),

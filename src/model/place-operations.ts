@@ -32,6 +32,8 @@ export interface PlaceOperations {
   moveToSite(move: SiteMove, audits: readonly AuditEntry[]): Promise<void>;
   /** Fault `conflict`: the agent has a door there, or is revoked; `not-found`: it is not at that site. */
   addDoor(door: SiteDoor, audit: AuditEntry): Promise<void>;
+  /** Address, port and listener; agent and site stay. Faults as of `addDoor`; `not-found`: the door is gone. */
+  changeDoor(door: SiteDoor, audit: AuditEntry): Promise<void>;
   removeDoor(doorId: Id, audit: AuditEntry): Promise<void>;
 
   // virtual addresses

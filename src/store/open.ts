@@ -197,6 +197,7 @@ function operationsOn({ writer, reader, store, clock, beforeClose }: Parts): Ope
     removeSite: write('removeSite'),
     moveToSite: write('moveToSite'),
     addDoor: write('addDoor'),
+    changeDoor: write('changeDoor'),
     removeDoor: write('removeDoor'),
     addDeviceToken: write('addDeviceToken'),
     removeDeviceToken: write('removeDeviceToken'),

@@ -64,6 +64,12 @@ export const placeWrites = {
     await appendAudit(unit, audit);
   },
 
+  async changeDoor(unit: Unit, door: SiteDoor, audit: AuditEntry): Promise<void> {
+    const { address, port, listener } = codecs.siteDoor.store(door);
+    mustTouch(await unit.db.updateTable('siteDoor').set({ address, port, listener }).where('id', '=', door.id).executeTakeFirst(), `door ${door.id}`);
+    await appendAudit(unit, audit);
+  },
+
   async removeDoor(unit: Unit, doorId: Id, audit: AuditEntry): Promise<void> {
     mustTouch(await unit.db.deleteFrom('siteDoor').where('id', '=', doorId).executeTakeFirst(), `door ${doorId}`);
     await appendAudit(unit, audit);

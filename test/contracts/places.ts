@@ -111,6 +111,10 @@ export function placesContract(contract: Contract): void {
     assert.equal(moved.devices.find((row) => row.id === device.id)?.siteId, site.id);
     assert.deepEqual((await doors()).map((row) => row.siteId), [site.id, site.id, rows.siteId]);
     await rejectsWith(store.moveToSite({ siteId: site.id, agentIds: [], deviceIds: ['nothing'] }, [rows.audit('device.moved')]), 'not-found');
+    await rejectsWith(store.changeDoor({ ...two, port: 443 }, rows.audit('door.changed')), 'conflict');
+    await rejectsWith(store.changeDoor({ ...two, id: 'door-9' }, rows.audit('door.changed')), 'not-found');
+    await store.changeDoor({ ...two, address: '192.0.2.2', port: 8080, listener: 'https' }, rows.audit('door.changed'));
+    assert.deepEqual((await doors())[1], { ...two, siteId: site.id, address: '192.0.2.2', port: 8080, listener: 'https' }, 'and it stays where it was moved to');
     await store.removeDoor('door-2', rows.audit('door.removed'));
     await rejectsWith(store.removeDoor('door-2', rows.audit('door.removed')), 'not-found');
     await store.removeDevice(device.id, rows.audit('device.removed'));
