@@ -89,7 +89,7 @@ suite('probes', () => {
     const done = await waiting;
     assert.deepEqual([done.profile?.model, done.readAt, done.run, done.explained?.requests, done.offeredSerial], ['Example 100', 5, null, 4, 'SN1']);
     assert.equal((await owner.refused('probeDevice', { params, body: { waitMs: 999_999 } })).code, 'bad-input');
-    assert.deepEqual((await owner.call('listProfiles', { query: {} })).items.map(({ device, model, serial, lowest, failure }) => [device, model, serial, lowest?.name, failure]), [['mfp', 'Example 100', 'SN1', 'Black', null]]);
+    assert.deepEqual((await owner.call('listProfiles', { query: {} })).items.map(({ device, model, serial, lowest, failure, identity }) => [device, model, serial, lowest?.name, failure, identity?.state]), [['mfp', 'Example 100', 'SN1', 'Black', null, 'address-only']]);
     assert.deepEqual((await owner.call('listProfiles', { query: { trust: 'verified' } })).items, []);
     assert.deepEqual((await owner.call('listProfiles', { query: { failed: 'true' } })).items, []);
   });

@@ -10,6 +10,7 @@ import { subjectOfAgent, subjectOfDevice } from '#model/rights.ts';
 import type { Action, Agent, Device } from '#model/rows.ts';
 import { auditOf, may, mustMay, type Acts, type Anyone } from './asked.ts';
 import type { AdminDeps } from './deps.ts';
+import { judgeByAddress } from './device-tokens.ts';
 import { deviceFor, subjectOf } from './devices.ts';
 import { keepSorted, pageOf } from './pages.ts';
 import { defaultCustomer, type Room } from './room.ts';
@@ -144,7 +145,8 @@ export function buildProbeActs(room: Room): Acts<Names> {
       return pageOf(rows(), order, asked.query, wanted, (row) => {
         const device = tables.devices.get(row.deviceId)!;
         const { vendor = null, model = null, serial = null, errors = [] } = row.profile ?? {};
-        return { deviceId: device.id, device: device.name, siteId: device.siteId, vendor, model, serial, trust: row.trust, readAt: row.readAt, triedAt: row.triedAt, failure: row.failure?.code ?? null, errors: [...errors], lowest: lowestOf(row.profile) };
+        const identity = room.identity === null ? null : judgeByAddress(room, device).identity;
+        return { deviceId: device.id, device: device.name, identity: identity && { state: identity.state, why: identity.why }, siteId: device.siteId, vendor, model, serial, trust: row.trust, readAt: row.readAt, triedAt: row.triedAt, failure: row.failure?.code ?? null, errors: [...errors], lowest: lowestOf(row.profile) };
       });
     },
     listProbes(asked) {

@@ -65,6 +65,44 @@ suite('URLs of devices', () => {
 });
 
 suite('job sources', () => {
+  test('which applications there are, for who administers something', async () => {
+    const { items } = await owner.call('listApplications');
+    assert.deepEqual(items, [
+      { name: 'scans', host: 'scans.example.test', protocol: 'http', tell: 'headers', address: 'own', require: 'address', assigned: true },
+      { name: 'faxes', host: '*.fax.example.test', protocol: 'http', tell: 'virtual', address: 'virtual', require: 'address', assigned: true },
+    ]);
+    assert.equal((await (await administers('device', press.id, 'bob')).call('listApplications')).items.length, 2);
+    const seer = await room.person(owner, 'carol', [{ action: 'open', scopeKind: 'device', scopeId: press.id }]);
+    assert.equal((await seer.refused('listApplications')).code, 'forbidden');
+  });
+
+  test('the event stream tells of them, once a second', async () => {
+    const response = await room.admin.fetch(new Request(`http://${room.host}/api/v1/events`, { headers: { cookie: `__Host-postern=${owner.cookie}`, origin: `http://${room.host}`, host: room.host } }), { asker: { from: '192.0.2.10', secure: false, conn: 'c0' } });
+    const reader = response.body!.getReader();
+    let text = '';
+    const reading = (async () => {
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done) return;
+        text += Buffer.from(value).toString();
+      }
+    })();
+    const told = () => text.split('event: applications').length - 1;
+    const passes = async (news: number) => {
+      // Two steps: it is gathered, and then told with what else there is.
+      for (const ms of [1_100, 300]) room.clock.advance(ms);
+      for (let turns = 0; turns < 1_000 && told() < news; turns++) await new Promise((next) => setImmediate(next));
+      assert.equal(told(), news);
+    };
+    const { source } = await owner.call('addJobSource', { body: { application: 'scans', device: 'press' } });
+    await owner.call('removeJobSource', { params: { id: source.id } });
+    await passes(1);
+    await owner.call('makeDeviceUrl', { params: { device: 'press' }, body: { application: 'scans' } });
+    await passes(2);
+    await reader.cancel();
+    await reading;
+  });
+
   test('a device is let in by name, by serial, by address; once each', async () => {
     const one = await owner.call('addJobSource', { body: { application: 'scans', device: 'press', note: ' left ' } });
     assert.deepEqual([one.source.deviceId, one.source.device?.name, one.source.note, one.source.appears, one.conflicts], [press.id, 'Press', 'left', '192.0.2.50', []]);

@@ -1,14 +1,15 @@
 // Job sources over the API: which device may use which application; in and out as CSV; what of them contradicts.
-import type { JobSourceView, SourceConflictView, SourceImportView } from '#api/source-shapes.ts';
+import type { ApplicationView, JobSourceView, SourceConflictView, SourceImportView } from '#api/source-shapes.ts';
 import { canonicalAddress } from '#base/cidr.ts';
 import { Fault } from '#base/fault.ts';
 import type { Id } from '#base/ids.ts';
 import { buildNetworkSet, isInNetworks } from '#base/networks.ts';
+import type { ConfigRoute } from '#model/config.ts';
 import { confirmationOf } from '#model/identity-known.ts';
 import { conflictsOf, sourceProblem, type SourceConflict, type SourceDraft, type SourceWorld } from '#model/job-sources.ts';
 import { diffSources, readSources, writeSources, type SourceNames } from '#model/job-sources-csv.ts';
 import type { JobSource } from '#model/place-rows.ts';
-import { subjectOfDevice, type Subject } from '#model/rights.ts';
+import { mayAnywhere, subjectOfDevice, type Subject } from '#model/rights.ts';
 import type { Device, Site } from '#model/rows.ts';
 import { groupsBy } from '#model/table.ts';
 import { auditOf, may, mustMay, type Acts, type Anyone } from './asked.ts';
@@ -16,7 +17,7 @@ import { deviceFor } from './devices.ts';
 import { keepSorted, pageOf } from './pages.ts';
 import { defaultCustomer, type Room } from './room.ts';
 
-type Names = 'listJobSources' | 'addJobSource' | 'changeJobSource' | 'removeJobSource' | 'listJobSourceConflicts' | 'exportJobSources' | 'importJobSources';
+type Names = 'listApplications' | 'listJobSources' | 'addJobSource' | 'changeJobSource' | 'removeJobSource' | 'listJobSourceConflicts' | 'exportJobSources' | 'importJobSources';
 
 const wrong = (path: string, message: string, remedy?: string) => new Fault('bad-input', message, { detail: { problems: [{ path, message }] }, ...(remedy === undefined ? {} : { remedy }) });
 const conflictsShown = 1_000;
@@ -135,6 +136,11 @@ export function buildSourceActs(room: Room, book: SourceBook): Acts<Names> {
     return { source: book.view(asked, row, world), conflicts: book.conflicts(asked, world).filter((each) => each.sourceIds.includes(row.id)) };
   };
   return {
+    listApplications(asked) {
+      if (!mayAnywhere(asked.rights, 'administer')) throw new Fault('forbidden', 'you may not see applications', { remedy: 'ask an administrator' });
+      const heard = ({ name, host, protocol, application }: ConfigRoute): ApplicationView[] => (application ? [{ name, host: host ?? null, protocol, tell: application.tell, address: application.tell === 'virtual' ? 'virtual' : application.address, require: application.require, assigned: application.assigned }] : []);
+      return { items: room.control.snapshot().config.routes.flatMap(heard) };
+    },
     listJobSources(asked) {
       const { application, search = '', customerId } = asked.query;
       const needle = search.trim().toLowerCase();

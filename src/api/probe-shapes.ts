@@ -100,6 +100,7 @@ const profileRow = z.object({
   triedAt: time,
   failure: z.string().nullable().meta({ description: 'its code' }),
   errors: z.array(z.string()),
+  identity: z.object({ state: z.enum(['verified', 'address-only', 'ambiguous', 'unknown']), why: z.string() }).nullable().meta({ description: 'what its address alone makes of it now; null: no applications are served here' }),
   lowest: supply.nullable().meta({ description: 'the supply that ends first' }),
 });
 

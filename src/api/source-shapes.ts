@@ -68,6 +68,17 @@ export const sourceConflictView = z.object({
 });
 export type SourceConflictView = z.infer<typeof sourceConflictView>;
 
+export const applicationView = z.object({
+  name: z.string().meta({ description: "the route's name" }),
+  host: z.string().nullable().meta({ description: 'null: any' }),
+  protocol: z.string(),
+  tell: z.enum(['headers', 'proxy-v1', 'proxy-v2', 'virtual']).meta({ description: 'how it hears the address of a device' }),
+  address: z.enum(['own', 'virtual']).meta({ description: 'which one it hears' }),
+  require: z.enum(['verified', 'address', 'any']).meta({ description: 'what a device has to be' }),
+  assigned: z.boolean().meta({ description: 'only its job sources may use it' }),
+});
+export type ApplicationView = z.infer<typeof applicationView>;
+
 const sourceInput = {
   application,
   device: z.string().min(1).max(200).optional().meta({ description: 'by id, label or customer/name' }),
@@ -124,6 +135,7 @@ export const sourceRoutes = {
   },
   removeDeviceUrl: { summary: 'Withdraw a URL of a device: it is worth nothing at once', answer: nothing },
 
+  listApplications: { summary: 'Applications that know devices by their address; for who administers something', answer: z.object({ items: z.array(applicationView) }) },
   listJobSources: { summary: 'Job sources: which device may use which application', query: z.strictObject({ ...pageQuery, application: application.optional(), search: z.string().max(128).optional(), customerId: id.optional() }), answer: page(jobSourceView) },
   addJobSource: { summary: 'Let a device use an application: named by device, by serial, or by site and address', body: z.strictObject(sourceInput), answer: sourceAnswer },
   changeJobSource: { summary: 'Change what a row says', body: z.strictObject({ as: sourceInput.as, note }), answer: sourceAnswer },
