@@ -107,74 +107,90 @@ export interface SnmpOutcome<Value> {
   readonly isAlive: boolean;
 }
 
-/** A question is put with one set after the other until one is answered; `question` throws what `refuse` makes when it is not. */
-export async function askSnmp<Value>(place: Place, by: SnmpBy, question: (session: SnmpSession, version: SnmpVersion) => Promise<Value>, isThorough = false): Promise<SnmpOutcome<Value>> {
-  const { limits, memory } = by;
-  const socket = await openProbeSocket(place, by.pace, by.signal);
-  const tried: SnmpTry[] = [];
-  let engine: DiscoveryReport | null = null;
-  let isAlive = false;
-  const outcome = (value: Value | undefined, fault: Fault | null, worked: Candidate | null): SnmpOutcome<Value> => {
-    const { from, sent: requests } = socket;
-    const means = worked && { version: worked.identity.version, credentials: worked.set.name, user: worked.set.user, from, requests };
-    return { value, fault, means, engine, tried, from, requests, isAlive };
-  };
-  const failed = (code: ProbeFaultCode) => outcome(undefined, probeFault(code, place, { from: socket.from, tried }), null);
+type Question<Value> = (session: SnmpSession, version: SnmpVersion) => Promise<Value>;
 
-  /** undefined: this set is not the one. */
-  const tryOne = async (candidate: Candidate): Promise<SnmpOutcome<Value> | undefined> => {
-    const note = (code: SnmpTry['outcome']) => void tried.push({ credentials: candidate.set.name, version: candidate.identity.version, outcome: code });
-    let answers = 0;
-    const session = listened(openSnmpSession(socket, candidate.identity, limits), () => (answers += 1));
-    try {
-      const value = await question(session, candidate.identity.version);
-      isAlive = true;
-      note('ok');
-      memory.set(place, { name: candidate.set.name, version: candidate.identity.version });
-      return outcome(value, null, candidate);
-    } catch (thrown) {
-      const code = refusalCodeOf(thrown);
-      if (code === null) throw thrown;
-      const isRemembered = memory.get(place)?.name === candidate.set.name;
-      if (isRemembered) memory.set(place, null);
-      if (code !== 'silent') isAlive = true;
-      // The set is the right one, and the device fell silent, or began to answer nonsense, on the way.
-      if (answers > 0 && code !== 'no-access') {
-        note('ok');
-        return { ...failed(code), means: null };
-      }
-      // Some engines drop what they cannot decrypt, or whose digest is wrong, without a word.
-      note(candidate.identity.version === 'v3' && code === 'silent' ? await whySilent(socket, candidate, limits) : code);
-      return undefined;
-    } finally {
-      session.close();
-    }
-  };
+/** What was found out on the way. */
+interface Course {
+  readonly place: Place;
+  readonly by: SnmpBy;
+  readonly socket: ProbeSocket;
+  readonly tried: SnmpTry[];
+  engine: DiscoveryReport | null;
+  isAlive: boolean;
+}
 
+function outcomeOf<Value>({ socket, engine, tried, isAlive }: Course, value: Value | undefined, fault: Fault | null, worked: Candidate | null): SnmpOutcome<Value> {
+  const { from, sent: requests } = socket;
+  const means = worked && { version: worked.identity.version, credentials: worked.set.name, user: worked.set.user, from, requests };
+  return { value, fault, means, engine, tried, from, requests, isAlive };
+}
+
+const failedOf = <Value>(course: Course, code: ProbeFaultCode): SnmpOutcome<Value> => outcomeOf<Value>(course, undefined, probeFault(code, course.place, { from: course.socket.from, tried: course.tried }), null);
+
+/** A question is put with one set after the other until one is answered. `isThorough`: discovery comes first even where it is known what worked last. Rejects with Faults of the way there, and of `by.signal`. */
+export async function askSnmp<Value>(place: Place, by: SnmpBy, question: Question<Value>, isThorough = false): Promise<SnmpOutcome<Value>> {
+  const course: Course = { place, by, socket: await openProbeSocket(place, by.pace, by.signal), tried: [], engine: null, isAlive: false };
   try {
-    const last = memory.get(place);
-    const remembered = last && candidatesFor(by.sets, place.address, true, limits).find(({ set, identity }) => set.name === last.name && identity.version === last.version);
-    if (remembered && !isThorough) {
-      const done = await tryOne(remembered);
-      if (done) return done;
-      tried.length = 0;
-    }
-    engine = await discover(socket, by);
-    if (engine !== null) isAlive = true;
-    const candidates = candidatesFor(by.sets, place.address, engine !== null, limits);
-    if (remembered && isThorough && candidates.includes(remembered)) candidates.unshift(...candidates.splice(candidates.indexOf(remembered), 1));
-    for (const candidate of candidates) {
-      const done = await tryOne(candidate);
-      if (done) return done;
-    }
-    const code = telling.find((each) => tried.some(({ outcome: was }) => was === each));
-    return failed(code ?? (engine === null ? 'silent' : 'credentials'));
+    return await askInOrder(course, question, isThorough);
   } catch (thrown) {
     const code = probeFaultOf(thrown)?.code;
-    if (code === 'off' || code === 'unreachable') return failed(code);
+    if (code === 'off' || code === 'unreachable') return failedOf(course, code);
     throw thrown;
   } finally {
-    socket.close();
+    course.socket.close();
+  }
+}
+
+async function askInOrder<Value>(course: Course, question: Question<Value>, isThorough: boolean): Promise<SnmpOutcome<Value>> {
+  const { place, by, socket, tried } = course;
+  const last = by.memory.get(place);
+  const isLast = ({ set, identity }: Candidate) => set.name === last?.name && identity.version === last.version;
+  const remembered = candidatesFor(by.sets, place.address, true, by.limits).find(isLast);
+  if (remembered && !isThorough) {
+    const done = await tryOne(course, remembered, question, true);
+    if (done) return done;
+    tried.length = 0;
+  }
+  course.engine = await discover(socket, by);
+  if (course.engine !== null) course.isAlive = true;
+  const candidates = candidatesFor(by.sets, place.address, course.engine !== null, by.limits).sort((a, b) => Number(isLast(b)) - Number(isLast(a)));
+  for (const candidate of candidates) {
+    const done = await tryOne(course, candidate, question, false);
+    if (done) return done;
+  }
+  const code = telling.find((each) => tried.some(({ outcome }) => outcome === each));
+  return failedOf(course, code ?? (course.engine === null ? 'silent' : 'credentials'));
+}
+
+/** undefined: this set is not the one. `isQuick`: what is wrong with it is found out later. */
+async function tryOne<Value>(course: Course, candidate: Candidate, question: Question<Value>, isQuick: boolean): Promise<SnmpOutcome<Value> | undefined> {
+  const { place, by, socket, tried } = course;
+  const { name } = candidate.set;
+  const { version } = candidate.identity;
+  const note = (outcome: SnmpTry['outcome']) => void tried.push({ credentials: name, version, outcome });
+  let answers = 0;
+  const session = listened(openSnmpSession(socket, candidate.identity, by.limits), () => (answers += 1));
+  try {
+    const value = await question(session, version);
+    course.isAlive = true;
+    note('ok');
+    by.memory.set(place, { name, version });
+    return outcomeOf(course, value, null, candidate);
+  } catch (thrown) {
+    const code = refusalCodeOf(thrown);
+    if (code === null) throw thrown;
+    if (code !== 'silent') course.isAlive = true;
+    // The set is the right one, and the device fell silent, or began to answer nonsense, on the way.
+    if (answers > 0 && code !== 'no-access') {
+      note('ok');
+      return failedOf(course, code);
+    }
+    if (by.memory.get(place)?.name === name) by.memory.set(place, null);
+    // Some engines drop what they cannot decrypt, or whose digest is wrong, without a word.
+    note(version === 'v3' && code === 'silent' && !isQuick ? await whySilent(socket, candidate, by.limits) : code);
+    return undefined;
+  } finally {
+    session.close();
   }
 }
 
