@@ -5,6 +5,7 @@ import type { Id } from '#base/ids.ts';
 import type { Customer, Right } from '#model/rows.ts';
 import { mustMay, type Acts, type Anyone } from './asked.ts';
 import { byName, pageOf, sorted } from './pages.ts';
+import { countPlaces } from './places.ts';
 import type { Room } from './room.ts';
 
 type Names = 'explain' | 'getStatus' | 'runDoctor';
@@ -57,7 +58,8 @@ export function buildPlaceActs(room: Room): Acts<'listCustomers' | 'listSites'> 
     },
     listSites(asked) {
       const seen = seenBy(asked);
-      return pageOf(sorted(tables.sites.values(), order), order, asked.query, (row) => seen(row.id, { customerId: row.customerId, siteId: row.id }), ({ id, customerId, name, createdAt }) => ({ id, customerId, name, createdAt }));
+      const placeOf = countPlaces(room);
+      return pageOf(sorted(tables.sites.values(), order), order, asked.query, (row) => seen(row.id, { customerId: row.customerId, siteId: row.id }), (site) => ({ ...site, place: placeOf(asked, site) }));
     },
   };
 }

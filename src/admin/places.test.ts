@@ -18,6 +18,11 @@ test('a site is added with its networks, changed whole, and removed when it is e
   const site = await owner.call('addSite', { body: { name: 'Hamburg', subnets: ['192.168.1.0/24', '192.168.1.0/24', '2001:DB8::/64'], egress: ['203.0.113.7'] } });
   assert.deepEqual([site.name, site.subnets, site.egress, site.agents, site.devices, site.doors, site.overlaps], ['Hamburg', ['192.168.1.0/24', '2001:db8::/64'], ['203.0.113.7/32'], [], 0, [], []]);
   assert.deepEqual([(await lastAudit()).what, (await lastAudit()).subjectName], ['site.added', 'Hamburg']);
+  assert.deepEqual(site.may, ['see', 'open', 'administer']);
+  assert.deepEqual((await owner.call('listSites')).items.map(({ name, place }) => [name, place]), [
+    ['Hamburg', { subnets: site.subnets, egress: site.egress, overlaps: 0, agents: 0, agentsOnline: 0, devices: 0, doors: 0, doorsOpen: 0 }],
+    [main.name, { subnets: [], egress: [], overlaps: 0, agents: 1, agentsOnline: 0, devices: 1, doors: 0, doorsOpen: 0 }],
+  ]);
   assert.deepEqual(await owner.call('getSite', { params: { site: 'hamburg' } }), site);
   assert.deepEqual(await owner.call('getSite', { params: { site: 'default/Hamburg' } }), site);
   assert.equal((await owner.refused('addSite', { body: { name: 'hamburg' } })).status, 409);

@@ -1,5 +1,6 @@
 // Sites with their networks, and the doors in them.
 import type { DoorView, LanView, SiteDetailView } from '#api/place-shapes.ts';
+import type { SiteSummaryView } from '#api/shapes.ts';
 import { canonicalAddress, formatNetwork, isLoopback, isPrivate, parseNetwork, type Network } from '#base/cidr.ts';
 import { Fault } from '#base/fault.ts';
 import type { Id } from '#base/ids.ts';
@@ -12,7 +13,7 @@ import { auditOf, may, mustMay, type Acts, type Anyone } from './asked.ts';
 import { deviceFor } from './devices.ts';
 import { byId, pageOf, sorted } from './pages.ts';
 import { defaultCustomer, type Room } from './room.ts';
-import { certificatesUntil, countVisits, viewAgent, viewDevice } from './views.ts';
+import { actions, certificatesUntil, countVisits, viewAgent, viewDevice } from './views.ts';
 
 type Names = 'addSite' | 'getSite' | 'changeSite' | 'removeSite' | 'moveAgent' | 'moveDevice' | 'listDoors' | 'getDoor' | 'addDoor' | 'changeDoor' | 'removeDoor';
 
@@ -41,6 +42,24 @@ export function siteNamed({ tables }: Pick<Room, 'tables'>, asked: Anyone, text:
   if (found.length > 1) throw new Fault('conflict', `several customers have a site "${wanted}"`, { remedy: 'write CUSTOMER/NAME, or the id' });
   if (!found[0]) throw new Fault('not-found', 'there is no such site, or not any more');
   return found[0];
+}
+
+/** Lines of the list: everything is counted once for all of them. */
+export function countPlaces(room: Room): (asked: Anyone, site: Site) => NonNullable<SiteSummaryView['place']> | null {
+  const { tables, live } = room;
+  const places = buildPlaces(tables);
+  const by = <Row extends { readonly siteId: Id }>(rows: Iterable<Row>) => Map.groupBy(rows, (row) => row.siteId);
+  const [agents, devices, doors] = [by(tables.agents.values()), by(tables.devices.values()), by(tables.siteDoors.values())];
+  return (asked, site) => {
+    if (!may(asked, 'see', siteSubject(site))) return null;
+    const place = tables.sitePlaces.get(site.id);
+    const [ownAgents, ownDoors] = [agents.get(site.id) ?? [], doors.get(site.id) ?? []];
+    return {
+      subnets: [...(place?.subnets ?? [])], egress: [...(place?.egress ?? [])], overlaps: places.overlapsOf(site.id).length,
+      agents: ownAgents.length, agentsOnline: ownAgents.filter((agent) => live.linkOf(agent.id) !== undefined).length, devices: devices.get(site.id)?.length ?? 0,
+      doors: ownDoors.length, doorsOpen: ownDoors.filter((door) => room.doors?.stateOf(door.id)?.bound).length,
+    };
+  };
 }
 
 function buildViews(room: Room) {
@@ -82,6 +101,7 @@ function buildViews(room: Room) {
       doors: sorted(tables.siteDoors.values(), { keyOf: byId }).filter((door) => door.siteId === id).map(viewDoor),
       observed: observed(place, agents),
       overlaps: places.overlapsOf(id).map((each) => ({ ...each, siteName: nameOf(each.siteId) })),
+      may: actions.filter((action) => may(asked, action, siteSubject(site))),
     };
   };
   return { viewDoor, viewSite };

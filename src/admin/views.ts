@@ -10,7 +10,7 @@ import type { Tables } from '#model/tables.ts';
 import { may, type Anyone } from './asked.ts';
 import type { Room } from './room.ts';
 
-const actions: readonly Action[] = ['see', 'open', 'administer'];
+export const actions: readonly Action[] = ['see', 'open', 'administer'];
 
 export function scopeName(tables: Tables, { scopeKind, scopeId }: Grant): string {
   if (scopeKind === 'gateway') return 'the gateway';

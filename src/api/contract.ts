@@ -17,7 +17,7 @@ import { tellingRoutes } from './telling-shapes.ts';
 import { paths, type ParamsOf, type RouteName } from './paths.ts';
 import {
   action, agentView, auditLineView, configDiffView, configStateView, confirmWithinMs, connView, customerView, deviceView, explainView, findingView, fingerprint, grants, hostText, id, inviteView, joinTokenView, journalLineView, label, legacyClientView, listenerView, login, meView, name, page,
-  pageQuery, personView, portNumber, portsInput, protocol, revisionView, routeView, serial, signInView, siteView, statusView, time, tokenView, visitView,
+  pageQuery, personView, portNumber, portsInput, protocol, revisionView, routeView, serial, signInView, siteSummaryView, statusView, time, tokenView, visitView,
 } from './shapes.ts';
 
 export interface Shapes {
@@ -81,7 +81,7 @@ const shapes = {
   lookInvite: { summary: 'What an invite offers', body: body({ code }), answer: z.object({ name: z.string(), invitedBy: z.string(), rights: z.array(z.object({ action, scopeName: z.string() })), expiresAt: time, passwordCharsMin: z.int() }) },
   acceptInvite: { summary: 'Become a person of the gateway; signs in', body: body({ code, login, name, password }), answer: meView },
   listCustomers: { summary: 'Customers of which I see anything', query: query(list), answer: page(customerView) },
-  listSites: { summary: 'Sites of which I see anything', query: query(list), answer: page(siteView) },
+  listSites: { summary: 'Sites of which I see anything', query: query(list), answer: page(siteSummaryView) },
 
   listDevices: {
     summary: 'Devices',

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { parseAddress, parseNetwork } from '#base/cidr.ts';
 import { limits } from '#base/limits.ts';
-import { agentView, deviceView, id, name, page, pageQuery, portNumber, siteView, time } from './shapes.ts';
+import { action, agentView, deviceView, id, name, page, pageQuery, portNumber, siteView, time } from './shapes.ts';
 
 const query = z.strictObject;
 const body = z.strictObject;
@@ -61,6 +61,7 @@ export const siteDetailView = siteView.extend({
   doors: z.array(doorView),
   observed: z.array(observedEgressView).meta({ description: 'where the links of its agents come from: what to put into `egress`' }),
   overlaps: z.array(z.object({ kind: z.enum(['egress', 'subnet']), siteId: id, siteName: z.string().meta({ description: 'empty: a site that you do not see' }), network: z.string() })).meta({ description: 'other sites whose addresses cannot be told from these' }),
+  may: z.array(action).meta({ description: 'what you may do with it' }),
   lan: z.array(lanView).meta({ description: "what the site's agents say of their LAN; only when asked for" }),
 });
 export type SiteDetailView = z.infer<typeof siteDetailView>;

@@ -73,6 +73,14 @@ export const customerView = z.object({
 export type CustomerView = z.infer<typeof customerView>;
 export const siteView = z.object({ id, customerId: id, name: z.string(), createdAt: time });
 export type SiteView = z.infer<typeof siteView>;
+/** A line of the list. */
+export const siteSummaryView = siteView.extend({
+  place: z
+    .object({ subnets: z.array(z.string()), egress: z.array(z.string()), overlaps: count.meta({ description: 'networks of other sites that cannot be told from these' }), agents: count, agentsOnline: count, devices: count, doors: count, doorsOpen: count })
+    .nullable()
+    .meta({ description: 'null: you see only something in it' }),
+});
+export type SiteSummaryView = z.infer<typeof siteSummaryView>;
 
 // --- devices, agents, joining
 
