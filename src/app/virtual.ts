@@ -62,8 +62,6 @@ export interface Virtual {
   callers(): { readonly networks: readonly string[]; readonly machine: boolean; readonly unresolved: readonly string[] };
   /** Devices that should have an address and have none: none was left, or theirs is pinned outside of the pool. */
   without(): ReadonlySet<Id>;
-  /** For tests: every change so far is carried out. */
-  settled(): Promise<void>;
   /** Ends what runs, too. The same one, however often it is asked. */
   close(): Promise<void>;
 }
@@ -295,14 +293,6 @@ export function openVirtual(options: VirtualOptions): Virtual {
     },
     callers: callers.now,
     without: () => without,
-    async settled() {
-      if (syncing) {
-        syncing.cancel();
-        syncing = null;
-        syncAll();
-      }
-      await giving;
-    },
     close: () => (closing ??= close()),
   };
 }

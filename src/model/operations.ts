@@ -7,10 +7,9 @@ import type { Agent, AgentCertificate, AgentNote, AuditEntry, AuditLine, Certifi
 import type { FileOperations } from './files.ts';
 import type { IdentityOperations } from './identity-operations.ts';
 import type { IntakeOperations } from './intake.ts';
-import type { DeviceProfile } from './place-rows.ts';
 import type { ProbeOperations } from './probe-operations.ts';
 import type { PlaceOperations } from './place-operations.ts';
-import type { DeviceToken, Evidence, JobSource, ReleasedAddress, SiteDoor, SitePlace, VirtualAddress } from './place-rows.ts';
+import type { DeviceProfile, DeviceToken, Evidence, JobSource, ReleasedAddress, SiteDoor, SitePlace, VirtualAddress } from './place-rows.ts';
 import type { SourceOperations } from './source-operations.ts';
 import type { SinkOperations } from './sinks.ts';
 

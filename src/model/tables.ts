@@ -2,9 +2,8 @@
 import type { Id } from '#base/ids.ts';
 import type { Everything } from './operations.ts';
 import type { Agent, AgentCertificate, AgentNote, Certificate, Customer, Delivery, Device, DeviceKey, DeviceNote, DeviceTags, Invite, JoinToken, Lease, OldLabel, Person, Right, SignIn, Site, Suspension, Token, WaitingDevice } from './rows.ts';
-import type { DeviceProfile } from './place-rows.ts';
 import { indexSources, type SourceLookup } from './job-sources.ts';
-import type { DeviceToken, Evidence, JobSource, ReleasedAddress, SiteDoor, SitePlace, VirtualAddress } from './place-rows.ts';
+import type { DeviceProfile, DeviceToken, Evidence, JobSource, ReleasedAddress, SiteDoor, SitePlace, VirtualAddress } from './place-rows.ts';
 import { buildTable, groupsBy, indexBy, type TableWriter } from './table.ts';
 
 export interface Tables {
