@@ -6,7 +6,7 @@ import type { Id } from '#base/ids.ts';
 import type { Limits } from '#base/limits.ts';
 import { printable } from '#base/log.ts';
 import type { ConfigApplication } from '#model/config.ts';
-import type { DeviceSession, DeviceSessions, SessionRefusal } from '#model/device-sessions.ts';
+import type { DeviceSession, DeviceSessions, SessionEnd, SessionRefusal } from '#model/device-sessions.ts';
 import type { Identity } from '#model/identity.ts';
 import { ownAddressOf } from '#model/own-address.ts';
 import type { JobSource } from '#model/place-rows.ts';
@@ -129,10 +129,14 @@ export function buildApplications(options: ApplicationsOptions): Applications {
   const { limits, room, sessions, nowMs } = options;
   const known = new WeakMap<Conn['accepted'], Known>();
 
-  const show = (exchange: Exchange, status: number, page: PanelPage, lines = '') => {
+  const show = (exchange: Exchange, status: number, route: Route, page: Omit<PanelPage, 'application' | 'address' | 'device' | 'requestId' | 'again'>, identity: Identity | null, lines = '') => {
+    const { head, conn, requestId } = exchange;
     room.counts.requests += 1;
     room.counts.answers[Math.floor(status / 100)]! += 1;
-    const encoded = encodePanelPage(page, fieldOf(exchange.head.fields, 'accept'));
+    const device = identity === null || identity.device === null ? null : { name: identity.device.name, serial: identity.device.serial };
+    // Only what can be asked again without doing it again.
+    const again = head.method === 'GET' && status !== 200 ? { again: head.target } : {};
+    const encoded = encodePanelPage({ ...page, application: route.name, address: conn.from, device, requestId, ...again }, fieldOf(head.fields, 'accept'));
     exchange.respond(status, encoded.lines + lines, encoded.body);
   };
 
@@ -169,11 +173,10 @@ export function buildApplications(options: ApplicationsOptions): Applications {
 
   const refuse = (exchange: Exchange, shown: Shown, found: Known, why: NonNullable<ReturnType<typeof whyNot>>) => {
     const { route, identity } = found;
-    const { conn } = shown;
     const code = options.pending(shown, route, identity, why);
     const reason = why === 'not-assigned' ? `the device is no job source of ${route.name}` : why === 'not-verified' ? `the device is known by its address only, and ${route.name} asks for more` : identity.why;
     options.refused(exchange, route, 403, printable(reason, 200));
-    show(exchange, 403, { kind: why, application: route.name, code, why: reason, address: conn.from, device: identity.device === null ? null : { name: identity.device.name, serial: identity.device.serial } });
+    show(exchange, 403, route, { kind: why, code, why: reason }, identity);
   };
 
   const passageOf = (exchange: Exchange, found: Known, told: Told, session: DeviceSession | null, rest: string, dial: DialServer): Passage<Panel> => {
@@ -189,7 +192,8 @@ export function buildApplications(options: ApplicationsOptions): Applications {
     }
     if (found.panel.prefix !== prefix || (prefix !== '' && found.panel.host !== head.host)) found.panel = { prefix, host: head.host };
     const path = pathOf(rest);
-    const isSecure = route.target.kind === 'tls';
+    // It is told how the device came to us, and takes its own cookies for safe by that.
+    const isSecure = route.target.kind === 'tls' || conn.facts.secure;
     let lines = found.lines;
     if (identity.device !== null && identity.state !== 'ambiguous') {
       const assertion = options.assertion(route, identity.device, identity, told);
@@ -223,9 +227,9 @@ export function buildApplications(options: ApplicationsOptions): Applications {
     };
   };
 
-  const refuseSession = (exchange: Exchange, shown: Shown, { route, identity }: Known, why: SessionRefusal): 'answered' => {
+  const refuseSession = (exchange: Exchange, { route, identity }: Pick<Known, 'route' | 'identity'>, why: SessionRefusal | SessionEnd): 'answered' => {
     options.refused(exchange, route, 403, `its session: ${why}`);
-    show(exchange, 403, { kind: 'session', application: route.name, why, address: shown.conn.from, code: null, device: identity.device === null ? null : { name: identity.device.name, serial: identity.device.serial } });
+    show(exchange, 403, route, { kind: 'session', code: null, why }, identity);
     return 'answered';
   };
 
@@ -235,7 +239,7 @@ export function buildApplications(options: ApplicationsOptions): Applications {
     const { session: wanted } = route.application!;
     if (identity.device === null || identity.state === 'ambiguous') return null;
     const joined = sessions.join(route.name, identity, wanted, { address: shown.conn.from, siteId: shown.conn.accepted.via?.siteId ?? null, virtualAddress: found.told!.local, host: exchange.head.host }, nowMs());
-    if (typeof joined === 'string') return refuseSession(exchange, shown, found, joined);
+    if (typeof joined === 'string') return refuseSession(exchange, found, joined);
     if (!wanted.urlPrefix || joined.sid === null || (prefix?.kind === 'session' && shown.session === joined)) return joined;
     // Into the session's own addresses; what has a body keeps it (RFC 9110 §15.4.8).
     const { method } = exchange.head;
@@ -266,10 +270,9 @@ export function buildApplications(options: ApplicationsOptions): Applications {
       const session = prefix?.kind === 'session' ? (sessions.bySid(prefix.secret, route.name, nowMs()) ?? null) : null;
       const shown: Shown = { conn, fields: head.fields, token: prefix?.kind === 'token' ? prefix.secret : null, session };
       const found = look(shown, route, prefix?.secret ?? null, fieldOf(head.fields, 'user-agent'));
-      if (pathOf(rest) === '/.postern/test') {
-        const { identity } = found;
-        return show(exchange, 200, { kind: 'test', application: route.name, code: null, why: identity.why, address: conn.from, state: identity.state, device: identity.device === null ? null : { name: identity.device.name, serial: identity.device.serial } });
-      }
+      if (pathOf(rest) === '/.postern/test') return show(exchange, 200, route, { kind: 'test', code: null, why: found.identity.why, state: found.identity.state, virtualAddress: found.told?.local ?? null }, found.identity);
+      // Its address is of a session that is over: whoever the device is, it begins anew at the application's own address.
+      if (named?.kind === 'session' && session === null) return void refuseSession(exchange, found, sessions.whyEnded(named.secret) ?? 'ended');
       const why = whyNot(route.application!, found.identity, found.source);
       if (why !== null) return refuse(exchange, shown, found, why);
       if (found.told !== null) return go(exchange, found, shown, plan, dial, prefix, rest);
@@ -281,7 +284,7 @@ export function buildApplications(options: ApplicationsOptions): Applications {
         (thrown: unknown) => {
           if (exchange.isGone) return;
           options.refused(exchange, route, 503, printable(reasonOf(thrown), 200));
-          show(exchange, 503, { kind: 'unreachable', application: route.name, why: reasonOf(thrown), address: conn.from, code: null, device: null }, 'Retry-After: 5\r\n');
+          show(exchange, 503, route, { kind: 'unreachable', why: reasonOf(thrown), code: null }, null, 'Retry-After: 5\r\n');
         },
       );
     },

@@ -34,6 +34,8 @@ export interface ForwardPlan<Context> {
   readonly answerLines: string;
   readonly answerTimeoutMs: number;
   readonly limits: Limits;
+  /** An application's name: what goes wrong is told as panels understand it (panel-pages). */
+  readonly panel?: string | undefined;
   /** Add X-Forwarded-* and Forwarded. */
   readonly forwarded: boolean;
   /** Counted beside the gateway's own: a visit. */
@@ -76,6 +78,7 @@ export function buildPlan<Context>(given: ForwardPlan<Context>): ForwardPlan<Con
     answerLines: given.answerLines,
     answerTimeoutMs: given.answerTimeoutMs,
     limits: given.limits,
+    panel: given.panel,
     forwarded: given.forwarded,
     meter: given.meter,
     onSend: given.onSend,

@@ -14,12 +14,13 @@ import { buildServerDial } from '#net/dial-server.ts';
 import type { Identity } from '#net/dial-tls.ts';
 import { setAsker } from '#net/service-pair.ts';
 import type { Takeover } from '#net/takeover.ts';
-import { is, type HeadEdit } from '#wire/http1-fields.ts';
+import { fieldOf, is, type HeadEdit } from '#wire/http1-fields.ts';
 import type { Applications, DialServer, Panel } from './application.ts';
 import type { DeviceHosts, Refusal } from './device-host.ts';
 import type { Exchange } from './exchange.ts';
 import { buildPlan, forward, type ForwardPlan, type ForwardRoom } from './forward.ts';
 import { encodePage, wantsHtml } from './pages.ts';
+import { encodePanelPage } from './panel-pages.ts';
 import { proxyHeaderFor } from './proxy-header.ts';
 import { parsePrefix, type Prefix } from './rewrite.ts';
 
@@ -66,7 +67,7 @@ export interface HttpFront {
   onExchange(exchange: Exchange): void;
   refuse(exchange: Exchange, refusal: Refusal): void;
   /** The page and journal line of a failed forwarding. */
-  failed(exchange: Exchange, plan: { readonly name: string }, why: Fault): { status: number; lines: string; body: string };
+  failed(exchange: Exchange, plan: { readonly name: string; readonly panel?: string | undefined }, why: Fault): { status: number; lines: string; body: string };
   /** Ends what runs over routes that name a device for which this says yes; `device` as the route names it. There is no visit to end. */
   cutNamed(matches: (device: string) => boolean, why: string): void;
 }
@@ -103,6 +104,11 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
     const said = why.detail['status'];
     const status = said === 408 || said === 502 ? said : (STATUS_OF[why.code] ?? 502);
     room.counts.answers[Math.floor(status / 100)]! += 1;
+    if (plan.panel !== undefined) {
+      const again = head.method === 'GET' ? { again: head.target } : {};
+      const shown = encodePanelPage({ kind: 'unreachable', application: plan.panel, address: conn.from, device: null, code: null, why: why.message, requestId, ...again }, fieldOf(head.fields, 'accept'));
+      return { status, lines: shown.lines + (status === 503 ? 'Retry-After: 5\r\n' : ''), body: shown.body };
+    }
     const page = encodePage({ status, code: why.code, title: TITLE_OF[why.code] ?? 'It did not work', text: `${why.message}.`, remedy: why.remedy ?? REMEDY_OF[why.code] ?? '', requestId }, wantsHtml(head.fields));
     return { status, lines: page.lines + (status === 503 ? 'Retry-After: 5\r\n' : ''), body: page.body };
   };
@@ -144,12 +150,12 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
     };
   };
 
-  const applicationPlan = (target: TcpTarget | TlsTarget): { plan: ForwardPlan<Panel>; dial: DialServer } => {
+  const applicationPlan = (panel: string, target: TcpTarget | TlsTarget): { plan: ForwardPlan<Panel>; dial: DialServer } => {
     const name = authorityOf(target);
     const dial = buildServerDial(target, options.identityOf);
     const edits: HeadEdit<Panel> = { drop: is.hop, ask: 0, value: undefined };
     // What differs from exchange to exchange is in their passages.
-    const plan = buildPlan<Panel>({ ...common, key: '', name, authority: name, requestEdit: edits, answerEdit: edits, context: { prefix: '', host: '' }, dial: (exchange, signal) => dial({ client: exchange.conn.from, timeoutMs: limits.dialTimeoutMs, signal }) });
+    const plan = buildPlan<Panel>({ ...common, key: '', name, panel, authority: name, requestEdit: edits, answerEdit: edits, context: { prefix: '', host: '' }, dial: (exchange, signal) => dial({ client: exchange.conn.from, timeoutMs: limits.dialTimeoutMs, signal }) });
     return { plan, dial };
   };
 
@@ -181,7 +187,7 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
 
   const serveApplication = (exchange: Exchange, route: Route, target: TcpTarget | TlsTarget, prefix: Prefix | null) => {
     let made = applicationPlans.get(route);
-    if (!made) applicationPlans.set(route, (made = applicationPlan(target)));
+    if (!made) applicationPlans.set(route, (made = applicationPlan(route.name, target)));
     options.applications().serve(exchange, route, made.plan, made.dial, prefix);
   };
 
