@@ -143,7 +143,7 @@ suite('probes', () => {
 
   test('drivers', async () => {
     assert.deepEqual((await owner.call('listDrivers')).items, [driver]);
-    await owner.call('putDriver', { params: { key: 'example' }, body: { key: 'example' } });
+    await owner.call('putDriver', { params: { key: 'example' }, body: { driver: { key: 'example' } } });
     await owner.call('removeDriver', { params: { key: 'example' } });
     assert.deepEqual(driverActs, ['put example 22', 'remove example']);
     assert.deepEqual((await room.operations.listAudit({ limit: 2 })).map(({ what, subjectName }) => `${what} ${subjectName}`), ['driver.removed example', 'driver.put example']);
@@ -158,7 +158,7 @@ suite('probes', () => {
     assert.equal((await bob.call('listProfiles', { query: {} })).items.length, 1);
     assert.deepEqual((await bob.call('listProbes')).counts, null);
     for (const refused of [
-      bob.refused('probeDevice', { params, body: {} }), bob.refused('takeProbedSerial', { params }), bob.refused('putDriver', { params: { key: 'x' }, body: {} }), bob.refused('removeDriver', { params: { key: 'x' } }),
+      bob.refused('probeDevice', { params, body: {} }), bob.refused('takeProbedSerial', { params }), bob.refused('putDriver', { params: { key: 'x' }, body: { driver: {} } }), bob.refused('removeDriver', { params: { key: 'x' } }),
     ]) assert.equal((await refused).code, 'forbidden');
     assert.equal((await bob.refused('setProbeCredentials', { params: { id: mfp.agentId }, body: { remove: ['x'] } })).code, 'not-found');
     const carol = await room.person(owner, 'carol', [{ action: 'see', scopeKind: 'device', scopeId: (await room.device('elsewhere')).id }]);

@@ -164,7 +164,7 @@ export function buildProbeActs(room: Room): Acts<Names> {
     listDrivers: () => ({ items: probesHere().drivers.list().map((each) => ({ ...each, prefixes: [...each.prefixes] })) }),
     async putDriver(asked) {
       mustMay(asked, 'administer', 'gateway', 'add drivers');
-      const shown = await probesHere().drivers.put(asked.params.key, JSON.stringify(asked.body, null, 2));
+      const shown = await probesHere().drivers.put(asked.params.key, JSON.stringify(asked.body.driver, null, 2));
       await operations.addAudit([auditOf(room, asked, 'driver.put', subjectOfDriver(shown.key))]);
       return { ...shown, prefixes: [...shown.prefixes] };
     },

@@ -169,7 +169,7 @@ export const probeRoutes = {
     }),
   },
   listDrivers: { summary: 'Drivers: how devices of a vendor are asked and understood', answer: z.object({ items: z.array(driver) }) },
-  putDriver: { summary: "Add a driver of one's own, or replace it; it goes before one of the same key that comes with the gateway", body: z.record(z.string(), z.unknown()), answer: driver },
+  putDriver: { summary: "Add a driver of one's own, or replace it; it goes before one of the same key that comes with the gateway", body: z.strictObject({ driver: z.record(z.string(), z.unknown()).meta({ description: 'docs/operate/drivers.md has its fields' }) }), answer: driver },
   removeDriver: { summary: "Remove a driver of one's own", answer: z.object({}) },
   getProbeCredentials: { summary: 'Which credentials the agent has for asking devices: names, and nothing secret', answer: z.object({ items: z.array(credentialsShown), isDefault: z.boolean().meta({ description: 'none is there: the community "public" is tried' }) }) },
   setProbeCredentials: {

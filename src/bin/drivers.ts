@@ -19,11 +19,11 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   const [act, what] = positionals;
   if (act !== undefined && act !== 'add' && act !== 'remove') throw usageFault(`there is no "drivers ${act}"`);
   if (act !== undefined && what === undefined) throw usageFault(act === 'add' ? 'the file is missing' : 'the key is missing');
-  const body = act === 'add' ? await readDriver(what!) : null;
+  const driver = act === 'add' ? await readDriver(what!) : null;
   using client = await openGateway(io, values);
   const { signal } = io;
-  if (body !== null) {
-    const made = await client.call('putDriver', { params: { key: String(body['key'] ?? '') || 'none' }, body, signal });
+  if (driver !== null) {
+    const made = await client.call('putDriver', { params: { key: String(driver['key'] ?? '') || 'none' }, body: { driver }, signal });
     if (values.json) printJson(io, made);
     else printLine(io, made.problem === null ? `The driver ${made.key} is used from the next probe on.` : `The driver ${made.key} is there and cannot be used: ${made.problem}`);
     return exitCodes.ok;
