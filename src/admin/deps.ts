@@ -153,7 +153,7 @@ export interface TellingDeps {
 /** Who devices of applications are. */
 export interface IdentityDeps {
   readonly known: Known;
-  readonly origins: Pick<Origins, 'unassigned' | 'byCode' | 'settle' | 'forget' | 'latestOf'>;
+  readonly origins: Pick<Origins, 'unassigned' | 'byCode' | 'settle' | 'forget' | 'forgetDevice' | 'latestOf'>;
   sessions(): readonly DeviceSession[];
   /** Written or not; the latest first. */
   evidenceOf(deviceId: Id): readonly Evidence[];

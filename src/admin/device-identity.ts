@@ -9,6 +9,7 @@ import { labelTaken, makeLabel } from '#model/labels.ts';
 import type { Device, DeviceKey, WaitingDevice } from '#model/rows.ts';
 import { keyOfWaiting } from '#model/waiting-devices.ts';
 import { auditOf, may, mustMay, type Acts, type Anyone, type Asked } from './asked.ts';
+import { forgetProofs } from './device-tokens.ts';
 import { deviceFor, siteFor, subjectOf } from './devices.ts';
 import { byId, keepSorted, pageOf } from './pages.ts';
 import type { Room } from './room.ts';
@@ -67,6 +68,7 @@ export function buildDeviceKeyActs(room: Room): Acts<KeyNames> {
         const change: KeyChange = { put: [], removed: [row.id] };
         await operations.changeDeviceKeys(change, auditOf(room, asked, 'device.key-removed', subjectOf(device), factsOf(row)));
         tables.deviceKeys.publish(change);
+        if (row.kind === 'certificate') forgetProofs(room, device, 'certificate');
         return {};
       }),
   };

@@ -21,6 +21,12 @@ const sessionsShown = 50;
 const viewUrl = ({ id, note, createdAt, usedAt }: DeviceToken): DeviceUrlView => ({ id, note, createdAt, usedAt });
 const byAge = (a: DeviceToken, b: DeviceToken) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1);
 
+/** What was begun or believed because of a proof that is withdrawn ends with it: it may have been stolen. */
+export function forgetProofs(room: Pick<Room, 'identity' | 'deviceSessions'>, device: Pick<Device, 'id'>, by: 'token' | 'certificate'): void {
+  room.identity?.origins.forgetDevice(device.id);
+  for (const session of room.deviceSessions?.list() ?? []) if (session.deviceId === device.id && (session.by === by || session.by === 'session')) room.deviceSessions!.kill(session.id);
+}
+
 export function identityOf(room: Room): IdentityDeps {
   if (room.identity === null) throw new Fault('unsupported', 'this gateway serves no applications');
   return room.identity;
@@ -101,6 +107,7 @@ export function buildDeviceUrlActs(room: Room): Acts<Names> {
         if (!token) throw new Fault('not-found', 'the device has no such URL, or not any more');
         await operations.removeDeviceToken(token.id, auditOf(room, asked, 'device.url-removed', subjectOf(device), { url: token.id, note: token.note, usedAt: token.usedAt }));
         tables.deviceTokens.publish({ removed: [token.id] });
+        forgetProofs(room, device, 'token');
         return {};
       }),
   };

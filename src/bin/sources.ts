@@ -91,9 +91,9 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   using client = await openGateway(io, values);
   switch (act) {
     case 'add':
-      return add(client, io, values, rest[0]!, rest[1]);
+      return await add(client, io, values, rest[0]!, rest[1]);
     case 'import':
-      return takeFile(client, io, values, rest[0]!);
+      return await takeFile(client, io, values, rest[0]!);
     case 'remove': {
       await client.call('removeJobSource', { params: { id: rest[0]! }, signal });
       if (values.json) printJson(io, { removed: rest[0]! });
@@ -113,6 +113,6 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
       return exitCodes.ok;
     }
     default:
-      return list(client, io, values);
+      return await list(client, io, values);
   }
 }

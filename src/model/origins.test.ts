@@ -148,3 +148,13 @@ test('how a device was judged last is remembered, also where it may have been an
   assert.equal(origins.latestOf('press'), undefined, 'the one that came least lately makes room');
   assert.equal(origins.latestOf('second')?.state, 'ambiguous');
 });
+
+test('what a device proved itself by is withdrawn: where it did so counts no more', () => {
+  const { origins } = room();
+  const key = originKeyOf(ask('192.0.2.1').origin);
+  origins.observe(ask('192.0.2.1', 'a'), strong, 'scans', at);
+  origins.observe(ask('192.0.2.1'), { ...strong, device: { ...press, id: 'second' } }, 'scans', at);
+  assert.equal(origins.strongAt(key, at).length, 2);
+  origins.forgetDevice('second');
+  assert.deepEqual(origins.strongAt(key, at), [{ deviceId: 'press', shapes: ['a'] }]);
+});

@@ -86,6 +86,8 @@ export interface Origins {
   settle(code: string): void;
   /** What was seen at an address is forgotten: an administrator has said who is there. */
   forget(originKey: string): void;
+  /** What the device proved itself by was withdrawn: where it did so counts no more. */
+  forgetDevice(deviceId: Id): void;
   /** Entries that had to go before their time. */
   readonly dropped: number;
 }
@@ -174,6 +176,9 @@ function buildMarks({ originsMax, originMarksMax, originWindowMs }: OriginLimits
     shapesAt: (key: string, nowMs: number): readonly string[] => listed(key, nowMs)?.shapeList ?? noShapes,
     strongAt: (key: string, nowMs: number): readonly StrongSeen[] => listed(key, nowMs)?.strongList ?? noStrong,
     forget: (key: string) => void seen.delete(key),
+    forgetDevice(deviceId: Id): void {
+      for (const found of seen.values()) if (found.strong.delete(deviceId)) found.shapeList = null;
+    },
   };
 }
 
@@ -275,13 +280,14 @@ export function buildOrigins(options: OriginsOptions): Origins {
   const marks = buildMarks(options.limits);
   const codes = buildCodes(options);
   const isFirst = buildOnce(options.limits);
+  const { journal } = options;
   const latest = new Map<Id, LatestIdentity>();
   const remember = (deviceId: Id, { origin }: Asked, { state, by, why }: Identity, application: string, at: number) => {
     if (!latest.delete(deviceId) && latest.size >= options.limits.originsMax) latest.delete(latest.keys().next().value!);
     latest.set(deviceId, { state, by, why, at, address: origin.address, siteId: origin.siteId, mac: origin.mac, application });
   };
-  const note = (event: string, { origin }: Asked, subject: string, nowMs: number, fields: Record<string, string | null>) => {
-    if (isFirst(`${event} ${originKeyOf(origin)} ${subject}`, nowMs)) options.journal.note(event, { from: origin.address, siteId: origin.siteId, mac: origin.mac, ...fields });
+  const note = (event: 'identity.ambiguous' | 'identity.moved' | 'source.unassigned', { origin }: Asked, subject: string, nowMs: number, fields: Record<string, string | null>) => {
+    if (isFirst(`${event} ${originKeyOf(origin)} ${subject}`, nowMs)) journal.note(event, { from: origin.address, siteId: origin.siteId, mac: origin.mac, ...fields });
   };
   return {
     observe(asked, identity, application, nowMs) {
@@ -305,6 +311,7 @@ export function buildOrigins(options: OriginsOptions): Origins {
     byCode: codes.byCode,
     settle: codes.settle,
     forget: marks.forget,
+    forgetDevice: marks.forgetDevice,
     get dropped() {
       return codes.dropped();
     },
