@@ -222,6 +222,17 @@ const sections: readonly Section[] = [
     },
   },
   {
+    title: '## Probes',
+    at: 'probes',
+    before: 'Asking devices what they are, through the agents of their sites. Without it, everything is as the defaults say.',
+    fields: {
+      everyMinutes: 'Devices of applications, and those that have a profile, are asked so often, each at its own place in that time. `0`: only at first sight, when they open an application, and when somebody wants it',
+      freshMinutes: 'A profile that is older is read again when its device opens an application; a serial that was read counts for so long',
+      perSecond: 'So many datagrams and connections one agent sends to devices in a second',
+      atOnce: 'So many devices one agent asks at the same time',
+    },
+  },
+  {
     title: '## Strangers',
     at: 'strangers[]',
     before: 'Serials that no device has. Without any entry they wait, and bring no data. [Keys, approval and pins](../operate/devices-push.md) has the whole way.',
