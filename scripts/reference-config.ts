@@ -45,6 +45,7 @@ const sections: readonly Section[] = [
       redirects: 'Which devices\' data goes where: [redirects](#redirects)',
       sinks: 'Where records go on to: [sinks](#sinks)',
       retention: 'How long what grows is kept: [retention](#retention)',
+      probes: 'How often devices are asked what they are: [probes](#probes)',
     },
   },
   {
