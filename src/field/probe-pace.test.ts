@@ -57,7 +57,7 @@ test('so many devices at once, one question after the other for each, and no dev
       open.delete(name);
     });
   const all = [ask('a', 'a1'), ask('a', 'a2'), ask('a', 'a3'), ask('b', 'b1'), ask('c', 'c1'), ask('d', 'd1')];
-  for (let step = 0; step < 20 && open.size + order.length < 12; step++) {
+  for (let step = 0; step < 20; step++) {
     await settle();
     most = Math.max(most, open.size);
     assert.ok(new Set([...open.keys()].map((name) => name[0])).size === open.size, 'two questions to one device at once');

@@ -43,41 +43,62 @@ function waitIn(line: Waiting[], signal: AbortSignal): Promise<void> {
   });
 }
 
-export function buildProbePace({ clock, limits }: { readonly clock: Clock; readonly limits: Limits }): ProbePace {
-  let perSecond = perSecondFirst;
-  let atOnce = atOnceFirst;
-  let tokens = perSecond;
+interface Bucket {
+  perSecond: number;
+  take(signal: AbortSignal): Promise<void>;
+  /** After a change of the rate. */
+  look(): void;
+}
+
+/** Tokens of at most one second's worth. */
+function buildBucket(clock: Clock): Bucket {
+  let tokens = perSecondFirst;
   let filledAt = clock.monoMs();
   const askers: Waiting[] = [];
   let timer: Timer | null = null;
-
-  const fill = () => {
-    const now = clock.monoMs();
-    tokens = Math.min(perSecond, tokens + ((now - filledAt) * perSecond) / 1_000);
-    filledAt = now;
-  };
-  const serve = () => {
+  const look = () => {
     timer?.cancel();
     timer = null;
-    fill();
+    const now = clock.monoMs();
+    tokens = Math.min(bucket.perSecond, tokens + ((now - filledAt) * bucket.perSecond) / 1_000);
+    filledAt = now;
     // What a timer that fires a hair too early is short of, and what adding fractions loses.
     while (tokens > 1 - 1e-6 && askers.length > 0) {
       tokens = Math.max(0, tokens - 1);
       askers.shift()!.go();
     }
-    if (askers.length > 0) timer = clock.after(Math.max(1, ((1 - tokens) * 1_000) / perSecond), serve);
+    if (askers.length > 0) timer = clock.after(Math.max(1, ((1 - tokens) * 1_000) / bucket.perSecond), look);
   };
+  const bucket: Bucket = {
+    perSecond: perSecondFirst,
+    look,
+    async take(signal) {
+      if (signal.aborted) throw reasonOfSignal(signal);
+      const mine = waitIn(askers, signal);
+      look();
+      await mine;
+    },
+  };
+  return bucket;
+}
 
-  /** By address, in the order of asking; an address that is in `turns` waits for a place. */
+interface Turns {
+  atOnce: number;
+  at: ProbePace['at'];
+  /** After a change of the number. */
+  look(): void;
+}
+
+function buildTurns(): Turns {
+  /** By address, in the order of asking; an address that is in `next` waits for a place. */
   const lines = new Map<string, Waiting[]>();
-  const turns: string[] = [];
+  const next: string[] = [];
   const active = new Set<string>();
-  const place = () => {
-    while (active.size < atOnce && turns.length > 0) {
-      const address = turns.shift()!;
-      const line = lines.get(address);
-      const first = line?.shift();
-      if (line === undefined || first === undefined) {
+  const look = () => {
+    while (active.size < turns.atOnce && next.length > 0) {
+      const address = next.shift()!;
+      const first = lines.get(address)?.shift();
+      if (first === undefined) {
         lines.delete(address);
         continue;
       }
@@ -88,40 +109,20 @@ export function buildProbePace({ clock, limits }: { readonly clock: Clock; reado
   const leave = (address: string) => {
     active.delete(address);
     // Behind the others: one device with many questions does not keep its place.
-    if (lines.get(address)?.length) turns.push(address);
+    if (lines.get(address)?.length) next.push(address);
     else lines.delete(address);
-    place();
+    look();
   };
-
-  return {
-    get perSecond() {
-      return perSecond;
-    },
-    get atOnce() {
-      return atOnce;
-    },
-    set(nextPerSecond, nextAtOnce) {
-      fill();
-      perSecond = Math.min(limits.probePerSecondMax, Math.max(1, Math.floor(nextPerSecond)));
-      atOnce = Math.min(limits.probeAtOnceMax, Math.max(1, Math.floor(nextAtOnce)));
-      tokens = Math.min(tokens, perSecond);
-      serve();
-      place();
-      return { perSecond, atOnce };
-    },
-    async take(signal) {
-      if (signal.aborted) throw reasonOfSignal(signal);
-      const mine = waitIn(askers, signal);
-      serve();
-      await mine;
-    },
+  const turns: Turns = {
+    atOnce: atOnceFirst,
+    look,
     async at(address, signal, run) {
       if (signal.aborted) throw reasonOfSignal(signal);
       let line = lines.get(address);
       if (line === undefined) lines.set(address, (line = []));
       const mine = waitIn(line, signal);
-      if (!active.has(address) && !turns.includes(address)) turns.push(address);
-      place();
+      if (!active.has(address) && !next.includes(address)) next.push(address);
+      look();
       await mine;
       try {
         return await run();
@@ -129,5 +130,32 @@ export function buildProbePace({ clock, limits }: { readonly clock: Clock; reado
         leave(address);
       }
     },
+  };
+  return turns;
+}
+
+const boundedBy = (value: number, most: number): number => Math.min(most, Math.max(1, Math.floor(value)));
+
+export function buildProbePace({ clock, limits }: { readonly clock: Clock; readonly limits: Limits }): ProbePace {
+  const bucket = buildBucket(clock);
+  const turns = buildTurns();
+  return {
+    get perSecond() {
+      return bucket.perSecond;
+    },
+    get atOnce() {
+      return turns.atOnce;
+    },
+    set(perSecond, atOnce) {
+      // What flowed in until now did so at the old rate.
+      bucket.look();
+      bucket.perSecond = boundedBy(perSecond, limits.probePerSecondMax);
+      turns.atOnce = boundedBy(atOnce, limits.probeAtOnceMax);
+      bucket.look();
+      turns.look();
+      return { perSecond: bucket.perSecond, atOnce: turns.atOnce };
+    },
+    take: bucket.take,
+    at: turns.at,
   };
 }

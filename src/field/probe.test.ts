@@ -220,14 +220,15 @@ test('a device that answers nonsense ends nothing (seed 5)', async (t) => {
   const outcomes = new Set<string>();
   for (let i = 0; i < 60; i++) {
     try {
-      const { values } = (await probe.ask(i % 2 ? 'get' : 'walk', { ...at(device), oids: [a], root: '1.3.6.1.2.1.1' })) as unknown as Got;
+      const { values } = (await probe.ask(i % 2 ? 'get' : 'walk', { ...at(device), oids: [a], root: '1.3.6.1.2.1.1', withinMs: 20_000 })) as unknown as Got;
       assert.ok(values.every(({ oid }) => /^[\d.]+$/.test(oid)));
       outcomes.add('ok');
     } catch (thrown) {
       outcomes.add(String((thrown as Error).message).split(':')[0]!);
     }
   }
-  assert.ok(!outcomes.has('internal'), [...outcomes].join());
+  // A question that the library forgot would wait until its time is over.
+  assert.ok(!outcomes.has('internal') && !outcomes.has('timeout'), [...outcomes].join());
   assert.ok(outcomes.has('damaged') || outcomes.has('silent'));
 });
 

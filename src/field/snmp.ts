@@ -52,7 +52,7 @@ class PacedSocket extends EventEmitter implements SocketLike {
   readonly #socket: ProbeSocket;
   readonly #mute: () => void;
   #isClosed = false;
-  constructor(socket: ProbeSocket, mayPass: (datagram: Buffer) => boolean, onFailed: (fault: Fault) => void, onDamaged: () => void) {
+  constructor(socket: ProbeSocket, mayPass: (datagram: Buffer) => boolean, onFailed: (fault: Fault) => void, onDamaged: () => void, onThrown: () => void) {
     super();
     this.#socket = socket;
     this.#mute = socket.listen({
@@ -61,8 +61,8 @@ class PacedSocket extends EventEmitter implements SocketLike {
         try {
           this.emit('message', datagram);
         } catch {
-          // A message that says it is encrypted or signed, to a session without keys, throws inside of the library.
-          onDamaged();
+          // A message that says it is encrypted or signed, to a session without keys, throws inside of the library, which has then forgotten the question.
+          onThrown();
         }
       },
       onFailed,
@@ -104,7 +104,9 @@ export function openSnmpSession(socket: ProbeSocket, identity: SnmpIdentity, lim
   const onDamaged = () => {
     wasDamaged = true;
   };
-  const createSocket = () => new PacedSocket(socket, (datagram) => mayPass(identity, datagram), onFailed, onDamaged);
+  let answerNow: ((answer: SnmpAnswer) => void) | null = null;
+  const onThrown = () => answerNow?.({ kind: 'refused', code: 'damaged' });
+  const createSocket = () => new PacedSocket(socket, (datagram) => mayPass(identity, datagram), onFailed, onDamaged, onThrown);
   const session = openSession(identity, { port: 1, retries: 1, timeout: limits.probeQuestionTimeoutMs, dgramModule: { createSocket } });
   session.on('error', onDamaged);
 
@@ -113,6 +115,8 @@ export function openSnmpSession(socket: ProbeSocket, identity: SnmpIdentity, lim
     return new Promise((resolve, reject) => {
       wasDamaged = false;
       waiting.add(reject);
+      // One question at a time.
+      answerNow = resolve;
       // May be called twice, when an answer crosses the repeat.
       send((error, varbinds) => {
         waiting.delete(reject);
