@@ -11,6 +11,7 @@ import type { Identity } from '#model/identity.ts';
 import { ownAddressOf } from '#model/own-address.ts';
 import type { JobSource } from '#model/place-rows.ts';
 import type { Device } from '#model/rows.ts';
+import type { Prefix } from '#model/secret-path.ts';
 import type { Route } from '#model/snapshot.ts';
 import type { Conn } from '#net/conn.ts';
 import type { DialBy } from '#net/dial.ts';
@@ -21,7 +22,7 @@ import type { Exchange } from './exchange.ts';
 import { forward, type ForwardPlan, type ForwardRoom, type Passage } from './forward.ts';
 import { encodePanelPage, type PanelPage } from './panel-pages.ts';
 import { proxyHeaderFor } from './proxy-header.ts';
-import { buildRewrite, type Prefix, prefixOfReferer, rewriteKindOf, rewriteLocation, rewriteRefresh, rewriteSetCookiePath, unprefixReferer } from './rewrite.ts';
+import { buildRewrite, prefixOfReferer, rewriteKindOf, rewriteLocation, rewriteRefresh, rewriteSetCookiePath, unprefixReferer } from './rewrite.ts';
 
 /** What a connection, or a request on it, shows of the device behind it. */
 export interface Shown {

@@ -7,6 +7,7 @@ import { printable } from '#base/log.ts';
 import { tokenIn } from '#model/acme-answers.ts';
 import { decideExchange } from '#model/decide.ts';
 import type { Journal } from '#model/live.ts';
+import { parsePrefix, pathShown, type Prefix } from '#model/secret-path.ts';
 import type { Route, Snapshot } from '#model/snapshot.ts';
 import type { ServiceName, TcpTarget, TlsTarget } from '#model/target.ts';
 import type { DialBy } from '#net/dial.ts';
@@ -22,7 +23,6 @@ import { buildPlan, forward, type ForwardPlan, type ForwardRoom } from './forwar
 import { encodePage, wantsHtml } from './pages.ts';
 import { encodePanelPage } from './panel-pages.ts';
 import { proxyHeaderFor } from './proxy-header.ts';
-import { parsePrefix, type Prefix } from './rewrite.ts';
 
 export interface HttpOptions {
   readonly snapshot: () => Snapshot;
@@ -56,12 +56,6 @@ const back: HeadEdit<null> = { drop: is.hop, ask: 0, value: undefined };
 const toService: HeadEdit<null> = { drop: is.hop, ask: 0, value: undefined };
 
 const authorityOf = (target: { readonly host: string; readonly port: number }) => `${target.host.includes(':') ? `[${target.host}]` : target.host}:${target.port}`;
-
-/** For journal and people: without query, and without the secret of a device's or session's address. */
-function pathShown(target: string): string {
-  const prefix = parsePrefix(target);
-  return prefix === null ? target.split('?', 1)[0]! : `/${prefix.kind === 'token' ? 'd' : 's'}/…${prefix.rest.split('?', 1)[0]!}`;
-}
 
 export interface HttpFront {
   onExchange(exchange: Exchange): void;

@@ -1,7 +1,7 @@
 // Pages of sessions that live in their URLs: which addresses get the prefix, and that no cut of the input matters.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { buildRewrite, parsePrefix, prefixOfReferer, rewriteKindOf, rewriteLocation, rewriteRefresh, rewriteSetCookiePath, unprefix, unprefixReferer } from './rewrite.ts';
+import { buildRewrite, prefixOfReferer, rewriteKindOf, rewriteLocation, rewriteRefresh, rewriteSetCookiePath, unprefixReferer } from './rewrite.ts';
 
 const prefix = '/s/AAAAAAAAAAAAAAAAAAAAAA';
 const host = 'scan.example.test:8443';
@@ -198,15 +198,6 @@ test('seeded: pieces of markup in any order, bytes flipped, cut anywhere: no thr
 
 test('prefixes of targets: strict', () => {
   const sid = 'AAAAAAAAAAAAAAAAAAAA-_';
-  assert.deepEqual(parsePrefix(`/s/${sid}/x/y?z=/s/q`), { kind: 'session', secret: sid, rest: '/x/y?z=/s/q', isBare: false });
-  assert.deepEqual(parsePrefix(`/s/${sid}`), { kind: 'session', secret: sid, rest: '/', isBare: true });
-  assert.deepEqual(parsePrefix(`/s/${sid}?q`), { kind: 'session', secret: sid, rest: '/?q', isBare: true });
-  assert.deepEqual(parsePrefix(`/s/${sid}//x`), { kind: 'session', secret: sid, rest: '//x', isBare: false });
-  assert.deepEqual(parsePrefix(`/d/${sid}Zz9/x`), { kind: 'token', secret: `${sid}Zz9`, rest: '/x', isBare: false });
-  assert.equal(parsePrefix(`/d/${'a'.repeat(64)}/`)!.kind, 'token');
-  for (const target of ['', '/', '*', '/s', '/s/', '/s/x/y', `/s/${sid}x/y`, `/s/${sid.slice(1)}/y`, `/S/${sid}/x`, `/s/${sid.slice(1)}%41/x`, `/d/${'a'.repeat(65)}/`, `/d/${'a'.repeat(21)}/`, `//s/${sid}/x`, `/s//${sid}/x`, `/t/${sid}/x`, `/s/${sid.slice(1)}=/x`, `http://h/s/${sid}/x`, `/s/${sid}\\x`]) assert.equal(parsePrefix(target), null, target);
-  assert.equal(unprefix(`/d/${sid}/x?y`), '/x?y');
-  assert.equal(unprefix('/x?y'), '/x?y');
   assert.equal(unprefixReferer(`https://${host}/s/${sid}/x?y`), `https://${host}/x?y`);
   assert.equal(unprefixReferer(`http://other.example.test/d/${sid}`), 'http://other.example.test/');
   assert.equal(unprefixReferer(`/s/${sid}/x`), '/x');

@@ -1,35 +1,12 @@
 // Addresses of a session that lives in its URLs: `/s/SID/…` on an application's host. Towards the client every address of that host gets the
-// prefix (in header fields and in pages), towards the application it loses it. Secrets of devices' own URLs, `/d/TOKEN/…`, are read here too.
-// Addresses that scripts put together, and ../ beyond the root, stay as they are.
+// prefix (in header fields and in pages), towards the application it loses it. What has one is said in
+// model/secret-path. Addresses that scripts put together, and ../ beyond the root, stay as they are.
 import { limits as allLimits, type Limits } from '#base/limits.ts';
+import { parsePrefix, type Prefix, unprefix } from '#model/secret-path.ts';
 import type { BodyStage } from './body-stage.ts';
 import { buildPrefixing } from './rewrite-address.ts';
 import { buildCssRewrite } from './rewrite-css.ts';
 import { applyToRefresh, HtmlRewrite } from './rewrite-html.ts';
-
-export interface Prefix {
-  readonly kind: 'session' | 'token';
-  readonly secret: string;
-  /** The target as the application knows it; begins with a slash. */
-  readonly rest: string;
-  /** Nothing stood behind the secret, not even a slash: relative addresses of an answer would lead elsewhere. */
-  readonly isBare: boolean;
-}
-
-const PREFIX = /^\/(?:s\/([A-Za-z0-9_-]{22})|d\/([A-Za-z0-9_-]{22,64}))(?=[/?#]|$)/;
-
-/** Of a request's target, path and query. null: it has none, and belongs to the application as it is. */
-export function parsePrefix(target: string): Prefix | null {
-  // Most targets end here.
-  if (target.charCodeAt(2) !== 47 || target.charCodeAt(0) !== 47) return null;
-  const match = PREFIX.exec(target);
-  if (match === null) return null;
-  const rest = target.slice(match[0].length);
-  return { kind: match[1] === undefined ? 'token' : 'session', secret: match[1] ?? match[2]!, rest: rest.startsWith('/') ? rest : `/${rest}`, isBare: rest[0] !== '/' };
-}
-
-/** The target without any prefix. */
-export const unprefix = (target: string): string => parsePrefix(target)?.rest ?? target;
 
 /** Referer and Destination (RFC 4918 §10.3): no secret of a URL reaches the application, whosever it is. */
 export function unprefixReferer(value: string): string {
