@@ -59,6 +59,8 @@ export interface SessionPlace {
 export interface DeviceSessions {
   /** The request's session, a new one where there is none; or why not. `application`: the route's name. */
   join(application: string, identity: Identity, rules: ConfigApplication['session'], place: SessionPlace, nowMs: number): DeviceSession | SessionRefusal;
+  /** A further request of a session that was joined a moment ago, by the same device from the same place. False: it is over, or waits; join again. */
+  touch(session: DeviceSession, nowMs: number): boolean;
   /** By the secret in an address; undefined when there is none of this application. Counts nothing. */
   bySid(sid: string, application: string, nowMs: number): DeviceSession | undefined;
   /** Why the session with this secret is over; null: nobody remembers one. */
@@ -249,6 +251,13 @@ export function buildDeviceSessions({ clock, random, newId, limits, journal, dev
         session.by = by;
       }
       return session;
+    },
+    touch(given, nowMs) {
+      const session = given as Session;
+      if (session.pausedAt !== null || byKey.get(session.key) !== session || isOver(session, nowMs) !== null) return false;
+      session.lastAt = nowMs;
+      session.requests += 1;
+      return true;
     },
     bySid(sid, application, nowMs) {
       if (sid.length !== sidChars) return undefined;

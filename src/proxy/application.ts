@@ -5,10 +5,10 @@ import { Fault, reasonOf } from '#base/fault.ts';
 import type { Id } from '#base/ids.ts';
 import type { Limits } from '#base/limits.ts';
 import { printable } from '#base/log.ts';
-import type { ConfigApplication } from '#model/config.ts';
+import { type NotAdmitted, refusalText, type Told, toldOf, whyNotAdmitted } from '#model/admit-device.ts';
+import type { CookieJar } from '#model/cookie-jar.ts';
 import type { DeviceSession, DeviceSessions, SessionEnd, SessionRefusal } from '#model/device-sessions.ts';
 import type { Identity } from '#model/identity.ts';
-import { ownAddressOf } from '#model/own-address.ts';
 import type { JobSource } from '#model/place-rows.ts';
 import type { Device } from '#model/rows.ts';
 import type { Prefix } from '#model/secret-path.ts';
@@ -47,20 +47,14 @@ export interface ApplicationsOptions {
   sourceFor(route: Route, device: Device, shown: Shown): JobSource | null;
   /** An entry for administrators about a device that cannot go on; its code. */
   pending(shown: Shown, route: Route, identity: Identity, why: string): string;
+  /** For the test page. `site`: the one that it comes from, where that is one; `verdict`: what its way here says, without naming any other device. Both null: nothing to say. */
+  placeOf(shown: Shown, identity: Identity): { readonly site: string | null; readonly verdict: string | null };
   addressOf(deviceId: Id): string | null;
   /** Faults: the pool is full, the store does not take it. */
   ensureAddress(deviceId: Id): Promise<string>;
   /** The value of X-Postern-Identity; '' when it cannot be signed. */
   assertion(route: Route, device: Device, identity: Identity, told: Told): string;
   refused(exchange: Exchange, route: Route, status: number, why: string): void;
-}
-
-/** The addresses of a device as the application hears of them. */
-export interface Told {
-  /** What headers and PROXY headers name. */
-  readonly client: string;
-  /** From which the connection comes; null: from whatever the system chooses. */
-  readonly local: string | null;
 }
 
 /** What edits of heads know of one exchange. */
@@ -90,7 +84,12 @@ interface Known {
   /** null until the device's virtual address is there. */
   told: Told | null;
   host: string;
+  /** That tell the address, and the signed statement; for `host`. */
   lines: string;
+  /** Of connections to the server. */
+  key: string;
+  /** Joined by the last request. */
+  session: DeviceSession | null;
   /** One object as long as nothing of it changes: heads that were encoded for it are not encoded again. */
   panel: Panel;
 }
@@ -126,6 +125,61 @@ const pathOf = (target: string) => {
 /** Compressed all the same, it goes on as it is. */
 const rewriteKind = ({ fields }: ResponseHead) => (/^(?:identity)?$/i.test(fieldOf(fields, 'content-encoding') ?? '') ? rewriteKindOf(fieldOf(fields, 'content-type')) : null);
 
+interface PassageOrder {
+  readonly target: string;
+  readonly key: string;
+  readonly requestLines: string;
+  readonly panel: Panel;
+  readonly jar: CookieJar | null;
+  readonly isSecure: boolean;
+  readonly dial: DialServer;
+  readonly told: Told;
+  readonly proxyHeader: 'v1' | 'v2' | null;
+  readonly dialTimeoutMs: number;
+  readonly nowMs: () => number;
+}
+
+/** Of one exchange. A class, because there is one for each and closures would cost more than what they carry. */
+class ApplicationPassage implements Passage<Panel> {
+  readonly target: string;
+  readonly key: string;
+  readonly requestEdit: HeadEdit<Panel>;
+  readonly context: Panel;
+  readonly requestLines: string;
+  readonly #order: PassageOrder;
+
+  constructor(order: PassageOrder) {
+    this.target = order.target;
+    this.key = order.key;
+    this.requestLines = order.requestLines;
+    this.context = order.panel;
+    const withoutCookies = order.jar !== null;
+    this.requestEdit = order.panel.prefix === '' ? (withoutCookies ? requestJar : requestPlain) : withoutCookies ? requestPrefixJar : requestPrefix;
+    this.#order = order;
+  }
+
+  dial(exchange: Exchange, signal: AbortSignal): Promise<Duplex> {
+    const { dial, told, proxyHeader, dialTimeoutMs } = this.#order;
+    const header = proxyHeader === null ? undefined : proxyHeaderFor(exchange.conn, proxyHeader, told.client);
+    return dial({ client: told.client, timeoutMs: dialTimeoutMs, signal, ...(told.local === null ? {} : { localAddress: told.local }) }, header);
+  }
+
+  onAnswer(answer: ResponseHead) {
+    const { jar, panel } = this.#order;
+    if (jar !== null) this.#keepCookies(answer, jar);
+    if (panel.prefix === '') return { edit: jar === null ? answerPlain : answerJar, lines: '', stage: null };
+    const kind = rewriteKind(answer);
+    if (kind === null) return { edit: jar === null ? answerPrefix : answerPrefixJar, lines: '', stage: null };
+    return { edit: jar === null ? answerStaged : answerStagedJar, lines: '', stage: buildRewrite({ prefix: panel.prefix, host: panel.host, isCss: kind === 'css' }) };
+  }
+
+  #keepCookies({ fields }: ResponseHead, jar: CookieJar): void {
+    let given: string[] | null = null;
+    for (let i = 0; i < fields.names.length; i++) if (fields.names[i] === 'set-cookie') (given ??= []).push(fields.values[i]!);
+    if (given !== null) jar.take(given, pathOf(this.target), this.#order.isSecure, this.#order.nowMs());
+  }
+}
+
 export function buildApplications(options: ApplicationsOptions): Applications {
   const { limits, room, sessions, nowMs } = options;
   const known = new WeakMap<Conn['accepted'], Known>();
@@ -141,14 +195,7 @@ export function buildApplications(options: ApplicationsOptions): Applications {
     exchange.respond(status, encoded.lines + lines, encoded.body);
   };
 
-  /** Why a device may not go on, or null. */
-  const whyNot = ({ require, assigned }: ConfigApplication, identity: Identity, source: JobSource | null): 'ambiguous' | 'unknown' | 'not-verified' | 'not-assigned' | null => {
-    if (require === 'any' && !assigned) return null;
-    if (identity.state === 'ambiguous') return 'ambiguous';
-    if (identity.device === null) return 'unknown';
-    if (require === 'verified' && identity.state !== 'verified') return 'not-verified';
-    return assigned && source === null ? 'not-assigned' : null;
-  };
+  const toldAs = (conn: Conn, route: Route, identity: Identity, source: JobSource | null) => toldOf(conn.from, route.application!, identity, source, options.addressOf);
 
   const look = (shown: Shown, route: Route, secret: string | null, userAgent: string | undefined): Known => {
     const version = options.version();
@@ -157,25 +204,15 @@ export function buildApplications(options: ApplicationsOptions): Applications {
     if (before !== undefined && before.route === route && before.version === version && now - before.atMs < knownMs && before.userAgent === userAgent && before.secret === secret && shown.conn.forwardedBefore === null) return before;
     const identity = options.identify(shown, route);
     const source = identity.device === null ? null : options.sourceFor(route, identity.device, shown);
-    const found: Known = { route, version: options.version(), atMs: now, userAgent, secret, identity, source, told: toldOf(shown.conn, route.application!, identity, source), host: '', lines: '', panel: noPanel };
+    const found: Known = { route, version: options.version(), atMs: now, userAgent, secret, identity, source, told: toldAs(shown.conn, route, identity, source), host: '', lines: '', key: '', session: null, panel: noPanel };
     known.set(shown.conn.accepted, found);
     return found;
   };
 
-  /** null: it has no virtual address yet, and needs one. */
-  const toldOf = (conn: Conn, { tell, address }: ConfigApplication, { device, state }: Identity, source: JobSource | null): Told | null => {
-    if (device === null || state === 'ambiguous') return { client: conn.from, local: null };
-    const isVirtual = tell === 'virtual' || address === 'virtual';
-    const chosen = source?.as ?? (isVirtual ? options.addressOf(device.id) : null);
-    if (chosen === null && isVirtual) return null;
-    // A device that was told by its address is at the address that it came from; else its row says where it is, when it names an address.
-    return { client: chosen ?? ownAddressOf(device.host) ?? conn.from, local: tell === 'virtual' ? chosen : null };
-  };
-
-  const refuse = (exchange: Exchange, shown: Shown, found: Known, why: NonNullable<ReturnType<typeof whyNot>>) => {
+  const refuse = (exchange: Exchange, shown: Shown, found: Known, why: NotAdmitted) => {
     const { route, identity } = found;
     const code = options.pending(shown, route, identity, why);
-    const reason = why === 'not-assigned' ? `the device is no job source of ${route.name}` : why === 'not-verified' ? `the device is known by its address only, and ${route.name} asks for more` : identity.why;
+    const reason = refusalText(why, route.name, identity);
     options.refused(exchange, route, 403, printable(reason, 200));
     show(exchange, 403, route, { kind: why, code, why: reason }, identity);
   };
@@ -187,45 +224,25 @@ export function buildApplications(options: ApplicationsOptions): Applications {
     const { jar: usesJar, urlPrefix } = application.session;
     const jar = usesJar ? (session?.jar ?? null) : null;
     const prefix = urlPrefix && session !== null && session.sid !== null ? `/s/${session.sid}` : '';
+    const proxyHeader = application.tell === 'proxy-v1' ? 'v1' : application.tell === 'proxy-v2' ? 'v2' : null;
     if (found.lines === '' || found.host !== head.host) {
       found.host = head.host;
       found.lines = encodeForwarded({ client: told.client, before: conn.forwardedBefore, via: conn.accepted.from, host: head.host, proto: conn.facts.secure ? 'https' : 'http' });
+      if (application.tell === 'headers' && identity.device !== null) {
+        const assertion = options.assertion(route, identity.device, identity, told);
+        if (assertion !== '') found.lines += `X-Postern-Identity: ${assertion}\r\n`;
+      }
+      found.key = proxyHeader !== null ? `app ${route.name} ${told.client} for ${conn.id}` : told.local === null ? `app ${route.name}` : `app ${route.name} ${told.local}`;
     }
     if (found.panel.prefix !== prefix || (prefix !== '' && found.panel.host !== head.host)) found.panel = { prefix, host: head.host };
-    const path = pathOf(rest);
     // It is told how the device came to us, and takes its own cookies for safe by that.
     const isSecure = route.target.kind === 'tls' || conn.facts.secure;
     let lines = found.lines;
-    if (identity.device !== null && identity.state !== 'ambiguous') {
-      const assertion = options.assertion(route, identity.device, identity, told);
-      if (assertion !== '') lines += `X-Postern-Identity: ${assertion}\r\n`;
-    }
     if (jar !== null) {
-      const cookies = jar.cookieLine(path, isSecure, nowMs(), fieldOf(head.fields, 'cookie') ?? null);
+      const cookies = jar.cookieLine(pathOf(rest), isSecure, nowMs(), fieldOf(head.fields, 'cookie') ?? null);
       if (cookies !== '') lines += `Cookie: ${cookies}\r\n`;
     }
-    const version = application.tell === 'proxy-v1' ? 'v1' : application.tell === 'proxy-v2' ? 'v2' : null;
-    return {
-      target: rest,
-      key: version !== null ? `app ${route.name} ${told.client} for ${conn.id}` : told.local === null ? `app ${route.name}` : `app ${route.name} ${told.local}`,
-      requestEdit: prefix === '' ? (jar === null ? requestPlain : requestJar) : jar === null ? requestPrefix : requestPrefixJar,
-      context: found.panel,
-      requestLines: lines,
-      dial: (asking, signal) => dial({ client: told.client, timeoutMs: limits.dialTimeoutMs, signal, ...(told.local === null ? {} : { localAddress: told.local }) }, version === null ? undefined : proxyHeaderFor(asking.conn, version, told.client)),
-      onAnswer(answer) {
-        if (jar !== null) {
-          const { names, values } = answer.fields;
-          let given: string[] | null = null;
-          for (let i = 0; i < names.length; i++) if (names[i] === 'set-cookie') (given ??= []).push(values[i]!);
-          if (given !== null) jar.take(given, path, isSecure, nowMs());
-        }
-        if (prefix === '') return { edit: jar === null ? answerPlain : answerJar, lines: '', stage: null };
-        const kind = rewriteKind(answer);
-        const stage = kind === null ? null : buildRewrite({ prefix, host: head.host, isCss: kind === 'css' });
-        if (stage === null) return { edit: jar === null ? answerPrefix : answerPrefixJar, lines: '', stage: null };
-        return { edit: jar === null ? answerStaged : answerStagedJar, lines: '', stage };
-      },
-    };
+    return new ApplicationPassage({ target: rest, key: found.key, requestLines: lines, panel: found.panel, jar, isSecure, dial, told, proxyHeader, dialTimeoutMs: limits.dialTimeoutMs, nowMs });
   };
 
   const refuseSession = (exchange: Exchange, { route, identity }: Pick<Known, 'route' | 'identity'>, why: SessionRefusal | SessionEnd): 'answered' => {
@@ -239,8 +256,10 @@ export function buildApplications(options: ApplicationsOptions): Applications {
     const { route, identity } = found;
     const { session: wanted } = route.application!;
     if (identity.device === null || identity.state === 'ambiguous') return null;
+    if (found.session !== null && !wanted.urlPrefix && sessions.touch(found.session, nowMs())) return found.session;
     const joined = sessions.join(route.name, identity, wanted, { address: shown.conn.from, siteId: shown.conn.accepted.via?.siteId ?? null, virtualAddress: found.told!.local, host: exchange.head.host }, nowMs());
     if (typeof joined === 'string') return refuseSession(exchange, found, joined);
+    found.session = joined;
     if (!wanted.urlPrefix || joined.sid === null || (prefix?.kind === 'session' && shown.session === joined)) return joined;
     // Into the session's own addresses; what has a body keeps it (RFC 9110 §15.4.8).
     const { method } = exchange.head;
@@ -271,15 +290,15 @@ export function buildApplications(options: ApplicationsOptions): Applications {
       const session = prefix?.kind === 'session' ? (sessions.bySid(prefix.secret, route.name, nowMs()) ?? null) : null;
       const shown: Shown = { conn, fields: head.fields, token: prefix?.kind === 'token' ? prefix.secret : null, session };
       const found = look(shown, route, prefix?.secret ?? null, fieldOf(head.fields, 'user-agent'));
-      if (pathOf(rest) === '/.postern/test') return show(exchange, 200, route, { kind: 'test', code: null, why: found.identity.why, state: found.identity.state, virtualAddress: found.told?.local ?? null }, found.identity);
+      if (pathOf(rest) === '/.postern/test') return show(exchange, 200, route, { kind: 'test', code: null, why: found.identity.why, state: found.identity.state, virtualAddress: found.told?.local ?? null, ...options.placeOf(shown, found.identity) }, found.identity);
       // Its address is of a session that is over: whoever the device is, it begins anew at the application's own address.
       if (named?.kind === 'session' && session === null) return void refuseSession(exchange, found, sessions.whyEnded(named.secret) ?? 'ended');
-      const why = whyNot(route.application!, found.identity, found.source);
+      const why = whyNotAdmitted(route.application!, found.identity, found.source);
       if (why !== null) return refuse(exchange, shown, found, why);
       if (found.told !== null) return go(exchange, found, shown, plan, dial, prefix, rest);
       options.ensureAddress(found.identity.device!.id).then(
         () => {
-          found.told = toldOf(conn, route.application!, found.identity, found.source);
+          found.told = toldAs(conn, route, found.identity, found.source);
           if (!exchange.isGone) go(exchange, found, shown, plan, dial, prefix, rest);
         },
         (thrown: unknown) => {
@@ -293,15 +312,15 @@ export function buildApplications(options: ApplicationsOptions): Applications {
       const shown: Shown = { conn, fields: null, token: null, session: null };
       const identity = options.identify(shown, route);
       const source = identity.device === null ? null : options.sourceFor(route, identity.device, shown);
-      const why = whyNot(route.application!, identity, source);
+      const why = whyNotAdmitted(route.application!, identity, source);
       if (why !== null) {
         const code = options.pending(shown, route, identity, why);
         throw new Fault('forbidden', `${why === 'not-assigned' ? `the device is no job source of ${route.name}` : identity.why} (${code})`, { detail: { step: 'identity' } });
       }
-      const told = toldOf(conn, route.application!, identity, source);
+      const told = toldAs(conn, route, identity, source);
       if (told !== null) return told;
       await options.ensureAddress(identity.device!.id);
-      return toldOf(conn, route.application!, identity, source)!;
+      return toldAs(conn, route, identity, source)!;
     },
   };
 }
