@@ -60,8 +60,7 @@ import { keepCertificateCare } from './certificate-care.ts';
 import { buildConsoleListener, openServiceServer } from './console-service.ts';
 import { doctorDeps } from './doctor-deps.ts';
 import { buildDoors } from './doors.ts';
-import { addressChecks } from './doctor-addresses.ts';
-import { runChecks, runDoctor } from './doctor.ts';
+import { runDoctor } from './doctor.ts';
 import { knowDeviceRequest } from './explain-device.ts';
 import { openFleet } from './fleet.ts';
 import { openOutgoing, type Outgoing } from './sinks.ts';
@@ -70,14 +69,11 @@ import { buildFirstCertificates } from './first-certificates.ts';
 import { buildKeeping, type KeepingOptions } from './keeping.ts';
 import { describeListeners, keepListeners } from './listeners.ts';
 import { buildMetrics } from './metrics.ts';
+import { openKnownDevices } from './known-devices.ts';
 import { keepOperator } from './operator.ts';
-import { openPlaces } from './places.ts';
-import { openProbes } from './probes.ts';
 import { buildReach } from './reach.ts';
 import { describeLabel, isKnownName, operatorAddress, startRemarks } from './naming.ts';
 import { buildStartOrders, type StartOrders } from './start-orders.ts';
-import { buildTelling } from './telling.ts';
-import { openVirtual, sourcesOf } from './virtual.ts';
 import { watchWhatRuns } from './what-runs.ts';
 import { describeJoin, keepNotes, readSetupCode, undoAll } from './small-parts.ts';
 
@@ -286,26 +282,17 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     });
     filesOfDevices = fleet.files;
     undo.push(() => fleet.close());
-    const places = openPlaces({
-      tables, operations, clock, random, newId, log, journal, limits, room,
-      snapshot: () => snapshot,
-      addresses: () => virtual,
-      freshen: (deviceId) => probes.freshen(deviceId),
-      listsPrograms: (deviceId, a, b) => probes.listsPrograms(deviceId, a, b),
-      assertion: (route, device, identity, told) => telling.assertion(route, device, identity, told),
-    });
-    undo.push(() => places.close());
-    const probes = await openProbes({
-      tables, operations, hub, clock, log, journal, limits,
+    const knownDevices = await openKnownDevices({
+      tables, operations, hub, inTurn, clock, random, newId, log, journal, limits, room, sweep,
       path: folder.path,
-      config: () => snapshot?.config ?? {},
-      noteEvidence: ({ device, kind, value, how }) => places.evidence.note(device, kind, value, how),
+      snapshot: () => snapshot,
+      config: () => snapshot?.config,
     });
-    undo.push(() => probes.close());
+    undo.push(() => knownDevices.close());
     const front = buildHttpFront({
       snapshot: () => snapshot, limits, journal, room,
       devices: () => devices,
-      applications: () => places.applications,
+      applications: () => knownDevices.applications,
       dialService: (name) => (name === 'join' ? joinService : consoleService).dial(),
       takeovers: { link: hub.takeover, stream: callers.takeover },
       answerDevice: fleet.answerDevice,
@@ -333,7 +320,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       snapshot: () => snapshot,
       onExchange: front.onExchange,
       dialNamedDevice: reach.dialNamedPlain,
-      applications: () => places.applications,
+      applications: () => knownDevices.applications,
       challengeContext: buildChallengeContexts(answers.table),
       noticed: (serverName) => acme?.noticed(serverName),
       undo: (close) => void undo.push(close),
@@ -366,13 +353,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     undo.push(() => control.close());
     undo.push(() => void listeners.close());
     // Before anything is waited for: listeners are open, and what comes may need an address.
-    const virtual = openVirtual({
-      tables, operations, hub, inTurn, clock, log, journal, limits, sweep,
-      config: () => snapshot.config,
-      watchConfig: (onChange) => control.watch(onChange),
-      ...sourcesOf(tables),
-    });
-    undo.push(() => virtual.close());
+    const virtual = knownDevices.begin(control);
     await certificates.refresh();
     undo.push(control.watch(() => void certificates.refresh().catch((thrown: unknown) => log.error('certificates.not-refreshed', { why: reasonOf(thrown) }))));
     acme = await keepAcme({
@@ -396,15 +377,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     });
     undo.push(() => outgoing?.close());
     const { sinks, secrets } = outgoing;
-    const telling = buildTelling({
-      tables, clock, random, log, limits,
-      snapshot: () => snapshot,
+    const devicesToAdmin = knownDevices.tell({
       issuer: () => describeAddresses(snapshot, ports()).console,
       key: assertionKey,
       readSecret: (name) => secrets.read(name),
       identityOf: (name) => certificates.identityOf(name),
-      addresses: virtual,
-      sourceOf: sourcesOf(tables).sourceOf,
       httpsPort: () => ports().https,
     });
 
@@ -432,7 +409,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       certificates: { changes: certificateChanges, caPem: certificates.ca.pem, describe: () => certificates.describe(), signRequest: (order) => certificates.signRequest(order), issueLeaf: (names, spki) => certificates.issueLeaf(names, spki), nextLeafKey: (id, what) => certificates.nextLeafKey(id, what), roots: publicRoots },
       pins,
       sealingKey: await folder.readOrMake(sealingKeyFile, () => random(sealingKeyBytes)),
-      acme, telling, identity: { known: places.known, origins: places.origins, sessions: () => places.sessions.list(), evidenceOf: (deviceId) => places.evidence.of(deviceId) }, deviceSessions: places.sessions, doors, lanOf: (agentId, signal) => doors.lanOf(agentId, signal), deliveries, leases: fleet.leases, feeds: fleet.feeds, sinks, secrets, virtual: { ...virtual, checks: () => runChecks(clock, addressChecks(virtual, tables)) }, files: fleet.files, keeping: keeping.deps, probes,
+      ...devicesToAdmin, acme, doors, lanOf: (agentId, signal) => doors.lanOf(agentId, signal), deliveries, leases: fleet.leases, feeds: fleet.feeds, sinks, secrets, files: fleet.files, keeping: keeping.deps,
       tables, operations, control, live, journal, clock, random, log, newId, limits, inTurn, status,
       version: options.version,
       setupDigest: () => (tables.people.size === 0 && setup.code !== null ? digestOf(setup.code.reveal()) : null),
