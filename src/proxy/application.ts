@@ -117,6 +117,9 @@ const answerPrefixJar: HeadEdit<Panel> = { drop: is.hop | is.setCookie, ask: sta
 const answerStaged: HeadEdit<Panel> = { drop: is.hop | is.contentLength, ask: stagedAsk | is.setCookie, value: addressesOf };
 const answerStagedJar: HeadEdit<Panel> = { drop: is.hop | is.contentLength | is.setCookie, ask: stagedAsk, value: addressesOf };
 
+/** Links of a page lead elsewhere, too: nobody there is told the secret that stands in the page's address. Here it is needed (prefixOfReferer). */
+const noReferrerElsewhere = 'Referrer-Policy: same-origin\r\n';
+
 const pathOf = (target: string) => {
   const end = target.indexOf('?');
   return end < 0 ? target : target.slice(0, end);
@@ -131,6 +134,8 @@ interface PassageOrder {
   readonly requestLines: string;
   readonly panel: Panel;
   readonly jar: CookieJar | null;
+  /** The address that the device asked for has one: a token, or a session's. */
+  readonly hasSecret: boolean;
   readonly isSecure: boolean;
   readonly dial: DialServer;
   readonly told: Told;
@@ -165,12 +170,13 @@ class ApplicationPassage implements Passage<Panel> {
   }
 
   onAnswer(answer: ResponseHead) {
-    const { jar, panel } = this.#order;
+    const { jar, panel, hasSecret } = this.#order;
     if (jar !== null) this.#keepCookies(answer, jar);
-    if (panel.prefix === '') return { edit: jar === null ? answerPlain : answerJar, lines: '', stage: null };
+    const lines = hasSecret ? noReferrerElsewhere : '';
+    if (panel.prefix === '') return { edit: jar === null ? answerPlain : answerJar, lines, stage: null };
     const kind = rewriteKind(answer);
-    if (kind === null) return { edit: jar === null ? answerPrefix : answerPrefixJar, lines: '', stage: null };
-    return { edit: jar === null ? answerStaged : answerStagedJar, lines: '', stage: buildRewrite({ prefix: panel.prefix, host: panel.host, isCss: kind === 'css' }) };
+    if (kind === null) return { edit: jar === null ? answerPrefix : answerPrefixJar, lines, stage: null };
+    return { edit: jar === null ? answerStaged : answerStagedJar, lines, stage: buildRewrite({ prefix: panel.prefix, host: panel.host, isCss: kind === 'css' }) };
   }
 
   #keepCookies({ fields }: ResponseHead, jar: CookieJar): void {
@@ -217,7 +223,7 @@ export function buildApplications(options: ApplicationsOptions): Applications {
     show(exchange, 403, route, { kind: why, code, why: reason }, identity);
   };
 
-  const passageOf = (exchange: Exchange, found: Known, told: Told, session: DeviceSession | null, rest: string, dial: DialServer): Passage<Panel> => {
+  const passageOf = (exchange: Exchange, found: Known, told: Told, session: DeviceSession | null, named: Prefix | null, rest: string, dial: DialServer): Passage<Panel> => {
     const { route, identity } = found;
     const { conn, head } = exchange;
     const application = route.application!;
@@ -232,7 +238,9 @@ export function buildApplications(options: ApplicationsOptions): Applications {
         const assertion = options.assertion(route, identity.device, identity, told);
         if (assertion !== '') found.lines += `X-Postern-Identity: ${assertion}\r\n`;
       }
-      found.key = proxyHeader !== null ? `app ${route.name} ${told.client} for ${conn.id}` : told.local === null ? `app ${route.name}` : `app ${route.name} ${told.local}`;
+      // With the server itself: a route of the same name may lead elsewhere after a change of the configuration.
+      const server = `app ${route.name} ${JSON.stringify(route.target)}`;
+      found.key = proxyHeader !== null ? `${server} ${told.client} for ${conn.id}` : told.local === null ? server : `${server} ${told.local}`;
     }
     if (found.panel.prefix !== prefix || (prefix !== '' && found.panel.host !== head.host)) found.panel = { prefix, host: head.host };
     // It is told how the device came to us, and takes its own cookies for safe by that.
@@ -242,7 +250,7 @@ export function buildApplications(options: ApplicationsOptions): Applications {
       const cookies = jar.cookieLine(pathOf(rest), isSecure, nowMs(), fieldOf(head.fields, 'cookie') ?? null);
       if (cookies !== '') lines += `Cookie: ${cookies}\r\n`;
     }
-    return new ApplicationPassage({ target: rest, key: found.key, requestLines: lines, panel: found.panel, jar, isSecure, dial, told, proxyHeader, dialTimeoutMs: limits.dialTimeoutMs, nowMs });
+    return new ApplicationPassage({ target: rest, key: found.key, requestLines: lines, panel: found.panel, jar, hasSecret: prefix !== '' || named !== null, isSecure, dial, told, proxyHeader, dialTimeoutMs: limits.dialTimeoutMs, nowMs });
   };
 
   const refuseSession = (exchange: Exchange, { route, identity }: Pick<Known, 'route' | 'identity'>, why: SessionRefusal | SessionEnd): 'answered' => {
@@ -271,7 +279,7 @@ export function buildApplications(options: ApplicationsOptions): Applications {
 
   const go = (exchange: Exchange, found: Known, shown: Shown, plan: ForwardPlan<Panel>, dial: DialServer, prefix: Prefix | null, rest: string): void => {
     const session = sessionOf(exchange, shown, found, prefix, rest);
-    if (session !== 'answered') forward(room, exchange, plan, passageOf(exchange, found, found.told!, session, rest, dial));
+    if (session !== 'answered') forward(room, exchange, plan, passageOf(exchange, found, found.told!, session, prefix, rest, dial));
   };
 
   return {
