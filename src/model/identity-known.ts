@@ -1,10 +1,10 @@
 // What `identify` looks things up in, made of the gateway's tables and kept in step with them.
 import { canonicalAddress, isPrivate } from '#base/cidr.ts';
 import type { Id } from '#base/ids.ts';
-import { buildNetworkSet, isInNetworks, type NetworkSet } from '#base/networks.ts';
 import type { AddressPlaces, Confirmation, Known } from './identity.ts';
 import type { Origins } from './origins.ts';
 import type { DeviceProfile, SitePlace } from './place-rows.ts';
+import { buildPlaces } from './places.ts';
 import type { Agent, AgentNote, Device, Site } from './rows.ts';
 import { groupsBy, type Table } from './table.ts';
 
@@ -26,7 +26,6 @@ export interface KnownOptions {
   sameProgram(deviceId: Id, a: string, b: string): boolean;
 }
 
-const nowhere: AddressPlaces = { egress: [], inside: [] };
 const rememberedMax = 10_000;
 /** More devices than that at one address tell nobody more. */
 const shownMax = 16;
@@ -46,44 +45,42 @@ export function confirmationOf(row: DeviceProfile | undefined): Confirmation | n
 }
 
 /** Sites by their networks, and by the addresses that their agents' links come from. */
-function buildPlaces({ sites, agents, agentNotes, sitePlaces }: KnownOptions['tables']): (address: string) => AddressPlaces {
+function sitesByAddress({ sites, agents, agentNotes, sitePlaces }: KnownOptions['tables']): (address: string) => AddressPlaces {
   const linksFrom = groupsBy(agentNotes, (row) => row.agentId, (row) => row.from ?? undefined);
+  const places = buildPlaces({ sitePlaces });
   let version = -1;
-  let networks: { readonly siteId: Id; readonly inside: NetworkSet; readonly egress: NetworkSet }[] = [];
   let anySubnets = false;
   const remembered = new Map<string, AddressPlaces>();
   const refresh = () => {
     const now = sitePlaces.version + sites.version;
     if (now === version) return;
     version = now;
-    networks = Array.from(sitePlaces.values(), ({ siteId, subnets, egress }) => ({ siteId, inside: buildNetworkSet(subnets), egress: buildNetworkSet(egress) }));
-    anySubnets = networks.some(({ inside }) => inside.four.length + inside.six.length > 0);
+    anySubnets = Array.from(sitePlaces.values()).some(({ subnets }) => subnets.length > 0);
     remembered.clear();
   };
   const ofRows = (address: string): AddressPlaces => {
     const known = remembered.get(address);
     if (known !== undefined) return known;
-    const egress = networks.filter((each) => isInNetworks(each.egress, address)).map((each) => each.siteId);
-    let inside = networks.filter((each) => isInNetworks(each.inside, address)).map((each) => each.siteId);
+    const found = places.sitesOfAddress(address);
     // A gateway with one site whose networks nobody wrote down stands in that site's LAN.
-    if (!anySubnets && sites.size === 1 && isPrivate(address)) inside = [...sites.values()].map((site) => site.id);
-    const found = egress.length + inside.length === 0 ? nowhere : { egress, inside };
+    const inside = !anySubnets && sites.size === 1 && isPrivate(address) ? [...sites.values()].map((site) => site.id) : found.inside;
+    const all = { egress: found.egress, inside };
     if (remembered.size >= rememberedMax) remembered.clear();
-    remembered.set(address, found);
-    return found;
+    remembered.set(address, all);
+    return all;
   };
   return (address) => {
     refresh();
-    const places = ofRows(address);
+    const known = ofRows(address);
     const links = linksFrom.get(address);
-    if (links.length === 0 || places.inside.length > 0 || isPrivate(address)) return places;
+    if (links.length === 0 || known.inside.length > 0 || isPrivate(address)) return known;
     // An agent that dials us from a public address says which one its site has.
-    const egress = new Set(places.egress);
+    const egress = new Set(known.egress);
     for (const { agentId } of links) {
       const agent = agents.get(agentId);
       if (agent !== undefined) egress.add(agent.siteId);
     }
-    return egress.size === places.egress.length ? places : { egress: [...egress], inside: [] };
+    return egress.size === known.egress.length ? known : { egress: [...egress], inside: [] };
   };
 }
 
@@ -112,7 +109,7 @@ export function buildKnown(options: KnownOptions): Known {
     confirmationOf: (deviceId) => confirmationOf(deviceProfiles.get(deviceId)),
     strongAt: origins.strongAt,
     shapesAt: origins.shapesAt,
-    sitesOfAddress: buildPlaces(tables),
+    sitesOfAddress: sitesByAddress(tables),
     sameProgram: options.sameProgram,
     get freshMs() {
       return options.freshMs();
