@@ -19,6 +19,7 @@ const journalMeanings: Readonly<Record<string, string>> = {
   'api.refused': 'the API refused somebody for want of a right, or for asking too often',
   'caller.refused': 'a session of `postern ssh`, `connect` or `forward` was refused at its handshake',
   'address.none-left': 'devices that should have a virtual address have none, because none was left: how many, and one of them',
+  'application.refused': 'a device\'s request to an application was answered with a page of ours: `status` and `why`; its code is in `source.unassigned` and in `postern unassigned`',
   'callback.ended': 'a call to a device at its virtual address, over TCP, ended: who called, bytes each way, and why',
   'callback.failed': 'a call to a device at its virtual address could not be carried: `why`; at most a line a minute for the same caller, device and reason',
   'callback.refused': 'somebody called at a virtual address who may not, or too often: `why`; at most a line a minute for the same caller and reason',
@@ -146,6 +147,7 @@ const auditMeanings: Readonly<Record<string, string>> = {
   'device.unlocked': 'a device was unlocked',
   'devices.exported': 'somebody took devices away with their keys, sealed with a passphrase',
   'door.added': 'somebody opened a port in a site\'s LAN that leads to a listener',
+  'door.changed': 'address, port or listener of such a door',
   'door.removed': 'somebody closed it; what came through it ended',
   'invite.removed': 'an invite was taken back',
   'join-token.created': 'a join token was made',
@@ -196,6 +198,7 @@ const logMeanings: Readonly<Record<string, string>> = {
   'acme.proof-left': 'what was put up for the authority could not be taken away again: a record in DNS',
   'acme.quota-not-kept': 'what was ordered could not be written down; after a restart it is not counted',
   'addresses.not-kept': 'the agent could not write down the gateway\'s addresses',
+  'addresses.not-given': 'virtual addresses could not be given; it is tried again with the next change',
   'agent.joined': 'an agent joined',
   'alerts.not-looked': 'alerts that are due could not be looked for; it is tried again',
   'api.failed': 'a mistake in the gateway, with the request\'s id',
@@ -263,6 +266,9 @@ const logMeanings: Readonly<Record<string, string>> = {
   'door.refused': 'the agent closed connections at once: without a link, too many, or refused by the gateway; with how many of each so far',
   'doors.broken': 'a stream about doors that cannot be understood',
   'doors.not-opened': 'the gateway could not tell an agent where to listen; it is tried again',
+  'driver.left-out': 'a file of the owner\'s drivers has a mistake: it does not count, the others do',
+  'drivers.not-read': 'a file or folder of drivers could not be read',
+  'evidence.lost': 'what was seen of devices could not be written down: their evidence lacks it',
   'feed.alert': 'a record of which an alert wants to know was stored',
   'feed.clock-not-kept': 'the time could not be written down for records that were taken before it was known',
   'feed.copy-failed': 'what was not delivered could not be carried over to a new epoch; it is tried again',
@@ -306,10 +312,10 @@ const logMeanings: Readonly<Record<string, string>> = {
   'pins.refused': 'it did not; `why`',
   'policy.changed': 'the agent\'s local policy was read anew',
   'policy.unreadable': 'it cannot be read: the one before holds',
-  'probe.broken': 'a stream of the service `probe` ended out of order, or was one too many',
+  'probe.broken': 'a stream of the service `probe` ended out of order, or was one too many; at the gateway, a mistake of its own in a probe',
   'probe.credentials-set': 'the gateway set or removed credentials that devices are asked with: names alone',
   'probe.failed': 'a mistake in the agent while it asked a device',
-  'probe.refused': 'a question to a device was not answered, or the local policy refused it; `code` is that of the [probe\'s page](../wire/probe.md#5-faults)',
+  'probe.not-stored': 'what a probe read could not be written down; the next one is',
   'records.dropped-unsent': 'the disk is low, and records went although a sink had not taken them',
   'records.held-by-sinks': 'records past their retention stay until a sink has taken them',
   'redirect.refused': 'the agent did not follow a redirect; `why`',
@@ -360,14 +366,23 @@ interface Source {
   readonly text: string;
 }
 
-/** Every event by its name, written out where it is noted, or in the type of the `event` that is handed on; one that is put together could not be found. */
+const eventNames = /'([a-z0-9.-]+)'/g;
+
+/**
+ * Every event by its name, written out where it is noted, or in the type of the `event` that is handed on or of what was found; one that is put together
+ * could not be found.
+ */
 function journalEventsOf({ path, text }: Source): string[] {
   const calls = text.match(/journal\??\.note\(/g)?.length ?? 0;
-  const events = [...text.matchAll(/journal\??\.note\(\s*'([a-z0-9.-]+)'/g)].map((match) => match[1]!);
-  const handedOn = [...text.matchAll(/\(event: ('[a-z0-9.-]+'(?: \| '[a-z0-9.-]+')*)/g)].flatMap((match) => [...match[1]!.matchAll(/'([^']+)'/g)].map((name) => name[1]!));
-  const byName = handedOn.length === 0 ? 0 : (text.match(/journal\??\.note\(event,/g)?.length ?? 0);
-  if (events.length + byName !== calls) throw new Error(`scripts/reference-events.ts: ${path} notes an event in the journal whose name is not written out`);
-  return byName === 0 ? events : [...events, ...handedOn];
+  const written = [...text.matchAll(/journal\??\.note\(\s*(?:\w+ \? )?('[a-z0-9.-]+'(?: : '[a-z0-9.-]+')?)/g)].map((match) => match[1]!);
+  const types = [...text.matchAll(/\(event: ('[a-z0-9.-]+'(?: \| '[a-z0-9.-]+')*)/g)].map((match) => match[1]!);
+  // The names stand in the type of what was found out, in the same room.
+  const found = path.startsWith('src/site/') ? [...text.matchAll(/\breadonly event: ('[a-z0-9.-]+'(?: \| '[a-z0-9.-]+')*)/g)].map((match) => match[1]!) : [];
+  const isFoundElsewhere = path.startsWith('src/site/') && /\{ event, fields \} of \w+\.events\b/.test(text);
+  const byName = types.length > 0 || isFoundElsewhere ? (text.match(/journal\??\.note\(event,/g)?.length ?? 0) : 0;
+  if (written.length + byName !== calls) throw new Error(`scripts/reference-events.ts: ${path} notes an event in the journal whose name is not written out`);
+  const handedOn = byName > 0 ? types : [];
+  return [...written, ...handedOn, ...found].flatMap((each) => [...each.matchAll(eventNames)].map((name) => name[1]!));
 }
 
 /** Names that are put together, and what comes of them. */

@@ -130,6 +130,7 @@ const meanings: Readonly<Record<string, string>> = {
   pushBytesMax: 'a batch, decoded; devices are told it as `max`',
   pushBodyBytesMax: 'a request of a device as it is sent',
   bodiesHeldBytesMax: 'bodies of all requests of devices together, in memory; more are answered busy',
+  bodiesHeldPerPlaceBytesMax: 'of them, those from one place: an address, an IPv6 /64, or the link of an agent',
   pushesWaitingMax: 'batches that wait for their transaction; more are answered busy',
   pushesWaitingBytesMax: 'their bytes',
   pushesPerCommitMax: 'batches in one transaction',

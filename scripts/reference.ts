@@ -25,7 +25,7 @@ const source = (path: string): string => readFileSync(join(root, path), 'utf8');
 
 async function cliReference(): Promise<string> {
   const overview = source('src/bin/postern.ts');
-  const listed = [...overview.matchAll(/^ {6}'?([a-z-]+)'?: \{ summary: '([^']+)', load: \(\) => import\('\.\/([a-z-]+)\.ts'\) \}/gm)].map((match) => ({ name: match[1]!, summary: match[2]!, file: match[3]! }));
+  const listed = [...overview.matchAll(/^ {6}'?([a-z-]+)'?: \{ summary: (?:'([^']+)'|"([^"]+)"), load: \(\) => import\('\.\/([a-z-]+)\.ts'\) \}/gm)].map((match) => ({ name: match[1]!, summary: match[2] ?? match[3]!, file: match[4]! }));
   if (listed.length !== (overview.match(/\bload: \(\) => import\(/g)?.length ?? 0)) throw new Error('the commands in src/bin/postern.ts are written in another way than scripts/reference.ts reads them');
   const parts: string[] = [];
   for (const { name, file } of listed) {
@@ -144,7 +144,9 @@ Beside these stand the runtime's own, under \`postern_process_\` and \`postern_n
 const tags: readonly (readonly [string, RegExp])[] = [
   ['First run and signing in', /^\/(?:setup|sign-in|me|sign-ins|tokens|cli-logins)(?:\/|$)/],
   ['People', /^\/(?:people|invites|customers|sites)(?:\/|$)/],
-  ['Devices and agents', /^\/(?:devices|agents|join-tokens|hand-over|waiting-devices|device-export|device-import|files)(?:\/|$)/],
+  ['Devices and agents', /^\/(?:devices(?!\/\{device\}\/(?:virtual-address|identity|urls|probe|profile|series|samples)(?:\/|$))|agents(?!\/\{id\}\/probe-credentials)|join-tokens|hand-over|waiting-devices|device-export|device-import|files)(?:\/|$)/],
+  ['Applications that know devices by their address', /^\/(?:devices\/\{device\}\/(?:virtual-address|identity|urls)|doors|address-pool|virtual-addresses|applications|job-sources|device-sessions|unassigned)(?:\/|$)/],
+  ['Asking devices what they are', /^\/(?:devices\/\{device\}\/(?:probe|profile|series|samples)|agents\/\{id\}\/probe-credentials|profiles|probes|drivers)(?:\/|$)/],
   ['What devices bring, and where it goes', /^\/(?:feeds|sinks|alerts|secrets)(?:\/|$)/],
   ['Devices at other servers', /^\/(?:redirects|leases|servers)(?:\/|$)/],
   ['Certificates', /^\/(?:certificates|certificate-form|acme|deliveries|pins)(?:\/|$)/],
