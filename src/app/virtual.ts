@@ -98,7 +98,7 @@ interface Callers {
 const nobody: Callers = { networks: [], set: buildNetworkSet([]), machine: false, own: new Set(), unresolved: [] };
 
 /** Names of servers are asked again and again; one that cannot be resolved keeps what it had. */
-function keepCallers({ config, clock, limits, resolve = resolveHere }: Pick<VirtualOptions, 'config' | 'clock' | 'limits' | 'resolve'>) {
+export function keepCallers({ config, clock, limits, resolve = resolveHere }: Pick<VirtualOptions, 'config' | 'clock' | 'limits' | 'resolve'>) {
   let callers = nobody;
   const resolved = new Map<string, readonly string[]>();
   let turn = 0;
@@ -141,11 +141,15 @@ function keepCallers({ config, clock, limits, resolve = resolveHere }: Pick<Virt
   return {
     now: () => callers,
     refresh,
-    /** A call of this machine to an address that is routed here as a whole comes from that address itself. */
-    judge(from: string, called: string): string | null {
+    /**
+     * A call of this machine to an address that is routed here as a whole comes from that address itself. `servers`: of the applications that
+     * call the device back at this port: where nobody is listed, the server of one application is no way to the devices of another's.
+     */
+    judge(from: string, called: string, servers: () => readonly string[]): string | null {
       const isMachine = from === called || isLoopback(from) || callers.own.has(from);
-      if ((isMachine && callers.machine) || isInNetworks(callers.set, from)) return null;
-      return 'the caller is no server of an application that hears virtual addresses, and not among addressPool.callers';
+      if (isMachine && callers.machine) return null;
+      if (config().addressPool?.callers ? isInNetworks(callers.set, from) : servers().some((host) => resolved.get(host)?.includes(from))) return null;
+      return 'the caller is no server of an application that calls this device back, and not among addressPool.callers';
     },
     close: () => timer.cancel(),
   };
@@ -172,7 +176,7 @@ export function openVirtual(options: VirtualOptions): Virtual {
   const doors = buildVirtualAddresses({
     clock, limits, journal,
     sweep: options.sweep,
-    judge: (from, door) => callers.judge(from, door.address),
+    judge: (from, door) => callers.judge(from, door.address, () => serversOf(door)),
     dialTcp: (door, by) => hub.dialDevice(device(door).agentId, device(door).host, door.to, by),
     dialFlow: (door, by) => hub.dialFlow(device(door).agentId, device(door).host, door.to, by),
     networkOf: (address) => book.pool().networkOf(address) ?? address,
@@ -190,6 +194,10 @@ export function openVirtual(options: VirtualOptions): Virtual {
       const source = options.sourceOf(application.route, row);
       return source || !application.assigned ? [{ application, source }] : [];
     });
+  const serversOf = ({ deviceId, transport, port }: CallbackDoor): readonly string[] => {
+    const row = tables.devices.get(deviceId);
+    return row === undefined ? [] : usesOf(row).filter(({ application }) => application.callbacks.some((each) => each.transport === transport && each.port === port)).map(({ application }) => application.host);
+  };
   const doorsFor = (row: Device): CallbackDoor[] => {
     const own = book.addressOf(row.id);
     return usesOf(row).flatMap(({ application, source }) => {
