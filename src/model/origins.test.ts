@@ -131,6 +131,17 @@ test('the list is bounded, and one address crowds out only itself', () => {
   assert.equal(origins.byCode(kept, at + 11), undefined, 'the one that asked least lately made room');
 });
 
+test('neither the addresses of one IPv6 client nor those of one site push others off the list', () => {
+  const { origins } = room({ siteCodesMax: 8 });
+  const kept = refuse(origins, ask('2001:db8:1::9', 'a', null), at);
+  for (let n = 0; n < 20; n++) refuse(origins, ask(`2001:db8:2:3::${n + 1}`, 'a', null), at + n);
+  assert.deepEqual(origins.unassigned(at + 30).map((each) => each.address), ['2001:db8:2:3::20', '2001:db8:2:3::19', '2001:db8:1::9']);
+  const southern = refuse(origins, ask('192.0.2.9', 'a', 'south'), at + 40);
+  for (let n = 0; n < 50; n++) refuse(origins, ask(`192.0.2.${n + 10}`, 'a', 'north'), at + 50 + n);
+  for (const code of [kept, southern]) assert.ok(origins.byCode(code, at + 200), 'an agent that names a new address each time pushes off its own alone');
+  assert.equal(origins.unassigned(at + 200).length, 8);
+});
+
 test('what a stranger sends is shown printable and short', () => {
   const { origins } = room();
   const code = refuse(origins, ask('192.0.2.1', 'a'), at, 'scans', `<b>\u0000\u2028${'x'.repeat(900)}`);

@@ -1,6 +1,6 @@
 // What was seen at each address lately, in memory alone: who proved itself there, what kinds of programs come from there; and the list of devices
 // that could not go on, each under a site code. A code is a name for an entry that administrators see: knowing one gives no right to anything.
-import { canonicalAddress } from '#base/cidr.ts';
+import { canonicalAddress, networkOf } from '#base/cidr.ts';
 import type { Id, Random } from '#base/ids.ts';
 import { printable } from '#base/log.ts';
 import { type Asked, type Identity, type IdentityBy, type IdentityState, originKeyOf, type StrongSeen } from './identity.ts';
@@ -221,16 +221,23 @@ function buildCodes({ random, limits }: OriginsOptions) {
       if (drawn < 4_294_000_000 && !keyOfCode.has(code)) return code;
     }
   };
-  /** One address must not push everybody else off the list. */
+  /**
+   * One address must not push everybody else off the list; of IPv6 a client has a whole network of them. Nor must one site, whose agent may
+   * name any address: a list that is full takes room from whoever has more than a quarter of it.
+   */
   const makeRoom = (address: string, siteId: Id | null) => {
-    let mine = 0;
-    let oldest: string | undefined;
+    let [mine, ofSite] = [0, 0];
+    let [oldest, oldestOfSite]: (string | undefined)[] = [];
+    const network = networkOf(address);
     for (const [key, entry] of byKey) {
-      if (entry.address !== address || entry.siteId !== siteId) continue;
+      if (entry.siteId !== siteId) continue;
+      oldestOfSite ??= key;
+      ofSite += 1;
+      if (networkOf(entry.address) !== network) continue;
       oldest ??= key;
       mine += 1;
     }
-    const crowded = mine >= siteCodesPerAddressMax ? oldest : byKey.size >= siteCodesMax ? byKey.keys().next().value : undefined;
+    const crowded = mine >= siteCodesPerAddressMax ? oldest : byKey.size < siteCodesMax ? undefined : ofSite > siteCodesMax / 4 ? oldestOfSite : byKey.keys().next().value;
     if (crowded === undefined) return;
     remove(crowded);
     dropped += 1;
