@@ -126,6 +126,7 @@ test('a person\'s choice stays; what the pool lost is given anew, unless it was 
   await room.book.set(a, '127.72.0.5', ada);
   assert.equal((await room.store.auditHead()).seq, lines, 'nothing changed, nothing is written');
   await assert.rejects(room.book.set(b, '127.72.0.5', ada), faults('conflict', /^a has 127\.72\.0\.5$/));
+  await assert.rejects(room.book.set({ ...b, customerId: 'of-another' }, '127.72.0.5', ada), faults('conflict', /^another device has 127\.72\.0\.5$/), 'no name of another customer');
   await assert.rejects(room.book.set(b, '127.72.0.9', ada), faults('conflict', /belongs to this machine/));
   await assert.rejects(room.book.set(b, '127.72.0.255', ada), faults('bad-input', /no address that the pool may give/));
   const loose = await room.book.ensure(b.id);

@@ -187,7 +187,9 @@ export function buildAddressBook(options: AddressBookOptions): AddressBook {
           address = now.usable(wanted);
           if (address === null) throw new Fault('bad-input', `${wanted.slice(0, 60)} is no address that the pool may give`, { remedy: `Its networks are ${now.networks.map((each) => each.text).join(', ')}; their first addresses, and those that end in 0 or 255, are left out.`, detail: { problems: [{ path: 'address', message: 'is not in the pool' }] } });
           const other = tables.virtualAddressAt(address);
-          if (other && !isOwn(address)) throw new Fault('conflict', `${tables.devices.get(other.deviceId)?.name ?? 'another device'} has ${address}`, { remedy: 'Choose another one, or release it there first.', detail: { problems: [{ path: 'address', message: 'is taken' }] } });
+          // Another customer's device has no name here.
+          const whose = other?.customerId === device.customerId ? tables.devices.get(other.deviceId)?.name : undefined;
+          if (other && !isOwn(address)) throw new Fault('conflict', `${whose ?? 'another device'} has ${address}`, { remedy: 'Choose another one, or release it there first.', detail: { problems: [{ path: 'address', message: 'is taken' }] } });
           if (!isOwn(address) && options.isReserved(address)) throw new Fault('conflict', `${address} belongs to this machine, or a job source names it`, { remedy: 'Choose another one.' });
         }
         if (address === null || (!before && tables.virtualAddresses.size >= limits.virtualAddressesMax)) throw noneLeft();

@@ -108,6 +108,7 @@ const rows: readonly Row[] = [
   { name: 'address where a probe read no serial', asked: ask(), world: { confirmations: { press: { serial: null } } }, is: ['address-only', 'press', 'address'] },
   { name: 'probe of another address is no confirmation', asked: ask(), world: { confirmations: { press: { address: '192.0.2.77' } } }, is: ['address-only', 'press', 'address'] },
   { name: 'two devices have it', asked: ask({ address: '192.0.2.60' }), world: { confirmations: { 'twin-a': {} } }, is: ['ambiguous', null, null], why: /both have the address/, conflict: ['twin-a', 'twin-b'] },
+  { name: 'devices of two customers have it, who are not to read of each other', asked: ask({ from: 'direct' }), world: { inside: [] }, is: ['ambiguous', null, null], why: /^3 devices of several customers all have the address 192\.0\.2\.50;/, conflict: ['press', 'southern', 'foreign'] },
   { name: 'two devices proved themselves there', asked: ask(), world: { confirmations: confirmed, strong: [{ deviceId: 'press', shapes: [] }, { deviceId: 'other', shapes: [] }] }, is: ['ambiguous', null, null], why: /router or a proxy/, conflict: ['press', 'other'] },
   { name: 'another device proved itself there', asked: ask(), world: { confirmations: confirmed, strong: [{ deviceId: 'other', shapes: ['a'] }] }, is: ['ambiguous', null, null], conflict: ['press', 'other'] },
   { name: 'another MAC is there', asked: ask({ mac: '02:00:5e:10:00:02' }), world: { confirmations: { press: { mac, at: now - 600 * minute } } }, is: ['ambiguous', null, null], why: /02:00:5e:10:00:02 is there/ },

@@ -198,7 +198,11 @@ function byAddress(asked: Asked, inside: readonly Id[], known: Known, nowMs: num
     const why = `${inside.length} sites have the network of ${address}, and it did not come through a door of one of them`;
     return ambiguous(why, here.map((each) => each.id));
   }
-  if (here.length > 1) return ambiguous(`${here.map(called).slice(0, 4).join(' and ')} ${here.length > 2 ? 'all' : 'both'} have the address ${address}; probe them, or change the one that moved`, here.map((each) => each.id));
+  if (here.length > 1) {
+    // What a customer reads here must not name another's devices.
+    const who = here.every((each) => each.customerId === here[0]!.customerId) ? here.map(called).slice(0, 4).join(' and ') : `${here.length} devices of several customers`;
+    return ambiguous(`${who} ${here.length > 2 ? 'all' : 'both'} have the address ${address}; probe them, or change the one that moved`, here.map((each) => each.id));
+  }
   const device = here[0];
   if (device === undefined) return unknown(`no device is known at ${address}${siteId === null ? ', and no site has that network' : ' of this site'}`);
   return judge(device, siteId, asked, seen, known, nowMs);
