@@ -66,6 +66,18 @@ const KNOWN: Readonly<Record<string, number>> = {
   'cf-connecting-ip': is.forwarded,
   'x-cluster-client-ip': is.forwarded,
   'x-original-forwarded-for': is.forwarded,
+  'x-forwarded': is.forwarded,
+  'forwarded-for': is.forwarded,
+  'x-originating-ip': is.forwarded,
+  'x-remote-ip': is.forwarded,
+  'x-remote-addr': is.forwarded,
+  'x-proxyuser-ip': is.forwarded,
+  'client-ip': is.forwarded,
+  'remote-addr': is.forwarded,
+  'proxy-client-ip': is.forwarded,
+  'wl-proxy-client-ip': is.forwarded,
+  'fastly-client-ip': is.forwarded,
+  'x-envoy-external-address': is.forwarded,
 };
 
 /** What proxies that check client certificates tell of them (RFC 9440 §4: nobody else's may reach the server). */

@@ -156,7 +156,7 @@ test('an answer like the one before keeps its meaning only for the same kind of 
 });
 
 test('names that mean something are known in every spelling', () => {
-  const head = request('GET / HTTP/1.1\r\nHOST: a\r\nX_Forwarded_For: 1\r\nx-forwarded-proto: 2\r\nX-Real_IP: 3\r\nforwarded: 4\r\nPostern_Token: 5\r\npostern-token: 6\r\nX-Postern-A: 7\r\nTE: trailers\r\nKeep-Alive: 1\r\nProxy-Connection: a\r\nTrue_Client-IP: 8\r\n\r\n');
+  const head = request('GET / HTTP/1.1\r\nHOST: a\r\nX_Forwarded_For: 1\r\nx-forwarded-proto: 2\r\nX-Real_IP: 3\r\nforwarded: 4\r\nPostern_Token: 5\r\npostern-token: 6\r\nX-Postern-A: 7\r\nTE: trailers\r\nKeep-Alive: 1\r\nProxy-Connection: a\r\nTrue_Client-IP: 8\r\nClient-IP: 9\r\nX_Forwarded: 10\r\nForwarded-For: 11\r\nWL-Proxy-Client-IP: 12\r\nProxy_Client_IP: 13\r\nX-Remote-Addr: 14\r\nX-Originating-IP: 15\r\n\r\n');
   const drop: HeadEdit<null> = { drop: is.hop | is.forwarded | is.ours, ask: 0 };
   assert.equal(encodeFields(head.fields, drop, null), 'HOST: a\r\n');
 });
