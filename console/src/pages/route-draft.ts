@@ -1,6 +1,7 @@
 // A route as it is filled in: everything is text until it becomes part of a document.
 import { compact, isName, linesOf, numberOf, type FieldProblem, type Protocol, type Route, type Target } from '../config-document.ts';
 import { text } from '../text.ts';
+import { applicationDraftOf, applicationOf, wrongInApplication, type ApplicationDraft } from './application-draft.ts';
 
 export type TargetKind = Target['kind'];
 export type VerifyBy = 'name' | 'ca' | 'fingerprint';
@@ -47,6 +48,7 @@ export interface RouteDraft {
   readonly classes: readonly ClassDraft[];
   readonly onlyClasses: boolean;
   readonly target: TargetDraft;
+  readonly application: ApplicationDraft;
 }
 
 let lastKey = 0;
@@ -89,7 +91,7 @@ export function routeDraftOf(route: Route | null): RouteDraft {
     ignoreCase: route?.ignoreCase ?? false, largeHeads: route?.largeHeads ?? false, alias: route?.alias ?? '', listeners: route?.listeners ?? [],
     needsCertificate: route?.clientCertificate !== undefined, subject: route?.clientCertificate?.subject ?? '',
     classes: (route?.classes ?? []).map((each) => newClass({ name: each.name, paths: each.paths.join('\n'), methods: (each.methods ?? []).join(' ') })), onlyClasses: route?.onlyClasses ?? false,
-    target: targetDraftOf(route?.target),
+    target: targetDraftOf(route?.target), application: applicationDraftOf(route?.application),
   };
 }
 
@@ -121,6 +123,9 @@ function targetOf(draft: TargetDraft, protocol: Protocol): Target {
 /** Which protocols name a user that a certificate can be compared with. */
 export const checksCertificates = (protocol: Protocol) => protocol === 'ldap' || protocol === 'sip' || protocol === 'h323';
 
+/** Only servers know devices by their address. */
+export const mayBeApplication = (kind: TargetKind) => kind === 'tcp' || kind === 'tls';
+
 export function targetKinds(protocol: Protocol): readonly TargetKind[] {
   if (protocol === 'http') return ['tcp', 'tls', 'device', 'redirect', 'respond'];
   return protocol === 'tls' ? ['tcp', 'device'] : ['tcp', 'tls', 'device'];
@@ -132,21 +137,23 @@ export function routeOf(draft: RouteDraft, before: Route | null): Route {
   const isHttp = protocol === 'http';
   const paths = linesOf(draft.paths);
   const classes = draft.classes.map(({ name, paths: given, methods }) => compact({ name: name.trim(), paths: linesOf(given), methods: methods.trim() ? methods.trim().toUpperCase().split(/[\s,]+/) : undefined }));
-  const { path: _path, ignoreCase: _case, largeHeads: _heads, classes: _classes, onlyClasses: _only, ...kept } = before ?? ({} as Partial<Route>);
+  const { path: _path, ignoreCase: _case, largeHeads: _heads, classes: _classes, onlyClasses: _only, application: wasApplication, ...kept } = before ?? ({} as Partial<Route>);
   const http = isHttp ? { path: paths.length > 1 ? paths : (paths[0] ?? '/'), ignoreCase: draft.ignoreCase, largeHeads: draft.largeHeads, classes, onlyClasses: draft.onlyClasses && classes.length > 0 } : {};
+  const application = mayBeApplication(draft.target.kind) ? applicationOf(draft.application, protocol, wasApplication) : undefined;
   return compact({
     ...kept, name: draft.name.trim(), protocol, host: orNone(draft.host.toLowerCase()), ...http,
     alias: isHttp || protocol === 'tls' ? undefined : orNone(draft.alias), listeners: draft.listeners.length > 0 ? [...draft.listeners] : undefined,
-    clientCertificate: draft.needsCertificate && protocol !== 'tls' ? compact({ subject: orNone(draft.subject) }) : undefined, target: targetOf(draft.target, protocol),
+    application,
+    clientCertificate: draft.needsCertificate && protocol !== 'tls' ? compact({ subject: orNone(draft.subject) }) : undefined, target: targetOf(application ? { ...draft.target, proxyProtocol: '' } : draft.target, protocol),
   }) as Route;
 }
 
 /** What needs no asking the gateway. */
-export function wrongIn({ name, target, protocol }: RouteDraft): FieldProblem[] {
+export function wrongIn({ name, target, protocol, application }: RouteDraft): FieldProblem[] {
   const found: FieldProblem[] = [];
   const isPort = (value: string) => numberOf(value) >= 1 && numberOf(value) <= 65_535;
   if (!isName(name.trim())) found.push({ path: 'name', message: text.frontDoor.problems.name });
   if (['tcp', 'tls', 'device'].includes(target.kind) && !isPort(target.port)) found.push({ path: 'target.port', message: text.frontDoor.problems.port });
   if (target.kind === 'tls' && target.check === 'port' && checksCertificates(protocol) && !isPort(target.checkPort)) found.push({ path: 'target.checkCertificate.otherwise', message: text.frontDoor.problems.port });
-  return found;
+  return mayBeApplication(target.kind) ? [...found, ...wrongInApplication(application)] : found;
 }

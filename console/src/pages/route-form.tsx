@@ -10,13 +10,15 @@ import { SelectField, TextField } from '../ui/field.tsx';
 import { useKept } from '../ui/kept.ts';
 import { Dialog } from '../ui/overlay.tsx';
 import { ConfigEditor } from './config-editor.tsx';
-import { newClass, routeDraftOf, routeOf, targetKinds, wrongIn, type ClassDraft, type RouteDraft } from './route-draft.ts';
+import { APPLICATION_FIELDS, tellsFor } from './application-draft.ts';
+import { ApplicationFields } from './application-fields.tsx';
+import { mayBeApplication, newClass, routeDraftOf, routeOf, targetKinds, wrongIn, type ClassDraft, type RouteDraft } from './route-draft.ts';
 import { TargetFields } from './route-target.tsx';
 
 const words = text.frontDoor.routes.form;
 const CLASS_FIELDS_MAX = 100;
 const TARGET_FIELDS = ['kind', 'host', 'port', 'proxyProtocol', 'verify', 'verify.name', 'verify.ca', 'verify.sha256', 'serverName', 'certificate', 'checkCertificate', 'checkCertificate.otherwise', 'device', 'to', 'status', 'body', 'contentType'].map((each) => `target.${each}`);
-const FIELDS = ['name', 'protocol', 'host', 'path', 'ignoreCase', 'largeHeads', 'alias', 'listeners', 'clientCertificate', 'classes', 'onlyClasses', 'target', ...TARGET_FIELDS, ...Array.from({ length: CLASS_FIELDS_MAX }, (_, i) => ['name', 'paths', 'methods'].map((each) => `classes[${i}].${each}`)).flat()];
+const FIELDS = ['name', 'protocol', 'host', 'path', 'ignoreCase', 'largeHeads', 'alias', 'listeners', 'clientCertificate', 'classes', 'onlyClasses', 'target', ...TARGET_FIELDS, ...APPLICATION_FIELDS, ...Array.from({ length: CLASS_FIELDS_MAX }, (_, i) => ['name', 'paths', 'methods'].map((each) => `classes[${i}].${each}`)).flat()];
 const mono = { className: 'font-mono', autoComplete: 'off', autoCapitalize: 'none', spellCheck: false } as const;
 
 export function EditRoute({ route, onClose }: { route: Route | 'new' | null; onClose: () => void }) {
@@ -39,7 +41,9 @@ function RouteForm({ before, onClose }: { before: Route | null; onClose: () => v
   const choose = (protocol: string) => {
     if (!isProtocol(protocol)) return;
     const kinds = targetKinds(protocol);
-    set({ protocol, target: kinds.includes(draft.target.kind) ? draft.target : { ...draft.target, kind: kinds[0]! } });
+    const { application } = draft;
+    const tells = tellsFor(protocol);
+    set({ protocol, application: tells.includes(application.tell) ? application : { ...application, tell: tells[0]! }, target: kinds.includes(draft.target.kind) ? draft.target : { ...draft.target, kind: kinds[0]! } });
   };
   const { protocol } = draft;
   const isHttp = protocol === 'http';
@@ -73,8 +77,9 @@ function RouteForm({ before, onClose }: { before: Route | null; onClose: () => v
             )}
           </FormPart>
           <FormPart title={words.target}>
-            <TargetFields draft={draft.target} protocol={protocol} onDraft={(target) => set({ target })} at={at} />
+            <TargetFields draft={draft.target} protocol={protocol} onDraft={(target) => set({ target })} at={at} isTold={draft.application.is && mayBeApplication(draft.target.kind)} />
           </FormPart>
+          {mayBeApplication(draft.target.kind) ? <ApplicationFields draft={draft.application} protocol={protocol} onDraft={(application) => set({ application })} at={at} /> : null}
           {isHttp ? <Classes classes={draft.classes} only={draft.onlyClasses} onClasses={(classes) => set({ classes })} onOnly={(onlyClasses) => set({ onlyClasses })} at={at} /> : null}
         </>
       )}

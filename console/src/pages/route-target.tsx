@@ -15,9 +15,11 @@ interface Props {
   onDraft: (draft: TargetDraft) => void;
   /** Problems by path in the route. */
   at: (field: string) => string | undefined;
+  /** The route's application says how the server hears addresses. */
+  isTold: boolean;
 }
 
-export function TargetFields({ draft, protocol, onDraft, at }: Props) {
+export function TargetFields({ draft, protocol, onDraft, at, isTold }: Props) {
   const set = (part: Partial<TargetDraft>) => onDraft({ ...draft, ...part });
   const isServer = draft.kind === 'tcp' || draft.kind === 'tls';
   return (
@@ -34,7 +36,7 @@ export function TargetFields({ draft, protocol, onDraft, at }: Props) {
         </div>
       ) : null}
       {draft.kind === 'tls' ? <TlsFields draft={draft} protocol={protocol} set={set} at={at} /> : null}
-      {isServer ? <SelectField label={words.tell} hint={at('target.proxyProtocol')} value={draft.proxyProtocol} onValue={(value) => set({ proxyProtocol: value as TargetDraft['proxyProtocol'] })} options={Object.entries(words.tells)} /> : null}
+      {isServer && !isTold ? <SelectField label={words.tell} hint={at('target.proxyProtocol')} value={draft.proxyProtocol} onValue={(value) => set({ proxyProtocol: value as TargetDraft['proxyProtocol'] })} options={Object.entries(words.tells)} /> : null}
       {draft.kind === 'redirect' ? (
         <div className="grid gap-4 sm:grid-cols-[1fr_7rem]">
           <TextField {...mono} label={words.to} hint={words.toHint} value={draft.to} onValue={(to) => set({ to })} error={at('target.to')} placeholder="https://www.example.test/" />

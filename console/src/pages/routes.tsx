@@ -1,6 +1,6 @@
 // Routes: thousands of them, searched in the browser because the document is here anyway.
 import { useQuery } from '@tanstack/react-query';
-import { getRouteApi, useNavigate } from '@tanstack/react-router';
+import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
 import { useDeferredValue, useMemo, useState } from 'react';
 import { authority, compact, editOf, PROTOCOLS, type Route, type Target } from '../config-document.ts';
 import { configQuery } from '../queries.ts';
@@ -35,7 +35,7 @@ function targetText(target: Target): string {
   }
 }
 
-const searchable = (route: Route) => `${route.name} ${route.host ?? ''} ${pathsOf(route).join(' ')} ${route.alias ?? ''} ${(route.listeners ?? []).join(' ')} ${targetText(route.target)}`.toLowerCase();
+const searchable = (route: Route) => `${route.name} ${route.application ? 'application' : ''} ${route.host ?? ''} ${pathsOf(route).join(' ')} ${route.alias ?? ''} ${(route.listeners ?? []).join(' ')} ${targetText(route.target)}`.toLowerCase();
 
 export function RoutesPage() {
   const { q = '', protocol, of, host, path } = page.useSearch();
@@ -71,7 +71,7 @@ export function RoutesPage() {
                   {filtered ? words.nothingAbout : words.emptyAbout}
                 </Empty>
               ) : (
-                <RouteTable routes={found.slice(0, shownMax)} onEdit={setEditing} onRemove={setRemoving} onOrder={(route) => set({ of: route.protocol ?? 'http', host: (route.host ?? '').replace(/^\*\./, 'any.') || undefined, path: pathsOf(route)[0] === '/' ? undefined : pathsOf(route)[0] })} />
+                <RouteTable routes={found.slice(0, shownMax)} onEdit={setEditing} onRemove={setRemoving} onServer={(route) => void navigate({ to: '/applications/servers/$route', params: { route: route.name } })} onOrder={(route) => set({ of: route.protocol ?? 'http', host: (route.host ?? '').replace(/^\*\./, 'any.') || undefined, path: pathsOf(route)[0] === '/' ? undefined : pathsOf(route)[0] })} />
               )}
               {all && found.length > 0 ? (
                 <div className="flex flex-wrap items-center justify-center gap-3 border-t border-line px-4 py-3 text-sm text-ink-2">
@@ -90,7 +90,7 @@ export function RoutesPage() {
   );
 }
 
-function RouteTable({ routes, onEdit, onRemove, onOrder }: { routes: readonly Route[]; onEdit: (route: Route) => void; onRemove: (route: Route) => void; onOrder: (route: Route) => void }) {
+function RouteTable({ routes, onEdit, onRemove, onOrder, onServer }: { routes: readonly Route[]; onEdit: (route: Route) => void; onRemove: (route: Route) => void; onOrder: (route: Route) => void; onServer: (route: Route) => void }) {
   return (
     <table className="w-full table-fixed text-sm">
       <thead>
@@ -107,6 +107,7 @@ function RouteTable({ routes, onEdit, onRemove, onOrder }: { routes: readonly Ro
               <div className="flex flex-wrap items-center gap-x-2 gap-y-1">
                 <button type="button" onClick={() => onEdit(route)} className="min-w-0 rounded-sm text-left font-medium break-words hover:text-accent-ink hover:underline">{route.name}</button>
                 <Badge>{text.frontDoor.short[route.protocol ?? 'http']}</Badge>
+                {route.application ? <Link to="/applications/servers/$route" params={{ route: route.name }} title={text.places.application.toServer} className="rounded-full hover:underline"><Badge mood="accent">{text.places.application.badge}</Badge></Link> : null}
               </div>
               <div className="mt-0.5 text-xs break-words text-ink-2">
                 <span className="font-mono">{route.host ?? words.anyHost}{(route.protocol ?? 'http') === 'http' ? pathsOf(route).filter((each) => each !== '/').join(', ') : ''}</span>
@@ -118,7 +119,7 @@ function RouteTable({ routes, onEdit, onRemove, onOrder }: { routes: readonly Ro
               <Leads route={route} />
             </td>
             <td className={`${cellClass} text-right align-top`}>
-              <ActionMenu label={text.frontDoor.actions(route.name)} entries={[{ label: text.frontDoor.edit, icon: 'edit', run: () => onEdit(route) }, { label: words.order, icon: 'menu', run: () => onOrder(route) }, null, { label: text.frontDoor.removeMenu, icon: 'trash', danger: true, run: () => onRemove(route) }]} />
+              <ActionMenu label={text.frontDoor.actions(route.name)} entries={[{ label: text.frontDoor.edit, icon: 'edit', run: () => onEdit(route) }, { label: words.order, icon: 'menu', run: () => onOrder(route) }, ...(route.application ? [{ label: text.places.application.toServer, icon: 'server' as const, run: () => onServer(route) }] : []), null, { label: text.frontDoor.removeMenu, icon: 'trash', danger: true, run: () => onRemove(route) }]} />
             </td>
           </tr>
         ))}

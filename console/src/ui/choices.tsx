@@ -74,6 +74,41 @@ export function Checks<Value extends string>({ label, hint, error, chosen, onCho
   );
 }
 
+interface RadiosProps<Value extends string> {
+  label: string;
+  error?: string | undefined;
+  value: Value;
+  onValue: (value: Value) => void;
+  options: readonly (readonly [value: Value, label: string, hint?: string])[];
+}
+
+/** One of a few that each need a word of explanation. */
+export function Radios<Value extends string>({ label, error, value, onValue, options }: RadiosProps<Value>) {
+  const id = useId();
+  return (
+    <fieldset className="flex min-w-0 flex-col" aria-describedby={error ? `${id}-note` : undefined}>
+      <legend className="mb-1.5 text-sm font-medium">{label}</legend>
+      <div className="flex flex-col overflow-hidden rounded-xl border border-line-strong shadow-1">
+        {options.map(([each, name, hint]) => (
+          <label key={each} className="flex cursor-pointer items-start gap-2.5 border-b border-line bg-surface px-3 py-2 text-sm last:border-b-0 hover:bg-sunken has-checked:bg-accent-soft has-focus-visible:outline-2 has-focus-visible:-outline-offset-2 has-focus-visible:outline-accent">
+            <input type="radio" name={id} value={each} checked={each === value} onChange={() => onValue(each)} aria-describedby={hint ? `${id}-${each}` : undefined} aria-label={name} className="mt-0.5 size-4 shrink-0 accent-accent outline-none" />
+            <span className="min-w-0">
+              <span className="font-medium">{name}</span>
+              {hint ? <span id={`${id}-${each}`} className="block text-ink-2">{hint}</span> : null}
+            </span>
+          </label>
+        ))}
+      </div>
+      {error ? (
+        <p id={`${id}-note`} role="alert" className="mt-1.5 flex items-start gap-1.5 text-sm text-bad-ink">
+          <Icon name="warning" size={15} className="mt-0.5" />
+          {error}
+        </p>
+      ) : null}
+    </fieldset>
+  );
+}
+
 /** A part of a long form. */
 export function FormPart({ title, about, children }: { title: string; about?: ReactNode; children: ReactNode }) {
   return (
