@@ -32,7 +32,8 @@ export interface Edit {
   readonly before: unknown;
   /** Where the thing stands in a document; -1: nowhere. */
   find(config: ConfigDocument): number;
-  readonly section: Section;
+  /** As it stands in a document; undefined: nowhere. */
+  current(config: ConfigDocument): unknown;
   apply(config: ConfigDocument): ConfigDocument;
   /** Of the thing in the document that `apply` makes: problems with paths below it are the form's. */
   place(config: ConfigDocument): string;
@@ -52,7 +53,8 @@ export function editOf<Name extends Section>(section: Name, before: ItemOf<Name>
   const find = (config: ConfigDocument) => (key === null ? -1 : config[section].findIndex((item) => keyOf(section, item) === key));
   return {
     name: before === null ? (after === null ? '' : keyOf(section, after)) : keyOf(section, before).trim(),
-    before, section, find,
+    before, find,
+    current: (config) => config[section][find(config)],
     place: (config) => {
       const at = find(config);
       return `${section}[${at < 0 ? config[section].length : at}]`;
@@ -64,6 +66,21 @@ export function editOf<Name extends Section>(section: Name, before: ItemOf<Name>
       const changed = { ...config, [section]: next };
       return section === 'listeners' && before !== null && after !== null ? renamed(changed, keyOf(section, before), keyOf(section, after)) : changed;
     },
+  };
+}
+
+/** Parts of the document that are there once, or not at all. */
+export type Single = 'probes' | 'addressPool';
+
+/** `before` undefined: the document does not have it. `after` undefined: it is removed. */
+export function editOfSingle<Name extends Single>(name: Name, title: string, before: ConfigDocument[Name], after: ConfigDocument[Name]): Edit {
+  return {
+    name: title,
+    before: before ?? null,
+    find: (config) => (config[name] === undefined ? -1 : 0),
+    current: (config) => config[name],
+    place: () => name,
+    apply: (config) => compact({ ...config, [name]: after }),
   };
 }
 

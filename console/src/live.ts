@@ -13,7 +13,7 @@ type Listener = (event: LiveEvent | { readonly name: 'again' }) => void;
 
 type Message = { readonly kind: 'event'; readonly event: LiveEvent } | { readonly kind: 'state'; readonly state: LiveState } | { readonly kind: 'again' } | { readonly kind: 'ask' };
 
-const NAMES: readonly EventName[] = ['hello', 'links', 'devices', 'visits', 'people', 'audit', 'conns', 'status', 'certificates', 'config', 'waiting', 'feeds', 'join', 'bye'];
+const NAMES: readonly EventName[] = ['hello', 'links', 'devices', 'visits', 'people', 'audit', 'conns', 'status', 'certificates', 'config', 'waiting', 'feeds', 'probes', 'places', 'applications', 'join', 'bye'];
 const LOCK = 'postern.events';
 const CHANNEL = 'postern.events';
 const RETRY_FIRST_MS = 1_000;

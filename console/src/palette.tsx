@@ -4,7 +4,7 @@ import { useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { useDeferredValue, useEffect, useId, useRef, useState, type KeyboardEvent } from 'react';
 import { call } from './api.ts';
-import { meQuery } from './queries.ts';
+import { meQuery, unassignedQuery } from './queries.ts';
 import { openAddress } from './shut.ts';
 import { signOut } from './sign-out.ts';
 import { text } from './text.ts';
@@ -25,7 +25,7 @@ interface Entry {
 }
 
 interface Place {
-  readonly to: '/devices' | '/data' | '/people' | '/audit' | '/front-door' | '/certificates' | '/configuration' | '/status' | '/account';
+  readonly to: '/devices' | '/sites' | '/applications' | '/data' | '/people' | '/audit' | '/front-door' | '/certificates' | '/configuration' | '/status' | '/account';
   readonly label: string;
   readonly icon: IconName;
 }
@@ -39,6 +39,11 @@ function useEntries(typed: string, places: readonly Place[]): Entry[] {
   const devices = useQuery({ queryKey: ['devices-palette', search], queryFn: ({ signal }) => call('listDevices', { query: { ...(search ? { search } : {}), limit: SHOWN_DEVICES }, signal }), staleTime: 5_000, placeholderData: (before) => before });
   const fits = (label: string) => label.toLowerCase().includes(typed.trim().toLowerCase());
   const pages: Entry[] = [...places, { to: '/account' as const, label: text.nav.account, icon: 'account' as const }].map((place) => ({ key: place.to, group: text.palette.pages, label: place.label, icon: place.icon, run: () => void navigate({ to: place.to }) }));
+  const code = /^\d{3}[ -]?\d{3}$/.test(search) ? search.replace(/\D/g, '') : null;
+  const unassigned = useQuery({ ...unassignedQuery, enabled: code !== null && (me?.may.administerAnything ?? false) });
+  const waiting = unassigned.data?.items.find((each) => each.code === code);
+  // Also without an entry: the page says that nothing waits under it, and what to do.
+  const codes: Entry[] = code === null || !me?.may.administerAnything ? [] : [{ key: `code-${code}`, group: text.palette.codes, label: text.palette.code(code), note: waiting ? `${waiting.application} · ${waiting.address}` : text.palette.codeUnknown, icon: 'printer', run: () => void navigate({ to: '/applications/sources', search: { code } }) }];
   const commands: (Entry | false | undefined)[] = [
     me?.may.joinDevices && { key: 'add', group: text.palette.commands, label: text.palette.addDevice, icon: 'plus', run: () => void navigate({ to: '/devices', search: { add: true } }) },
     me?.may.administerAnything && { key: 'invite', group: text.palette.commands, label: text.palette.invite, icon: 'people', run: () => void navigate({ to: '/people', search: { invite: true } }) },
@@ -58,7 +63,7 @@ function useEntries(typed: string, places: readonly Place[]): Entry[] {
     run: () => void navigate({ to: '/devices/$device', params: { device: device.label } }),
     ...(openAddress(device) ? { runOther: () => void window.open(openAddress(device) ?? '', '_blank', 'noopener') } : {}),
   }));
-  return [...found, ...pages.filter((entry) => fits(entry.label)), ...commands.filter((entry): entry is Entry => Boolean(entry)).filter((entry) => fits(entry.label))];
+  return [...codes, ...found, ...pages.filter((entry) => fits(entry.label)), ...commands.filter((entry): entry is Entry => Boolean(entry)).filter((entry) => fits(entry.label))];
 }
 
 export function Palette({ open, onClose, places }: { open: boolean; onClose: () => void; places: readonly Place[] }) {

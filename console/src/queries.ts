@@ -46,6 +46,17 @@ export const peopleQuery = (search: string) =>
   infiniteQueryOptions({ ...paging, queryKey: ['people', search], queryFn: ({ pageParam, signal }) => call('listPeople', { query: { ...(search ? { search } : {}), ...(pageParam ? { cursor: pageParam } : {}), limit: PAGE }, signal }) });
 export const invitesQuery = queryOptions({ queryKey: ['invites'], queryFn: ({ signal }) => call('listInvites', { query: { limit: PAGE }, signal }) });
 export const sitesQuery = queryOptions({ queryKey: ['sites'], queryFn: ({ signal }) => call('listSites', { query: { limit: 500 }, signal }), staleTime: 60_000 });
+export const siteQuery = (site: string) => queryOptions({ queryKey: ['site', site], queryFn: ({ signal }) => call('getSite', { params: { site }, signal }), refetchInterval: 15_000 });
+/** Asks the site's agents, so only when somebody looks. */
+export const siteLanQuery = (site: string) => queryOptions({ queryKey: ['site-lan', site], queryFn: ({ signal }) => call('getSite', { params: { site }, query: { lan: 'true' }, signal }).then(({ lan }) => lan), staleTime: 60_000, refetchOnWindowFocus: false });
+export const siteDevicesQuery = (siteId: string) =>
+  infiniteQueryOptions({ ...paging, queryKey: ['devices', { siteId }], queryFn: ({ pageParam, signal }) => call('listDevices', { query: { siteId, ...(pageParam ? { cursor: pageParam } : {}), limit: PAGE }, signal }) });
+/** Calls come and go without an event. */
+export const addressPoolQuery = queryOptions({ queryKey: ['address-pool'], queryFn: ({ signal }) => call('getAddressPool', { signal }), refetchInterval: 10_000 });
+export const virtualAddressesQuery = (search: string) =>
+  infiniteQueryOptions({ ...paging, queryKey: ['virtual-addresses', search], queryFn: ({ pageParam, signal }) => call('listVirtualAddresses', { query: { ...(search ? { search } : {}), ...(pageParam ? { cursor: pageParam } : {}), limit: PAGE }, signal }), refetchInterval: 10_000 });
+export const snippetQuery = (route: string, server: NonNullable<Query<'getSnippet'>>['server'], gateway: string) =>
+  queryOptions({ queryKey: ['snippet', route, server, gateway], queryFn: ({ signal }) => call('getSnippet', { params: { route }, query: { server, ...(gateway ? { gateway } : {}) }, signal }), placeholderData: keepPreviousData, retry: false });
 export const customersQuery = queryOptions({ queryKey: ['customers'], queryFn: ({ signal }) => call('listCustomers', { query: { limit: 500 }, signal }), staleTime: 60_000 });
 export const signInsQuery = (personId?: string) => queryOptions({ queryKey: ['sign-ins', personId ?? 'me'], queryFn: ({ signal }) => call('listSignIns', { query: { ...(personId ? { personId } : {}), limit: PAGE }, signal }) });
 export const tokensQuery = (personId?: string) => queryOptions({ queryKey: ['tokens', personId ?? 'me'], queryFn: ({ signal }) => call('listTokens', { query: { ...(personId ? { personId } : {}), limit: PAGE }, signal }) });
@@ -97,6 +108,30 @@ export const keepingQuery = queryOptions({ queryKey: ['keeping'], queryFn: ({ si
 /** While one is being made, its progress. */
 export const backupQuery = queryOptions({ queryKey: ['backup'], queryFn: ({ signal }) => call('getBackup', { signal }), refetchInterval: (query) => (query.state.data?.running ? 500 : 10_000), staleTime: 0 });
 
+export const identityQuery = (device: string) => queryOptions({ queryKey: ['identity', device], queryFn: ({ signal }) => call('getDeviceIdentity', { params: { device }, signal }), refetchInterval: 15_000 });
+export const applicationsQuery = queryOptions({ queryKey: ['applications'], queryFn: ({ signal }) => call('listApplications', { signal }), staleTime: 60_000 });
+export type SourceFilter = Pick<NonNullable<Query<'listJobSources'>>, 'application' | 'search'>;
+export const sourcesQuery = (filter: SourceFilter) =>
+  infiniteQueryOptions({ ...paging, queryKey: ['job-sources', filter], queryFn: ({ pageParam, signal }) => call('listJobSources', { query: { ...filter, ...(pageParam ? { cursor: pageParam } : {}), limit: DEVICES_PAGE }, signal }) });
+export const sourceConflictsQuery = queryOptions({ queryKey: ['source-conflicts'], queryFn: ({ signal }) => call('listJobSourceConflicts', { signal }), refetchInterval: 30_000 });
+/** Also asked now and then: codes go after ten minutes without an event. */
+export const unassignedQuery = queryOptions({ queryKey: ['unassigned'], queryFn: ({ signal }) => call('listUnassigned', { query: { limit: PAGE }, signal }), refetchInterval: 15_000 });
+export type SessionFilter = Pick<NonNullable<Query<'listDeviceSessions'>>, 'application' | 'deviceId'>;
+/** Figures move with every request, and no event carries them. */
+export const deviceSessionsQuery = (filter: SessionFilter) =>
+  infiniteQueryOptions({ ...paging, queryKey: ['device-sessions', filter], queryFn: ({ pageParam, signal }) => call('listDeviceSessions', { query: { ...filter, ...(pageParam ? { cursor: pageParam } : {}), limit: PAGE }, signal }), refetchInterval: 5_000 });
+/** While it is being asked, how far that is. */
+export const profileQuery = (device: string) => queryOptions({ queryKey: ['profile', device], queryFn: ({ signal }) => call('getProfile', { params: { device }, query: { explain: 'true' }, signal }), refetchInterval: ({ state: { data } }) => (data?.run ? 500 : 30_000) });
+export const profilesQuery = infiniteQueryOptions({ ...paging, queryKey: ['profiles'], queryFn: ({ pageParam, signal }) => call('listProfiles', { query: { ...(pageParam ? { cursor: pageParam } : {}), limit: DEVICES_PAGE }, signal }), refetchInterval: 60_000 });
+export const seriesQuery = (device: string) => queryOptions({ queryKey: ['series', device], queryFn: ({ signal }) => call('listSeries', { params: { device }, signal }) });
+/** `days` back from now; the address of the moment would make every reading another one. */
+export const samplesQuery = (device: string, series: string, days: number) =>
+  queryOptions({ queryKey: ['samples', device, series, days], queryFn: ({ signal }) => call('listSamples', { params: { device }, query: { series, from: Date.now() - days * 86_400_000, points: 300 }, signal }), placeholderData: keepPreviousData });
+export const probesQuery = queryOptions({ queryKey: ['probes'], queryFn: ({ signal }) => call('listProbes', { signal }), refetchInterval: 3_000 });
+export const driversQuery = queryOptions({ queryKey: ['drivers'], queryFn: ({ signal }) => call('listDrivers', { signal }) });
+/** Asked of the agent itself, over its link. */
+export const credentialsQuery = (agentId: string) => queryOptions({ queryKey: ['probe-credentials', agentId], queryFn: ({ signal }) => call('getProbeCredentials', { params: { id: agentId }, signal }), retry: false, staleTime: 60_000 });
+
 /** All pages as one list. */
 export function itemsOf<Item>(data: InfiniteData<{ readonly items: Item[] }> | undefined): Item[] | undefined {
   return data?.pages.flatMap((page) => page.items);
@@ -119,7 +154,9 @@ export const acmeAccountsQuery = queryOptions({ queryKey: ['acme-accounts'], que
 export const dnsKeysQuery = queryOptions({ queryKey: ['dns-keys'], queryFn: ({ signal }) => call('listDnsKeys', { signal }) });
 
 const CERTIFICATE_KEYS = ['certificates', 'certificate', 'deliveries', 'acme-accounts', 'dns-keys', 'status'];
-const CONFIG_KEYS = ['sinks', 'secrets', 'redirects', 'leases', 'pins', 'config', 'config-state', 'revisions', 'revision', 'status', 'listeners', 'routes-in-order'];
+const APPLICATION_KEYS = ['job-sources', 'source-conflicts', 'unassigned', 'device-sessions', 'identity'];
+const PLACE_KEYS = ['sites', 'site'];
+const CONFIG_KEYS = ['address-pool', 'virtual-addresses', 'snippet', 'site', 'applications', 'source-conflicts', 'probes', 'sinks', 'secrets', 'redirects', 'leases', 'pins', 'config', 'config-state', 'revisions', 'revision', 'status', 'listeners', 'routes-in-order'];
 const STALE_AFTER_MS = 300;
 const waiting = new Set<string>();
 
@@ -164,7 +201,7 @@ function takeLinks(data: EventData<'links'>): void {
   };
   queryClient.setQueriesData<DevicePages>({ queryKey: ['devices'] }, (pages) => pages && { ...pages, pages: pages.pages.map((page) => ({ ...page, items: page.items.map(apply) })) });
   queryClient.setQueriesData<DeviceView>({ queryKey: ['device'] }, (device) => device && apply(device));
-  if (turned) stale('devices', 'device', 'agent', 'agents');
+  if (turned) stale(...PLACE_KEYS, 'devices', 'device', 'agent', 'agents');
 }
 
 /** A batch moves figures; only what is new or went wrong is read again in places that a batch leaves as they are. */
@@ -182,7 +219,7 @@ function take(event: LiveEvent | { readonly name: 'again' }): void {
       takeLinks(event.data);
       break;
     case 'devices':
-      stale('devices', 'device', 'agent', 'agents', 'join-tokens', 'waiting-devices', 'device-keys', 'device-tags');
+      stale(...PLACE_KEYS, 'address-pool', 'virtual-addresses', 'identity', 'source-conflicts', 'devices', 'device', 'agent', 'agents', 'join-tokens', 'waiting-devices', 'device-keys', 'device-tags');
       break;
     case 'visits':
       stale('visits');
@@ -211,6 +248,15 @@ function take(event: LiveEvent | { readonly name: 'again' }): void {
     case 'feeds':
       takeFeeds(event.data);
       break;
+    case 'applications':
+      stale(...APPLICATION_KEYS);
+      break;
+    case 'probes':
+      stale('profile', 'profiles', 'probes', 'series', 'samples', 'identity', 'source-conflicts');
+      break;
+    case 'places':
+      stale(...PLACE_KEYS);
+      break;
     case 'join':
       void queryClient.invalidateQueries({ queryKey: ['join-token', event.data.id] });
       stale('join-tokens', 'devices');
@@ -231,6 +277,11 @@ export function refreshConfig(): void {
 /** Likewise; at once, because what was done is looked for on the same page. */
 export async function refresh(...keys: string[]): Promise<void> {
   await Promise.all(keys.map((key) => queryClient.invalidateQueries({ queryKey: [key] })));
+}
+
+/** Likewise for sites and what stands in them. */
+export async function refreshPlaces(): Promise<void> {
+  await refresh(...PLACE_KEYS, 'devices', 'device', 'agents', 'agent', 'audit');
 }
 
 /** Likewise for certificates; at once, because the next page shows them. */

@@ -32,6 +32,7 @@ const inside = createRoute({
   },
 });
 
+export const DEVICE_TABS = ['identity', 'profile'] as const;
 const STATES = ['online', 'offline', 'locked'] as const;
 const isState = (value: unknown): value is (typeof STATES)[number] => STATES.some((state) => state === value);
 
@@ -53,7 +54,41 @@ const devices = createRoute({
   validateSearch: (search: Record<string, unknown>) => kept({ q: word(search['q']), state: isState(search['state']) ? search['state'] : undefined, sort: word(search['sort']), add: flag(search['add']) }),
   component: lazyRouteComponent(() => import('./pages/devices.tsx'), 'DevicesPage'),
 });
-const device = createRoute({ getParentRoute: () => inside, path: '/devices/$device', component: lazyRouteComponent(() => import('./pages/device.tsx'), 'DevicePage') });
+const device = createRoute({
+  getParentRoute: () => inside,
+  path: '/devices/$device',
+  validateSearch: (search: Record<string, unknown>) => kept({ tab: DEVICE_TABS.find((each) => each === search['tab']) }),
+  component: lazyRouteComponent(() => import('./pages/device.tsx'), 'DevicePage'),
+});
+export const SNIPPET_SERVERS = ['nginx', 'apache', 'haproxy', 'iis', 'tomcat'] as const;
+const applications = createRoute({ getParentRoute: () => inside, path: '/applications', component: lazyRouteComponent(() => import('./pages/applications.tsx'), 'ApplicationsPage') });
+const applicationsIndex = createRoute({
+  getParentRoute: () => applications,
+  path: '/',
+  beforeLoad: () => {
+    throw redirect({ to: '/applications/sources', replace: true });
+  },
+});
+const jobSources = createRoute({
+  getParentRoute: () => applications,
+  path: '/sources',
+  validateSearch: (search: Record<string, unknown>) => kept({ q: word(search['q']), view: search['view'] === 'list' ? ('list' as const) : undefined, site: word(search['site']), code: /^\d{6}$/.test(String(search['code'])) ? String(search['code']) : undefined }),
+  component: lazyRouteComponent(() => import('./pages/job-sources.tsx'), 'JobSourcesPage'),
+});
+const deviceSessions = createRoute({
+  getParentRoute: () => applications,
+  path: '/sessions',
+  validateSearch: (search: Record<string, unknown>) => kept({ application: word(search['application']) }),
+  component: lazyRouteComponent(() => import('./pages/device-sessions.tsx'), 'DeviceSessionsPage'),
+});
+const probes = createRoute({ getParentRoute: () => applications, path: '/probes', component: lazyRouteComponent(() => import('./pages/probes.tsx'), 'ProbesPage') });
+const sites = createRoute({
+  getParentRoute: () => inside,
+  path: '/sites',
+  validateSearch: (search: Record<string, unknown>) => kept({ q: word(search['q']), add: flag(search['add']) }),
+  component: lazyRouteComponent(() => import('./pages/sites.tsx'), 'SitesPage'),
+});
+const site = createRoute({ getParentRoute: () => inside, path: '/sites/$site', component: lazyRouteComponent(() => import('./pages/site.tsx'), 'SitePage') });
 const people = createRoute({
   getParentRoute: () => inside,
   path: '/people',
@@ -89,6 +124,19 @@ const connections = createRoute({
   component: lazyRouteComponent(() => import('./pages/connections.tsx'), 'ConnectionsPage'),
 });
 const WAYS = ['upload', 'request', 'issue', 'order', 'sign'] as const;
+const servers = createRoute({ getParentRoute: () => applications, path: '/servers', component: lazyRouteComponent(() => import('./pages/application-servers.tsx'), 'ApplicationServersPage') });
+const server = createRoute({
+  getParentRoute: () => applications,
+  path: '/servers/$route',
+  validateSearch: (search: Record<string, unknown>) => kept({ server: SNIPPET_SERVERS.find((each) => each === search['server']), device: word(search['device']) }),
+  component: lazyRouteComponent(() => import('./pages/application-server.tsx'), 'ApplicationServerPage'),
+});
+const addresses = createRoute({
+  getParentRoute: () => applications,
+  path: '/addresses',
+  validateSearch: (search: Record<string, unknown>) => kept({ q: word(search['q']) }),
+  component: lazyRouteComponent(() => import('./pages/address-pool.tsx'), 'AddressPoolPage'),
+});
 const certificates = createRoute({
   getParentRoute: () => inside,
   path: '/certificates',
@@ -159,7 +207,7 @@ const open = createRoute({
 });
 
 export const router = createRouter({
-  routeTree: root.addChildren([home, setup, signIn, invite, cli, open, inside.addChildren([devices, device, data.addChildren([dataIndex, feeds, feed, files, sinks, redirects, pins, keeping]), people, audit, frontDoor.addChildren([frontDoorIndex, listeners, routes, tls, connections]), certificates, addCertificate, authorities, certificate, configuration, status, account])]),
+  routeTree: root.addChildren([home, setup, signIn, invite, cli, open, inside.addChildren([devices, device, sites, site, applications.addChildren([applicationsIndex, jobSources, deviceSessions, servers, server, addresses, probes]), data.addChildren([dataIndex, feeds, feed, files, sinks, redirects, pins, keeping]), people, audit, frontDoor.addChildren([frontDoorIndex, listeners, routes, tls, connections]), certificates, addCertificate, authorities, certificate, configuration, status, account])]),
   // Plain text both ways: read as JSON, a search for 1e5 or a digest of digits would become another number.
   parseSearch: parseQuery,
   stringifySearch: stringifyQuery,

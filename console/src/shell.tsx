@@ -1,5 +1,6 @@
 // The frame around every page behind the sign-in: navigation, who I am, whether what is shown is live.
-import { Link, Outlet, useNavigate } from '@tanstack/react-router';
+import { Menu } from '@base-ui/react/menu';
+import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router';
 import { useQuery } from '@tanstack/react-query';
 import { useEffect, useState } from 'react';
 import { isProblem } from './api.ts';
@@ -14,10 +15,11 @@ import { Dot } from './ui/bits.tsx';
 import { Icon, Logo, type IconName } from './ui/icons.tsx';
 import { ActionMenu } from './ui/overlay.tsx';
 import { RestoredBanner } from './restored-banner.tsx';
+import { UnassignedBanner } from './unassigned-banner.tsx';
 import { WaitingBanner } from './waiting-banner.tsx';
 
 interface Place {
-  readonly to: '/devices' | '/data' | '/people' | '/audit' | '/front-door' | '/certificates' | '/configuration' | '/status' | '/account';
+  readonly to: '/devices' | '/sites' | '/applications' | '/data' | '/people' | '/audit' | '/front-door' | '/certificates' | '/configuration' | '/status' | '/account';
   readonly label: string;
   /** Where there is room for one word. */
   readonly short?: string;
@@ -28,6 +30,8 @@ function usePlaces(): Place[] {
   const { data: me } = useQuery(meQuery);
   const places: (Place | false | undefined)[] = [
     { to: '/devices', label: text.nav.devices, icon: 'devices' },
+    { to: '/sites', label: text.nav.sites, icon: 'site' },
+    me?.may.administerAnything && { to: '/applications', label: text.nav.applications, short: text.nav.short.applications, icon: 'apps' },
     { to: '/data', label: text.nav.data, icon: 'data' },
     me?.may.administerAnything && { to: '/people', label: text.nav.people, icon: 'people' },
     me?.may.administerAnything && { to: '/audit', label: text.nav.audit, icon: 'audit' },
@@ -70,6 +74,7 @@ export function Shell() {
       <main id="content" tabIndex={-1} className="mx-auto w-full max-w-7xl min-w-0 px-4 pt-5 pb-24 outline-none sm:px-6 lg:px-7 lg:pt-8 lg:pb-12">
         <WaitingBanner />
         <RestoredBanner />
+        <UnassignedBanner />
         <Outlet />
       </main>
       <BottomBar places={places} />
@@ -163,16 +168,45 @@ function TopBar({ onSearch }: { onSearch: () => void }) {
   );
 }
 
+/** As many as a thumb tells apart on the narrowest telephone. */
+const BOTTOM_PLACES = 6;
+const bottomClass = 'flex min-w-0 flex-1 flex-col items-center gap-0.5 py-2 text-[0.6875rem] font-medium text-ink-2 focus-visible:-outline-offset-2 [&.active]:text-accent-ink';
+
 function BottomBar({ places }: { places: readonly Place[] }) {
   const all: readonly Place[] = [...places, { to: '/account', label: text.nav.account, short: text.nav.short.account, icon: 'account' }];
+  const navigate = useNavigate();
+  const { pathname } = useLocation();
+  const shown = all.length > BOTTOM_PLACES ? all.slice(0, BOTTOM_PLACES - 1) : all;
+  const rest = all.slice(shown.length);
+  const inRest = rest.some(({ to }) => pathname === to || pathname.startsWith(`${to}/`));
   return (
     <nav aria-label={text.nav.main} className="fixed inset-x-0 bottom-0 z-20 flex border-t border-line bg-surface pb-[env(safe-area-inset-bottom)] lg:hidden">
-      {all.map((place) => (
-        <Link key={place.to} to={place.to} aria-label={place.label} className={`flex min-w-0 flex-1 flex-col items-center gap-0.5 py-2 font-medium text-ink-2 focus-visible:-outline-offset-2 [&.active]:text-accent-ink ${all.length > 7 ? 'text-[0.625rem]' : 'text-[0.6875rem]'}`}>
+      {shown.map((place) => (
+        <Link key={place.to} to={place.to} aria-label={place.label} className={bottomClass}>
           <Icon name={place.icon} size={20} />
           <span className="max-w-full truncate">{place.short ?? place.label}</span>
         </Link>
       ))}
+      {rest.length > 0 ? (
+        <Menu.Root>
+          <Menu.Trigger aria-label={text.nav.more} className={`${bottomClass} ${inRest ? 'active' : ''}`}>
+            <Icon name="more" size={20} />
+            <span>{text.nav.more}</span>
+          </Menu.Trigger>
+          <Menu.Portal>
+            <Menu.Positioner side="top" align="end" sideOffset={6} className="z-50">
+              <Menu.Popup className="mr-2 min-w-52 rounded-xl border border-line bg-surface p-1 shadow-2 outline-none">
+                {rest.map((place) => (
+                  <Menu.Item key={place.to} onClick={() => void navigate({ to: place.to })} className="flex cursor-pointer items-center gap-3 rounded-lg px-3 py-2.5 text-sm font-medium outline-none data-highlighted:bg-sunken">
+                    <Icon name={place.icon} className="text-ink-3" />
+                    {place.label}
+                  </Menu.Item>
+                ))}
+              </Menu.Popup>
+            </Menu.Positioner>
+          </Menu.Portal>
+        </Menu.Root>
+      ) : null}
     </nav>
   );
 }

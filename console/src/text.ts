@@ -4,6 +4,9 @@ import { certificatesText } from './text-certificates.ts';
 import { dataText } from './text-data.ts';
 import { fleetText } from './text-fleet.ts';
 import { frontDoorText } from './text-front-door.ts';
+import { profileText } from './text-profile.ts';
+import { sourcesText } from './text-sources.ts';
+import { placesText } from './text-places.ts';
 
 const plural = (count: number, one: string, many: string) => `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
 
@@ -53,6 +56,8 @@ export const text = {
   nav: {
     main: 'Main',
     devices: 'Devices',
+    sites: 'Sites',
+    applications: 'Applications',
     data: 'Data',
     people: 'People',
     audit: 'Audit',
@@ -61,7 +66,8 @@ export const text = {
     config: 'Configuration',
     status: 'Status',
     account: 'My account',
-    short: { frontDoor: 'Door', certificates: 'Certs', config: 'Config', account: 'Me' },
+    more: 'More',
+    short: { applications: 'Apps', frontDoor: 'Door', certificates: 'Certs', config: 'Config', account: 'Me' },
     search: 'Search or jump to…',
     searchShort: 'Search…',
     signOut: 'Sign out',
@@ -534,8 +540,11 @@ export const text = {
     noRightAbout: 'Your rights do not include it.',
   },
   frontDoor: frontDoorText,
+  places: placesText,
   certificates: certificatesText,
   data: dataText,
+  sources: sourcesText,
+  profile: profileText,
   fleet: fleetText,
   status: {
     title: 'Status',
@@ -587,6 +596,9 @@ export const text = {
     pages: 'Pages',
     devices: 'Devices',
     commands: 'Commands',
+    codes: 'Codes on panels',
+    code: (code: string) => `Code ${code.slice(0, 3)} ${code.slice(3)}`,
+    codeUnknown: 'nothing waits under it',
     nothing: (typed: string) => `Nothing found for “${typed}”`,
     openDevice: 'open in a new tab',
     addDevice: 'Add a device…',

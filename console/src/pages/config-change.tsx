@@ -59,7 +59,7 @@ type Outcome = { readonly tried: Tried; readonly body: Record<string, unknown> }
 async function tryIt(edit: Edit): Promise<Outcome> {
   const { revision, config } = documentOf(await call('getConfig'));
   const at = edit.find(config);
-  const moved = edit.before === null ? 'no' : at < 0 ? 'gone' : sameJson(config[edit.section][at], edit.before) ? 'no' : 'changed';
+  const moved = edit.before === null ? 'no' : at < 0 ? 'gone' : sameJson(edit.current(config), edit.before) ? 'no' : 'changed';
   const next = edit.apply(config);
   const body = next as unknown as Record<string, unknown>;
   try {

@@ -13,10 +13,13 @@ import { Icon } from '../ui/icons.tsx';
 import { ActionMenu, Confirm } from '../ui/overlay.tsx';
 import { ProblemNote } from '../ui/problem.tsx';
 import { say, sayProblem } from '../ui/toast.tsx';
+import { Tabs, tabClass } from './applications.tsx';
 import { ContactCard, DeviceFeedsCard, TagsCard } from './device-contact.tsx';
 import { EditDevice } from './device-edit.tsx';
+import { DeviceIdentity } from './device-identity.tsx';
 import { DeviceKeysCard } from './device-keys.tsx';
 import { PortsCard } from './device-ports.tsx';
+import { DeviceProfile } from './device-profile.tsx';
 import { LinkChart } from './link-chart.tsx';
 import { OpenLink } from './open-link.tsx';
 import { Presence } from './presence.tsx';
@@ -24,6 +27,7 @@ import { refreshDevice } from './refresh-device.ts';
 import { VisitsCard } from './visits.tsx';
 
 const route = getRouteApi('/inside/devices/$device');
+type DeviceTab = 'identity' | 'profile';
 
 export function DevicePage() {
   const { device: key } = route.useParams();
@@ -52,6 +56,7 @@ function BackLink() {
 function DeviceBody({ device }: { device: DeviceView }) {
   const may = (action: DeviceView['may'][number]) => device.may.includes(action);
   const pushes = device.agentId === null || device.contact !== null;
+  const { tab } = route.useSearch();
   return (
     <>
       <PageHead
@@ -77,6 +82,30 @@ function DeviceBody({ device }: { device: DeviceView }) {
           </>
         }
       />
+      <DeviceTabs device={device} tab={tab} />
+      {tab === 'identity' ? <DeviceIdentity device={device} /> : tab === 'profile' ? <DeviceProfile device={device} /> : <Overview device={device} pushes={pushes} />}
+    </>
+  );
+}
+
+function DeviceTabs({ device, tab }: { device: DeviceView; tab: DeviceTab | undefined }) {
+  const words = text.profile.tabs;
+  const tabs: readonly (readonly [DeviceTab | undefined, string])[] = [[undefined, words.overview], ['identity', words.identity], ['profile', words.profile]];
+  return (
+    <Tabs label={words.label} on={tab}>
+      {tabs.map(([to, label]) => (
+        <li key={label}>
+          <Link to="/devices/$device" params={{ device: device.label }} search={to ? { tab: to } : {}} replace activeOptions={{ exact: true, includeSearch: true }} className={tabClass}>{label}</Link>
+        </li>
+      ))}
+    </Tabs>
+  );
+}
+
+function Overview({ device, pushes }: { device: DeviceView; pushes: boolean }) {
+  const may = (action: DeviceView['may'][number]) => device.may.includes(action);
+  return (
+    <>
       <Notices device={device} />
       <div className="grid gap-5 xl:grid-cols-[minmax(0,1.65fr)_minmax(0,1fr)]">
         <div className="flex min-w-0 flex-col gap-5">

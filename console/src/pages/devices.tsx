@@ -1,11 +1,12 @@
 // The devices: live, found by typing, sorted, opened.
+import type { Answer } from '#api/contract.ts';
 import type { DeviceView } from '#api/shapes.ts';
-import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
+import { useInfiniteQuery, useQuery, type InfiniteData } from '@tanstack/react-query';
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
 import { createColumnHelper, createSortedRowModel, rowSortingFeature, sortFn_alphanumeric, sortFn_basic, tableFeatures, useTable, type SortingState } from '@tanstack/react-table';
 import { useEffect, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from 'react';
 import { count, rtt, version } from '../format.ts';
-import { devicesQuery, itemsOf, meQuery, type DeviceFilter } from '../queries.ts';
+import { devicesQuery, itemsOf, meQuery, profilesQuery, type DeviceFilter } from '../queries.ts';
 import { without } from '../search.ts';
 import { openAddress } from '../shut.ts';
 import { text } from '../text.ts';
@@ -15,8 +16,10 @@ import { SearchBox, Select } from '../ui/field.tsx';
 import { Icon } from '../ui/icons.tsx';
 import { cellClass, headClass, Loaded, More } from '../ui/list.tsx';
 import { AddDevice } from './add-device.tsx';
+import { StateIcon } from './identity-state.tsx';
 import { OpenLink } from './open-link.tsx';
 import { Presence } from './presence.tsx';
+import { LevelBar, needsCare, stateWord } from './supplies.tsx';
 import { WaitingDevices } from './waiting-devices.tsx';
 import { WaitingJoins } from './waiting-joins.tsx';
 
@@ -57,6 +60,7 @@ function NameCell({ device }: { device: DeviceView }) {
             {device.name}
           </Link>
           {stateBadge(device)}
+          <ProfileSigns deviceId={device.id} />
         </div>
         <div className="flex min-w-0 items-center gap-2 text-xs text-ink-3">
           <span className="truncate font-mono">{device.label}</span>
@@ -66,6 +70,24 @@ function NameCell({ device }: { device: DeviceView }) {
     </div>
   );
 }
+
+/** What is known of who and how it is, as small signs; where nothing is, nothing stands. */
+function ProfileSigns({ deviceId }: { deviceId: string }) {
+  const profiles = useInfiniteQuery({ ...profilesQuery, select: byDevice });
+  const row = profiles.data?.get(deviceId);
+  if (row === undefined) return null;
+  const { identity, trust, lowest } = row;
+  return (
+    <>
+      {trust === 'different' ? <StateIcon state="ambiguous" why={text.profile.trustTitles.different} /> : identity ? <StateIcon state={identity.state} why={identity.why} /> : null}
+      {lowest && needsCare(lowest) ? (
+        <span role="img" data-supply-state={lowest.state} aria-label={text.profile.lowest(lowest.name, stateWord(lowest))} title={text.profile.lowest(lowest.name, stateWord(lowest))} className="w-8 shrink-0"><LevelBar supply={lowest} className="h-2.5" /></span>
+      ) : null}
+    </>
+  );
+}
+
+const byDevice = (data: InfiniteData<Answer<'listProfiles'>>) => new Map((itemsOf(data) ?? []).map((row) => [row.deviceId, row]));
 
 function VersionCell({ given }: { given: string | undefined }) {
   if (given === undefined) return '–';
