@@ -63,6 +63,17 @@ test('a customer does not claim the egress of another; who administers the gatew
   const refused = await sam.refused('addSite', { body: { name: 'Lübeck', egress: ['203.0.113.9/32'] } });
   assert.deepEqual([refused.status, refused.problems?.[0]?.path], [403, 'egress']);
   assert.doesNotMatch(JSON.stringify(refused), /acme/i);
+  const printer = { ...device, id: room.newId(), customerId: customer.id, siteId: site.id, label: 'acme-printer', host: '198.51.100.20' };
+  room.tables.devices.publish({ put: [printer] });
+  room.tables.sitePlaces.publish({ put: [{ siteId: site.id, customerId: customer.id, subnets: ['10.20.30.0/24'], egress: ['203.0.113.8/29'] }] });
+  for (const body of [{ subnets: ['203.0.113.0/24'] }, { subnets: ['198.51.100.0/24'] }, { subnets: ['192.0.0.0/8', '198.0.0.0/8'] }, { egress: ['198.51.100.16/28'] }, { egress: ['10.20.0.0/16'] }]) {
+    const told = await sam.refused('addSite', { body: { name: 'Lübeck', ...body } });
+    assert.deepEqual([told.status, told.problems?.[0]?.path], [403, Object.keys(body)[0]], JSON.stringify(body));
+    assert.doesNotMatch(JSON.stringify(told), /acme/i);
+  }
+  room.tables.devices.publish({ removed: [printer.id] });
+  const private_ = await sam.call('addSite', { body: { name: 'Wismar', subnets: ['10.0.0.0/8', '198.51.100.0/24'] } });
+  await owner.call('removeSite', { params: { site: private_.id } });
   const made = await owner.call('addSite', { body: { name: 'Lübeck', egress: ['203.0.113.9/32'] } });
   await sam.call('changeSite', { params: { site: made.id }, body: { egress: ['203.0.113.9/32', '203.0.113.32/32'] } });
   assert.deepEqual((await sam.call('getSite', { params: { site: made.id } })).overlaps, [{ kind: 'egress', siteId: site.id, siteName: '', network: '203.0.113.8/29' }], 'that it is shared, not by whom');

@@ -1,7 +1,7 @@
 // Sites with their networks, and the doors in them.
 import type { DoorView, LanView, SiteDetailView } from '#api/place-shapes.ts';
 import type { SiteSummaryView } from '#api/shapes.ts';
-import { canonicalAddress, formatNetwork, isLoopback, isPrivate, parseNetwork, type Network } from '#base/cidr.ts';
+import { canonicalAddress, formatNetwork, isLoopback, isPrivate, isPrivateNetwork, networkContains, parseAddress, parseNetwork, type Network } from '#base/cidr.ts';
 import { Fault } from '#base/fault.ts';
 import type { Id } from '#base/ids.ts';
 import { buildNetworkSet, isInNetworks } from '#base/networks.ts';
@@ -109,7 +109,6 @@ function buildViews(room: Room) {
 
 /** What is asked for, judged: a site must not claim what makes the addresses of others worthless. */
 function checkedPlace(room: Room, asked: Anyone, site: Site, wanted: { readonly subnets: readonly string[]; readonly egress: readonly string[] }): SitePlace {
-  const { tables } = room;
   const [subnets, egress] = [unique(wanted.subnets), unique(wanted.egress)];
   for (const [list, path, min] of [[subnets, 'subnets', subnetPrefixMin], [egress, 'egress', egressPrefixMin]] as const) {
     for (const text of list) {
@@ -117,16 +116,33 @@ function checkedPlace(room: Room, asked: Anyone, site: Site, wanted: { readonly 
       if (network.prefix < min[network.family]) throw wrong(path, `${text} is larger than /${min[network.family]}: write the networks that the site has`);
     }
   }
-  const before = new Set(tables.sitePlaces.get(site.id)?.egress);
-  for (const text of egress) {
-    if (before.has(text) || may(asked, 'administer', 'gateway')) continue;
-    const network = parseNetwork(text)!;
-    const other = Array.from(tables.sitePlaces.values()).find((place) => place.customerId !== site.customerId && place.egress.some((each) => touches(network, parseNetwork(each)!)));
-    // Whose it is would not be theirs to know.
-    if (other) throw new Fault('forbidden', `${text} is another customer's, too`, { remedy: 'ask somebody who administers the gateway, if both share a connection to the internet', detail: { problems: [{ path: 'egress', message: 'is shared with another customer' }] } });
-  }
+  if (!may(asked, 'administer', 'gateway')) mustNotClaim(room, site, { subnets, egress });
   return { siteId: site.id, customerId: site.customerId, subnets, egress };
 }
+
+/**
+ * What comes straight from a public address is taken for the devices of the site that has it, as egress or as a network of its own: whoever
+ * could claim another customer's addresses would get its devices' documents, or lock them out. Private networks inside are everybody's.
+ */
+function mustNotClaim({ tables }: Room, site: Site, { subnets, egress }: Pick<SitePlace, 'subnets' | 'egress'>): void {
+  const before = tables.sitePlaces.get(site.id);
+  const others = Array.from(tables.sitePlaces.values()).filter((place) => place.customerId !== site.customerId);
+  for (const [list, standing, path] of [[subnets, before?.subnets, 'subnets'], [egress, before?.egress, 'egress']] as const) {
+    for (const text of list) {
+      const network = parseNetwork(text)!;
+      if (standing?.includes(text) || (path === 'subnets' && isPrivateNetwork(network))) continue;
+      const isListed = others.some((place) => [...place.egress, ...place.subnets].some((each) => touches(network, parseNetwork(each)!)));
+      const isSomebodys = isListed || Array.from(tables.devices.values()).some(({ customerId, host }) => customerId !== site.customerId && isWithin(network, host));
+      // Whose it is would not be theirs to know.
+      if (isSomebodys) throw new Fault('forbidden', `${text} is another customer's, too`, { remedy: 'ask somebody who administers the gateway, if both share a connection to the internet', detail: { problems: [{ path, message: 'is shared with another customer' }] } });
+    }
+  }
+}
+
+const isWithin = (network: Network, host: string): boolean => {
+  const address = parseAddress(host);
+  return address !== null && networkContains(network, address);
+};
 
 export function buildSiteActs(room: Room): Acts<Names> {
   const { tables, operations, clock, limits } = room;

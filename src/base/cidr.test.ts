@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { BlockList, isIP, SocketAddress } from 'node:net';
 import { test } from 'node:test';
-import { canonicalAddress, formatNetwork, isLoopback, isPrivate, networkOf, networkContains, parseAddress, parseNetwork } from './cidr.ts';
+import { canonicalAddress, formatNetwork, isLoopback, isPrivate, isPrivateNetwork, networkOf, networkContains, parseAddress, parseNetwork } from './cidr.ts';
 
 test('addresses have one spelling', () => {
   for (const [text, canonical] of [
@@ -58,6 +58,7 @@ test('what a network contains, compared with Node', () => {
 
 test('loopback and private', () => {
   for (const text of ['127.0.0.1', '127.255.0.9', '::1', '::ffff:127.0.0.1']) assert.ok(isLoopback(text) && isPrivate(text), text);
+  for (const [text, is] of [['10.0.0.0/8', true], ['192.168.7.0/24', true], ['fd00::/48', true], ['192.0.0.0/8', false], ['10.0.0.0/7', false], ['0.0.0.0/0', false], ['203.0.113.0/24', false]] as const) assert.equal(isPrivateNetwork(parseNetwork(text)!), is, text);
   for (const text of ['10.1.2.3', '172.31.0.1', '192.168.1.1', '100.127.0.1', '169.254.1.1', 'fd00::1', 'fe80::1']) assert.ok(!isLoopback(text) && isPrivate(text), text);
   for (const text of ['192.0.2.1', '172.32.0.1', '128.0.0.1', '2001:db8::1', '::2', 'localhost', '']) assert.ok(!isLoopback(text) && !isPrivate(text), text);
 });

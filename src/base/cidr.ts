@@ -129,6 +129,11 @@ export function isPrivate(text: string): boolean {
   return address !== null && [...loopbackNetworks, ...privateNetworks].some((network) => networkContains(network, address));
 }
 
+/** All of it. */
+export function isPrivateNetwork(network: Network): boolean {
+  return [...loopbackNetworks, ...privateNetworks].some((each) => each.prefix <= network.prefix && networkContains(each, network));
+}
+
 /** What counts as one place: an IPv4 address, or an IPv6 /64, which one customer of a provider holds whole. */
 export function networkOf(address: string): string {
   if (!address.includes(':')) return address;
