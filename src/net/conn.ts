@@ -78,6 +78,14 @@ export function isFromHere({ from, proxied, via }: Pick<Accepted, 'from' | 'prox
 }
 
 /**
+ * As servers are told the client. An agent's own machine is 127.0.0.1 in its LAN, and an agent that lies says so of anybody: servers give that
+ * address rights that nobody far away may have. They hear addresses that no client has (RFC 7600 §4.8, RFC 6666).
+ */
+export function toldFrom({ accepted, from }: Pick<Conn, 'accepted' | 'from'>): string {
+  return accepted.via === null ? from : from === '127.0.0.1' ? '192.0.0.8' : from === '::1' ? '100::1' : from;
+}
+
+/**
  * As whom tries are counted. Of a door the agent alone is proved, and it names the addresses: a lying one must neither escape a count nor fill another's.
  */
 export function countedAs({ accepted, from }: Pick<Conn, 'accepted' | 'from'>): string {

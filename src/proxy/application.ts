@@ -13,7 +13,7 @@ import type { JobSource } from '#model/place-rows.ts';
 import type { Device } from '#model/rows.ts';
 import type { Prefix } from '#model/secret-path.ts';
 import type { Route } from '#model/snapshot.ts';
-import type { Conn } from '#net/conn.ts';
+import { type Conn, toldFrom } from '#net/conn.ts';
 import type { DialBy } from '#net/dial.ts';
 import { encodeForwarded } from '#wire/forwarded.ts';
 import { fieldOf, type Fields, is, type HeadEdit } from '#wire/http1-fields.ts';
@@ -201,7 +201,7 @@ export function buildApplications(options: ApplicationsOptions): Applications {
     exchange.respond(status, encoded.lines + lines, encoded.body);
   };
 
-  const toldAs = (conn: Conn, route: Route, identity: Identity, source: JobSource | null) => toldOf(conn.from, route.application!, identity, source, options.addressOf);
+  const toldAs = (conn: Conn, route: Route, identity: Identity, source: JobSource | null) => toldOf(toldFrom(conn), route.application!, identity, source, options.addressOf);
 
   const look = (shown: Shown, route: Route, secret: string | null, userAgent: string | undefined): Known => {
     const version = options.version();

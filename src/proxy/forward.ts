@@ -3,7 +3,7 @@
 import type { Duplex } from 'node:stream';
 import { Fault, toFault } from '#base/fault.ts';
 import type { Limits } from '#base/limits.ts';
-import type { Conn } from '#net/conn.ts';
+import { type Conn, toldFrom } from '#net/conn.ts';
 import { relay } from '#net/relay.ts';
 import type { Sweep } from '#net/sweep.ts';
 import { encodeForwardedChain } from '#wire/forwarded.ts';
@@ -111,7 +111,7 @@ const HELD_PIECES_MAX = 64;
 export function forwardedLines(conn: Conn, host: string): string {
   if (conn.forwardedHost === host) return conn.forwardedLines;
   conn.forwardedHost = host;
-  conn.forwardedLines = encodeForwardedChain({ client: conn.from, before: conn.forwardedBefore, via: conn.accepted.from, host, proto: conn.facts.secure ? 'https' : 'http' });
+  conn.forwardedLines = encodeForwardedChain({ client: toldFrom(conn), before: conn.forwardedBefore, via: conn.accepted.from, host, proto: conn.facts.secure ? 'https' : 'http' });
   return conn.forwardedLines;
 }
 

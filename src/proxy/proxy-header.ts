@@ -1,7 +1,7 @@
 // The PROXY header in front of a connection to a server that asks for one: whom we serve, and what its TLS proved (docs/wire/proxy-protocol.md).
 import { TLSSocket } from 'node:tls';
 import { isFault } from '#base/fault.ts';
-import { placesOf, type Conn } from '#net/conn.ts';
+import { placesOf, toldFrom, type Conn } from '#net/conn.ts';
 import { encodeProxyHeader, type ProxyHeaderToSend } from '#wire/proxy-protocol.ts';
 
 type ToldTls = NonNullable<ProxyHeaderToSend['tls']>;
@@ -22,7 +22,7 @@ function tlsOf(conn: Conn, told: ReturnType<typeof placesOf>['tls']): ToldTls | 
 }
 
 /** `clientAddress`: the client's address as the server is to hear it, where that is not the one it came from. */
-export function proxyHeaderFor(conn: Conn, version: 'v1' | 'v2', clientAddress: string = conn.from): Buffer {
+export function proxyHeaderFor(conn: Conn, version: 'v1' | 'v2', clientAddress: string = toldFrom(conn)): Buffer {
   const { source, destination, tls: told } = placesOf(conn.accepted);
   // Behind a trusted proxy a request has a client of its own, whose port nobody told.
   const client = clientAddress === source.address ? source : { address: clientAddress, port: 0 };

@@ -256,6 +256,10 @@ describe('doors', () => {
     await ask(lan.one, ports.plain, { path: '/forged', headers: { 'x-forwarded-for': '203.0.113.9', forwarded: 'for=203.0.113.9' } });
     assert.equal(last('/forged').headers['x-forwarded-for'], lan.client);
     assert.doesNotMatch(String(last('/forged').headers['forwarded']), /203\.0\.113\.9/);
+    // The agent's own machine is 127.0.0.1 there, and would be this one to a server behind us.
+    await ask(lan.one, ports.plain, { localAddress: '127.0.0.1', path: '/itself' });
+    assert.equal(last('/itself').headers['x-forwarded-for'], '192.0.0.8');
+    assert.match(String(last('/itself').headers['forwarded']), /^for=192\.0\.0\.8;/);
     // On the gateway's own listener that very address is listed, and believed.
     await ask('127.0.0.1', gateway.ports.http, { path: '/listed', headers: { 'x-forwarded-for': '203.0.113.9' } });
     assert.match(String(last('/listed').headers['x-forwarded-for']), /203\.0\.113\.9/);
