@@ -3,6 +3,7 @@ import type { Client } from '#api/client.ts';
 import type { Answer, Body } from '#api/contract.ts';
 import { printable } from '#base/log.ts';
 import { commonUsage, openGateway, parseCommand } from './arguments.ts';
+import { findAgent } from './find-agent.ts';
 import { exitCodes, usageFault } from './io.ts';
 import type { CommandIo } from './io.ts';
 import { formatAgo, formatBytes, formatLength, formatTime, printFacts, printJson, printLine } from './output.ts';
@@ -12,6 +13,8 @@ import { confirm } from './trust.ts';
 export const usage = `Usage: postern device get DEVICE
        postern device set DEVICE [--name NAME] [--label LABEL] [--serial SERIAL] [--host HOST]
                                  [--port PORT]… [--host-header own|public]
+       postern device add NAME --agent AGENT --host ADDRESS [--serial SERIAL] [--label LABEL] [--port PORT]…
+                                                 behind an agent that has joined; default port: 80
        postern device add NAME --serial SERIAL [--label LABEL] [--site SITE] [--new-key]
                                                  without an agent: it only pushes and checks in
        postern device label DEVICE LABEL         the former label redirects for 30 days
@@ -19,14 +22,14 @@ export const usage = `Usage: postern device get DEVICE
        postern device forget-certificate DEVICE PORT
        postern device remove DEVICE [--yes]
 
-DEVICE is an id, a label or CUSTOMER/NAME. With --port all ports are replaced.
+DEVICE is an id, a label or CUSTOMER/NAME; AGENT an id, a name or the label of a device that it stands for. With --port all ports are replaced.
 ${portUsage}
 ${commonUsage}`;
 
 type DeviceView = Answer<'getDevice'>;
 
 export async function run(args: string[], io: CommandIo): Promise<number> {
-  const options = { name: { type: 'string' }, label: { type: 'string' }, serial: { type: 'string' }, host: { type: 'string' }, port: { type: 'string', multiple: true }, 'host-header': { type: 'string' }, site: { type: 'string' }, 'new-key': { type: 'boolean' }, yes: { type: 'boolean' } } as const;
+  const options = { name: { type: 'string' }, label: { type: 'string' }, serial: { type: 'string' }, host: { type: 'string' }, port: { type: 'string', multiple: true }, 'host-header': { type: 'string' }, site: { type: 'string' }, agent: { type: 'string' }, 'new-key': { type: 'boolean' }, yes: { type: 'boolean' } } as const;
   const { values, positionals } = parseCommand(args, options, { min: 2, max: 3 });
   const [act, device, third] = positionals as [string, string, string | undefined];
   const takesThird = act === 'label' || act === 'forget-certificate';
@@ -87,11 +90,29 @@ function changeOf(values: Changes): Body<'changeDevice'> {
   return body;
 }
 
-async function add(io: CommandIo, client: Client, name: string, { serial, label, site, 'new-key': newKey }: { readonly serial?: string | undefined; readonly label?: string | undefined; readonly site?: string | undefined; readonly 'new-key'?: boolean | undefined }): Promise<DeviceView> {
-  if (serial === undefined) throw usageFault('a device without an agent is known by its serial: --serial SERIAL');
-  const made = await client.call('addDevice', { body: { name, serial, ...(label === undefined ? {} : { label }), ...(site === undefined ? {} : { siteId: site }) }, signal: io.signal });
-  if (newKey) {
-    const { secret } = await client.call('makeDeviceKey', { params: { device: made.id }, body: {}, signal: io.signal });
+interface Added extends Pick<Changes, 'label' | 'serial' | 'host' | 'port'> {
+  readonly site?: string | undefined;
+  readonly agent?: string | undefined;
+  readonly 'new-key'?: boolean | undefined;
+}
+
+async function add(io: CommandIo, client: Client, name: string, values: Added): Promise<DeviceView> {
+  const { serial, label, site, agent, host, port } = values;
+  const { signal } = io;
+  const common = { name, ...(label === undefined ? {} : { label }), ...(serial === undefined ? {} : { serial }) };
+  let body: Body<'addDevice'>;
+  if (agent === undefined) {
+    if (host !== undefined || port !== undefined) throw usageFault('--host and --port are for a device behind an agent: --agent AGENT');
+    if (serial === undefined) throw usageFault('a device without an agent is known by its serial: --serial SERIAL; one behind an agent needs --agent and --host');
+    body = { ...common, ...(site === undefined ? {} : { siteId: site }) };
+  } else {
+    if (host === undefined) throw usageFault('which address the agent dials is missing: --host ADDRESS');
+    if (site !== undefined) throw usageFault('it stands at the site of its agent: leave --site out');
+    body = { ...common, agentId: (await findAgent(client, agent, signal)).id, host, ports: parsePorts(port ?? ['80']) };
+  }
+  const made = await client.call('addDevice', { body, signal });
+  if (values['new-key']) {
+    const { secret } = await client.call('makeDeviceKey', { params: { device: made.id }, body: {}, signal });
     io.stderr.write(`Its key, shown this once: ${secret}\n`);
   }
   return made;

@@ -60,6 +60,17 @@ suite('sites and doors from the command line', { timeout: 60_000 }, () => {
     assert.equal((await run('sites', 'show', 'Nowhere')).code, 1);
   });
 
+  test('a device behind an agent that has joined', async () => {
+    const added = await operate('device', 'add', 'Copier 1', '--agent', 'node', '--host', '127.4.0.9', '--serial', 'SN100', '--port', '80', '--port', '161/udp');
+    assert.match(added, /^serial +SN100$/m);
+    assert.match(added, /^agent +.*dials 127\.4\.0\.9$/m);
+    assert.match(added, /161\/udp/);
+    const wrong = [['--agent', 'node'], ['--host', '127.4.0.9', '--serial', 'SN101'], ['--agent', 'node', '--host', '127.4.0.9', '--site', 'main'], []];
+    for (const options of wrong) assert.equal((await run('device', 'add', 'Copier 2', ...options)).code, 2, options.join(' '));
+    assert.equal((await run('device', 'add', 'Copier 2', '--agent', 'nobody', '--host', '127.4.0.9')).code, 1);
+    await operate('device', 'remove', 'copier-1', '--yes');
+  });
+
   test('a door, from open to closed', async () => {
     assert.match(await operate('doors'), /There are no doors/);
     assert.equal((await run('doors', 'open', '--agent', 'agent of Node')).code, 2);
