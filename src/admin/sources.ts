@@ -175,14 +175,20 @@ export function buildSourceActs(room: Room, book: SourceBook): Acts<Names> {
     exportJobSources(asked) {
       const customerId = customerOf(asked, asked.query.customerId, 'see');
       const mine = rows().filter((row) => row.customerId === customerId);
-      const text = writeSources(mine, { device: (id) => tables.devices.get(id)?.label ?? id, site: (id) => (namesakes(room, customerId, tables.sites.get(id)?.name ?? '').length === 1 ? tables.sites.get(id)!.name : id) });
+      const sites = sitesByName(room, customerId);
+      const siteName = (id: Id) => {
+        const name = tables.sites.get(id)?.name;
+        return name !== undefined && sites.get(name.toLowerCase())?.length === 1 ? name : id;
+      };
+      const text = writeSources(mine, { device: (id) => tables.devices.get(id)?.label ?? id, site: siteName });
       return { text, sources: mine.length };
     },
     importJobSources: (asked) => room.inTurn(() => importSources(room, book, asked, customerOf(asked, asked.body.customerId, 'administer'), asked.body)),
   };
 }
 
-const namesakes = ({ tables }: Pick<Room, 'tables'>, customerId: Id, name: string): Site[] => Array.from(tables.sites.values()).filter((site) => site.customerId === customerId && site.name.toLowerCase() === name.toLowerCase());
+/** Made once for a file: looked up for each of its lines. */
+const sitesByName = ({ tables }: Pick<Room, 'tables'>, customerId: Id): ReadonlyMap<string, readonly Site[]> => Map.groupBy(Array.from(tables.sites.values()).filter((site) => site.customerId === customerId), (site) => site.name.toLowerCase());
 
 function siteSeen({ tables }: Pick<Room, 'tables'>, asked: Anyone, siteId: Id): Site {
   const site = tables.sites.get(siteId);
@@ -202,6 +208,7 @@ function namesIn(room: Room, customerId: Id): SourceNames {
   const { tables } = room;
   const applications = new Set(room.control.snapshot().config.routes.filter((route) => route.application).map((route) => route.name));
   let byName: Map<string, Device[]> | undefined;
+  const sites = sitesByName(room, customerId);
   return {
     device(text) {
       const direct = tables.devices.get(text) ?? tables.deviceByLabel(text.toLowerCase());
@@ -213,7 +220,7 @@ function namesIn(room: Room, customerId: Id): SourceNames {
     site(text) {
       const direct = tables.sites.get(text);
       if (direct?.customerId === customerId) return direct.id;
-      const found = namesakes(room, customerId, text);
+      const found = sites.get(text.toLowerCase()) ?? [];
       return found.length > 1 ? 'many' : found[0]?.id;
     },
     isApplication: (name) => applications.has(name),
