@@ -426,6 +426,7 @@ export const limits = {
   probeWaitMaxMs: 30_000,
   sampleEveryMs: 3_600_000,
   seriesPerDeviceMax: 128,
+  seriesKeptPerDeviceMax: 512,
 
   // identity of devices, job sources
   originsMax: 20_000,

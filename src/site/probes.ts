@@ -184,7 +184,7 @@ export function buildProbes(options: ProbesOptions): Probes {
     }
     const readings = judged.readings === null ? null : readingsOf(judged.readings, limits.seriesPerDeviceMax);
     const ends = readings === null ? [] : await operations.seriesOf(device.id);
-    await operations.noteProbe({ profile: judged.row, ...(readings === null ? { samples: [], superseded: [] } : samplesOf({ deviceId: device.id, customerId: device.customerId }, readings, ends, { nowMs, everyMs: limits.sampleEveryMs })) });
+    await operations.noteProbe({ profile: judged.row, ...(readings === null ? { samples: [], superseded: [] } : samplesOf({ deviceId: device.id, customerId: device.customerId }, readings, ends, { nowMs, everyMs: limits.sampleEveryMs, seriesMax: limits.seriesKeptPerDeviceMax })) });
   };
 
   const remember = (deviceId: Id, told: ProbeExplained) => {

@@ -20,7 +20,7 @@ test('a stretch of equal readings has a beginning and an end', () => {
   const rows: { at: number; value: number }[] = [];
   const ends = (): SeriesEnd[] => (rows.length === 0 ? [] : [{ series: 's', last: [...rows].sort((a, b) => b.at - a.at).slice(0, 2) }]);
   const read = (at: number, value: number) => {
-    const { samples, superseded } = samplesOf(device, new Map([['s', value]]), ends(), { nowMs: at, everyMs: hourMs });
+    const { samples, superseded } = samplesOf(device, new Map([['s', value]]), ends(), { nowMs: at, everyMs: hourMs, seriesMax: 9 });
     for (const gone of superseded) rows.splice(rows.findIndex((row) => row.at === gone.at), 1);
     rows.push(...samples.map(({ at: when, value: what }) => ({ at: when, value: what })));
   };
@@ -32,4 +32,14 @@ test('a stretch of equal readings has a beginning and an end', () => {
   read(630 * 60_000, 50);
   read(800 * 60_000, 50);
   assert.deepEqual(rows.slice(3), [{ at: 630 * 60_000, value: 50 }, { at: 800 * 60_000, value: 50 }], 'the first of a stretch stays');
+});
+
+test('a device that names its supplies anew each time does not fill the store', () => {
+  const kept = new Map<string, number>();
+  for (let probe = 0; probe < 50; probe++) {
+    const ends = Array.from(kept, ([series, at]): SeriesEnd => ({ series, last: [{ at, value: 1 }] }));
+    const { samples } = samplesOf(device, new Map([['pages', probe], [`supply a${probe}`, 1], [`supply b${probe}`, 1]]), ends, { nowMs: probe, everyMs: hourMs, seriesMax: 5 });
+    for (const { series, at } of samples) kept.set(series, at);
+  }
+  assert.deepEqual([...kept], [['pages', 49], ['supply a0', 0], ['supply b0', 0], ['supply a1', 1], ['supply b1', 1]]);
 });

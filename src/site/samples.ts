@@ -22,15 +22,19 @@ export interface SampleTimes {
   readonly nowMs: number;
   /** An unchanged value is noted again after so long. */
   readonly everyMs: number;
+  /** A device that calls its supplies something else each time begins no more than so many series. */
+  readonly seriesMax: number;
 }
 
 /** What is to be written, when this is read and that is there. */
-export function samplesOf(device: { readonly deviceId: Id; readonly customerId: Id }, readings: ReadonlyMap<string, number>, ends: readonly SeriesEnd[], { nowMs, everyMs }: SampleTimes): Pick<ProbeNote, 'samples' | 'superseded'> {
+export function samplesOf(device: { readonly deviceId: Id; readonly customerId: Id }, readings: ReadonlyMap<string, number>, ends: readonly SeriesEnd[], { nowMs, everyMs, seriesMax }: SampleTimes): Pick<ProbeNote, 'samples' | 'superseded'> {
   const lastOf = new Map(ends.map(({ series, last }) => [series, last]));
   const samples: ProbeSample[] = [];
   const superseded: { series: string; at: number }[] = [];
+  let begun = lastOf.size;
   for (const [series, value] of readings) {
     const [last, before] = lastOf.get(series) ?? [];
+    if (last === undefined && ++begun > seriesMax) continue;
     if (last?.value === value) {
       if (nowMs - last.at < everyMs) continue;
       if (before?.value === value) superseded.push({ series, at: last.at });
