@@ -6,10 +6,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const order = JSON.parse(process.argv[2]!) as { stateDir: string; https: number; originPort: number };
+const order = JSON.parse(process.argv[2]!) as { stateDir: string; https: number; originPort: number; policy?: string[] };
 const folder = mkdtempSync(join(tmpdir(), 'postern-bench-'));
 const policyFile = join(folder, 'policy');
-writeFileSync(policyFile, `reach tcp 127.0.0.1 ${order.originPort}\n`);
+writeFileSync(policyFile, [`reach tcp 127.0.0.1 ${order.originPort}`, ...(order.policy ?? [])].join("\n") + "\n");
 const abort = new AbortController();
 process.stdin.resume();
 process.stdin.on('end', () => abort.abort());

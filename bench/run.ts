@@ -4,6 +4,7 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { buildApplicationBenches } from './applications.ts';
 import { buildFrontDoorBenches } from './front-door.ts';
 import { buildIntakeBenches } from './intake.ts';
 import { download, load, median, type Load } from './measure.ts';
@@ -195,7 +196,7 @@ const benches: Record<string, (originPort: number) => Promise<void>> = {
   },
 };
 
-Object.assign(benches, buildFrontDoorBenches({ rounds, seconds, report, progress, compare, startGateway }), buildIntakeBenches({ rounds, seconds, report, progress }));
+Object.assign(benches, buildFrontDoorBenches({ rounds, seconds, report, progress, compare, startGateway }), buildIntakeBenches({ rounds, seconds, report, progress }), buildApplicationBenches({ rounds, seconds, report, progress, startGateway }));
 
 const unknown = positionals.filter((name) => !(name in benches));
 if (unknown.length > 0) {
