@@ -41,7 +41,7 @@ export function buildUnassignedActs(room: Room, book: SourceBook): Acts<Names> {
     if (named !== undefined) {
       const device = deviceFor(room, asked, named, 'administer', 'say which applications this device may use');
       if (entry.customerId !== null && device.customerId !== entry.customerId) throw new Fault('conflict', `${device.name} belongs to another customer than the place that the request came from`);
-      if (entry.siteId !== null && device.siteId !== entry.siteId) throw new Fault('conflict', `${device.name} belongs to another site than the door that it came through`, { remedy: 'move the device to that site first: postern site' });
+      if (entry.siteId !== null && device.siteId !== entry.siteId) throw new Fault('conflict', `${device.name} belongs to another site than the door that it came through`, { remedy: 'move the device to that site first: postern sites move SITE --device DEVICE' });
       return device;
     }
     const agentId = newDevice!.agentId ?? entry.viaAgentId;

@@ -133,8 +133,8 @@ export function buildTelling(options: TellingOptions): Telling {
         {
           tell: application.tell, isHttp: route.protocol === 'http', path, told, other, nonce: random(12).toString('base64url'),
           host: hostFor(route, snapshot()),
-          // Nobody showed who it is: that much is said, and no more.
-          assertion: assertion(route as { name: string; application: ConfigApplication }, device, { state: 'unknown', by: 'proof' }, told),
+          // As in a device's own requests, where headers tell. Nobody showed who it is: that much is said, and no more.
+          assertion: application.tell === 'headers' ? assertion(route as { name: string; application: ConfigApplication }, device, { state: 'unknown', by: 'proof' }, told) : '',
           reached: { address: towards?.source ?? '127.0.0.1', port: options.httpsPort() },
         },
         { dial: buildServerDial(target, options.identityOf), limits },

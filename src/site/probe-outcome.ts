@@ -91,7 +91,7 @@ function takenBy(judging: Judging, expected: string, found: { readonly serial: s
     message: `at ${address} is ${what}${profile?.model ? ` (${profile.model})` : ''}${other ? `, which is ${other.name}` : ''}; expected was ${expected}`,
     remedy: other
       ? `The address has moved (DHCP): give ${other.name} the address ${address}, and ${device.name} the one that it has now. Reservations in the DHCP server keep it so.`
-      : `If the device was replaced, change its serial: postern device set ${device.label} serial=…; else give it the address that it has now.`,
+      : `If the device was replaced, change its serial: postern device set ${device.label} --serial SERIAL; else give it the address that it has now.`,
   };
   const isNews = before?.failure?.code !== 'different' || before.failure.message !== failure.message;
   const common = { device: device.id, name: device.name, address };

@@ -118,6 +118,7 @@ suite('telling servers of devices', { timeout: 60_000 }, () => {
     const ran = await run('prove', 'virtual', 'copier');
     assert.equal(ran.code, 0, ran.err + ran.out);
     assert.match(deaf.seen.at(-1)!.from, /^127\.72\.0\./);
+    assert.equal(deaf.seen.at(-1)!.headers['x-postern-identity'], undefined, 'as in requests of the device, a statement is there where headers tell');
   });
 
   test('a port of another protocol takes the connection', async () => {
