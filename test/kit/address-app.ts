@@ -1,5 +1,6 @@
 // A server of the kind that this is all about: it knows devices by the address of their connection, keeps one session for each address,
 // and calls devices back there, over UDP and over HTTP. Pages need a cookie and have links of every kind.
+import { execFile } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { createServer as createHttp, get, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
@@ -52,14 +53,49 @@ const askHttp = (host: string, port: number): Promise<string | null> =>
     asked.on('error', () => resolve(null));
   });
 
-const page = `<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd">
-<html xmlns="http://www.w3.org/1999/xhtml"><head><title>Scan</title><link rel="stylesheet" href="/style.css" type="text/css" /></head>
-<body><h1>Scan</h1><p><a id="next" href="/next">Next</a> <a id="near" href="near">Near</a></p>
-<form action="/submit" method="post"><p><input type="text" name="name" /><input type="submit" value="Go" /></p></form></body></html>
+const pageOf = (title: string, body: string): string => `<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd">
+<html xmlns="http://www.w3.org/1999/xhtml"><head><title>${title}</title><link rel="stylesheet" href="/style.css" type="text/css" /></head>
+<body><h1>${title}</h1>${body}</body></html>
 `;
+const page = pageOf('Scan', `<p><a id="next" href="/next">Next</a> <a id="near" href="near">Near</a></p>
+<form action="/submit" method="post"><p><input type="text" name="name" /><input type="submit" value="Go" /></p></form>`);
+const signInPage = pageOf('Sign in', '<form action="/login" method="post"><p><input type="text" name="user" /><input type="submit" value="Sign in" /></p></form>');
 
-/** `proxy`: connections begin with a PROXY header. */
-export async function startAddressApp(options: { readonly address?: string; readonly port?: number; readonly proxy?: boolean } = {}): Promise<AddressApp> {
+const plain = (text: string): string => text.replace(/[^\w .-]/g, '?');
+/** Every way that the pages of such programs name an address of their own. `host`: as they were called. */
+const menuOf = (host: string, user: string, said: string): string =>
+  pageOf('Menu', `<p id="user">${plain(user)}</p><p id="said">${plain(said)}</p><p><img id="paper" src="/paper.png" alt="" />
+<a id="absolute" href="http://${host}/menu?from=absolute">A</a> <a id="rooted" href="/menu?from=rooted">R</a> <a id="relative" href="menu?from=relative">L</a>
+<a id="schemeless" href="//${host}/menu?from=schemeless">S</a> <a id="deep" href="/deep/menu?from=deep">D</a> <a id="moved" href="/moved">M</a></p>
+<form id="find" action="/menu" method="get"><p><input type="text" name="from" /><input type="submit" value="Find" /></p></form>
+<form id="send" action="menu" method="post"><p><input type="text" name="said" /><input type="submit" value="Send" /></p></form>`);
+
+const formOf = async (request: IncomingMessage): Promise<URLSearchParams> => {
+  let text = '';
+  if (request.method === 'POST') for await (const piece of request as AsyncIterable<Buffer>) text += piece.toString();
+  return new URLSearchParams(text);
+};
+
+/** Of Printer-MIB (RFC 3805): prtGeneralSerialNumber. */
+const serialOid = '.1.3.6.1.2.1.43.5.1.1.17.1';
+
+/** What Net-SNMP's snmpget says of the device at an address; null: nothing, or not in time. */
+const askSerial = (snmpget: string, community: string, address: string, port: number): Promise<string | null> =>
+  new Promise((resolve) => {
+    execFile(snmpget, ['-v2c', '-c', community, '-Oqv', '-t', '2', '-r', '1', `udp:${address}:${port}`, serialOid], { env: { ...process.env, MIBS: '' } }, (failed, stdout) => resolve(failed ? null : stdout.trim().replaceAll('"', '')));
+  });
+
+export interface AddressAppOptions {
+  readonly address?: string;
+  readonly port?: number;
+  /** Connections begin with a PROXY header. */
+  readonly proxy?: boolean;
+  /** Path of the program, and with what it asks. */
+  readonly snmpget?: string;
+  readonly community?: string;
+}
+
+export async function startAddressApp(options: AddressAppOptions = {}): Promise<AddressApp> {
   const seen: AppSaw[] = [];
   const sessions = new Map<string, number>();
   const proxied = new WeakMap<Socket, string>();
@@ -75,8 +111,22 @@ export async function startAddressApp(options: { readonly address?: string; read
     seen.push(saw);
     const isSignedIn = /(?:^|; )app=in(?:;|$)/.test(headers['cookie'] ?? '');
     switch (url.pathname) {
-      case '/login':
+      case '/sign-in':
+        return void response.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8' }).end(signInPage);
+      case '/login': {
+        const user = (await formOf(request)).get('user');
+        if (user !== null) return void response.writeHead(303, { 'Set-Cookie': ['app=in; Path=/; HttpOnly', `user=${plain(user)}; Path=/`], Location: `http://${headers['host']}/menu` }).end();
         return void response.writeHead(302, { 'Set-Cookie': 'app=in; Path=/; HttpOnly', Location: '/home' }).end();
+      }
+      case '/menu':
+      case '/deep/menu': {
+        if (!isSignedIn) return void response.writeHead(403, { 'Content-Type': 'text/html; charset=utf-8' }).end(pageOf('No cookie', '<p>no cookie</p>'));
+        const said = (await formOf(request)).get('said') ?? url.searchParams.get('from') ?? '';
+        const user = /(?:^|; )user=([^;]*)/.exec(headers['cookie']!)?.[1] ?? '';
+        return void response.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8' }).end(menuOf(headers['host']!, user, said));
+      }
+      case '/moved':
+        return void response.writeHead(302, { Location: '/menu?from=moved' }).end();
       case '/home':
       case '/next':
       case '/near':
@@ -87,6 +137,8 @@ export async function startAddressApp(options: { readonly address?: string; read
         return void response.writeHead(200, { 'Content-Type': 'text/css' }).end('body { background: url(/paper.png) }\n');
       case '/udp':
         return void response.end(JSON.stringify({ answer: await askUdp(peer, Number(url.searchParams.get('port')), 'who') }));
+      case '/serial':
+        return void response.end(JSON.stringify({ peer, visits, answer: await askSerial(options.snmpget ?? 'snmpget', options.community ?? 'public', peer, Number(url.searchParams.get('port'))) }));
       case '/tcp':
         return void response.end(JSON.stringify({ answer: await askHttp(peer, Number(url.searchParams.get('port'))) }));
       default:
@@ -126,4 +178,9 @@ export async function startAddressApp(options: { readonly address?: string; read
       await new Promise<void>((done) => outer.close(() => done()));
     },
   };
+}
+
+if (import.meta.main) {
+  const { port } = await startAddressApp(JSON.parse(process.argv[2]!) as AddressAppOptions);
+  process.stdout.write(`listens on ${port}\n`);
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { chromium, type BrowserContext, type Page } from 'playwright-core';
 import { isCi, root } from './gateway.ts';
 
-const program = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
+export const program = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
 /** The built console; another folder for whoever works on it at the same time. */
 export const consoleDir = process.env['CONSOLE_DIR'] ?? join(root, 'console', 'dist');
 
