@@ -158,3 +158,24 @@ test('a store that does not take it: nobody has an address that is not in it', a
   assert.equal(await book.ensure(device.id), book.addressOf(device.id));
   await assert.rejects(book.ensure('nobody'), faults('not-found', /no such device/));
 });
+
+test('a pool without an address left is looked at once, not for each device that comes', async (t) => {
+  let looks = 0;
+  const reserved = new Set<string>();
+  const room = await openRoom(t, ['127.72.0.0/24'], {
+    isReserved(address) {
+      looks += 1;
+      return reserved.has(address) || address !== '127.72.0.7';
+    },
+  });
+  reserved.add('127.72.0.7');
+  const [a, b] = [await room.device('a'), await room.device('b')];
+  for (let i = 0; i < 20; i++) for (const { id } of [a, b]) await assert.rejects(room.book.ensure(id), faults('too-many', /no address left/));
+  assert.ok(looks <= 253, `${looks} addresses were looked at`);
+  reserved.clear();
+  room.clock.advance(1_000);
+  assert.equal(await room.book.ensure(a.id), '127.72.0.7', 'what is not reserved any more is found');
+  await assert.rejects(room.book.ensure(b.id), faults('too-many', /no address left/));
+  await room.book.release(a, ada);
+  assert.equal(await room.book.ensure(b.id), '127.72.0.7', 'what was released is found at once');
+});

@@ -39,6 +39,8 @@ export interface AddressBook {
   close(): void;
 }
 
+/** What is reserved is not watched: it is asked again after so long. */
+const fullForMs = 1_000;
 const byGateway: Actor = { kind: 'gateway', id: null, name: 'postern', from: '' };
 
 export function buildAddressBook(options: AddressBookOptions): AddressBook {
@@ -109,15 +111,21 @@ export function buildAddressBook(options: AddressBookOptions): AddressBook {
     if (now.networks.length === 0) throw new Fault('unsupported', 'there is no address pool', { remedy: 'Add "addressPool" with its "networks" to the configuration; 127.72.0.0/16 does for a server on this machine.' });
     return now;
   };
+  /** Nothing was left then, and nothing has changed since: a device that comes again and again must not have all of a full pool looked at. */
+  let fullSince: { readonly pool: AddressPool; readonly version: number; readonly planned: number; readonly atMs: number } | null = null;
   /** `planned`: chosen already in the same step. */
   const choose = (device: Device, planned: ReadonlySet<string>): string | null => {
+    const version = tables.virtualAddresses.version + tables.releasedAddresses.version;
+    if (fullSince !== null && fullSince.pool === pool && fullSince.version === version && fullSince.planned <= planned.size && clock.monoMs() - fullSince.atMs < fullForMs) return null;
     const known = {
       isTaken: (address: string) => planned.has(address) || tables.virtualAddressAt(address) !== undefined || options.isReserved(address),
       releaseOf: (address: string) => tables.releasedAddresses.get(address) ?? null,
       formerOf,
       released: () => tables.releasedAddresses.values(),
     };
-    return chooseAddress(pool, { customerId: device.customerId, siteId: device.siteId, deviceId: device.id }, known, clock.nowMs());
+    const chosen = chooseAddress(pool, { customerId: device.customerId, siteId: device.siteId, deviceId: device.id }, known, clock.nowMs());
+    fullSince = chosen === null ? { pool, version, planned: planned.size, atMs: clock.monoMs() } : null;
+    return chosen;
   };
   const noneLeft = () => new Fault('too-many', tables.virtualAddresses.size >= limits.virtualAddressesMax ? `${limits.virtualAddressesMax} devices have virtual addresses already` : 'the address pool has no address left', { remedy: 'Add a network to "addressPool", or release addresses: postern addresses lists them.' });
 
