@@ -21,6 +21,7 @@ export const profileText = {
   facts: {
     vendor: 'Vendor', model: 'Model', serial: 'Serial', firmware: 'Firmware', macs: 'MAC', macThere: 'MAC at its address', hostNames: 'Calls itself', location: 'Location', languages: 'Languages', protocols: 'Answers by', addresses: 'Addresses', up: 'Up for', driver: 'Driver', confidence: 'Sure', where: 'Read at',
   },
+  protocols: { 'snmp-v1': 'SNMP v1', 'snmp-v2c': 'SNMP v2c', 'snmp-v3': 'SNMP v3', ipp: 'IPP', ipps: 'IPP over TLS', http: 'HTTP', https: 'HTTPS' } as Readonly<Record<string, string>>,
   serialSame: 'as its row',
   serialOther: (serial: string) => `its row says ${serial}`,
   serialNone: 'its row has none',
@@ -69,6 +70,8 @@ export const profileText = {
     titlePartial: 'Not everything could be asked',
     titleDifferent: 'Another device answers at its address',
     question: 'Question', address: 'Asked at', agent: 'Through', from: 'from', lastGood: 'Last good answer', never: 'never', remedy: 'What to do',
+    setCredentials: 'Set credentials',
+    editDevice: 'Its row is changed with Edit, above.',
     codes: {
       off: 'SNMP is switched off', silent: 'Nothing answers', unreachable: 'It cannot be reached', credentials: 'The credentials are wrong', policy: 'The agent may not ask it', offline: 'Its agent is offline', 'no-agent': 'It stands behind no agent', 'no-address': 'Its row has no address',
       unsupported: 'The agent cannot ask', 'unknown-device': 'No driver fits', partial: 'Some questions were not answered', different: 'Another device answers there',

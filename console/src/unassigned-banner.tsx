@@ -26,7 +26,7 @@ export function UnassignedBanner() {
         <span className="font-semibold text-accent-ink">{words.title(news.length, unassigned.data?.next !== null)}</span>{' '}
         <span className="text-ink-2 break-words">{words.bannerAbout(first.code, first.application, first.address)}</span>
       </p>
-      <span className="flex items-center gap-1">
+      <span className="ml-auto flex items-center gap-1">
         <Link to="/applications/sources" className={buttonClass('plain', 'sm')}>{words.show}</Link>
         <IconButton icon="close" size="sm" label={words.hide} onClick={() => setHidden(new Set([...hidden, ...items.map(({ code }) => code)]))} />
       </span>

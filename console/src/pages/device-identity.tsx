@@ -11,8 +11,9 @@ import { cellClass, headClass } from '../ui/list.tsx';
 import { ProblemNote } from '../ui/problem.tsx';
 import { DeviceUrlsCard } from './device-urls.tsx';
 import { SessionsCard } from './device-sessions.tsx';
-import { StateBadge, stateMoods } from './identity-state.tsx';
+import { StateBadge, stateIcons, stateMoods } from './identity-state.tsx';
 import { ProbeButton } from './probe-now.tsx';
+import { Said } from './said.tsx';
 import { sentence } from './sentence.ts';
 
 const words = text.sources.identity;
@@ -46,8 +47,8 @@ function NowCard({ device, identity }: { device: DeviceView; identity: IdentityV
     <Card title={words.title} about={words.about} actions={device.agentId !== null && device.may.includes('administer') && now.state !== 'verified' ? <ProbeButton device={device} size="sm" /> : null}>
       <div className="flex flex-col gap-4">
         <div data-now={now.state} className={`rounded-xl border px-4 py-3 ${boxes[stateMoods[now.state]] ?? ''}`}>
-          <p className="flex flex-wrap items-center gap-2"><StateBadge state={now.state} />{now.by ? <span className="text-xs text-ink-2">{text.sources.by[now.by]}</span> : null}</p>
-          <p className="mt-1.5 text-sm break-words">{sentence(now.why)}</p>
+          <p className="flex flex-wrap items-center gap-2 font-semibold" title={text.sources.stateTitles[now.state]}><Icon name={stateIcons[now.state]} />{text.sources.states[now.state]}{now.by ? <span className="text-xs font-normal text-ink-2">{words.byOf(text.sources.by[now.by])}</span> : null}</p>
+          <p className="mt-1.5 text-sm break-words"><Said text={sentence(now.why)} /></p>
           {now.state === 'verified' ? null : <p className="mt-1 text-sm text-ink-2">{words.remedies[now.state]}</p>}
           {now.conflict.length > 0 ? <Conflicts ids={now.conflict.filter((id) => id !== device.id)} /> : null}
         </div>

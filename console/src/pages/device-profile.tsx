@@ -35,7 +35,7 @@ function Body({ device, view }: { device: DeviceView; view: ProfileView }) {
   return (
     <div className="flex flex-col gap-5">
       {run ? <ProbeProgress run={run} /> : null}
-      {failure ? <FailureBox failure={failure} lastGoodAt={readAt} partial={partial} /> : null}
+      {failure ? <FailureBox failure={failure} lastGoodAt={readAt} partial={partial} mayChange={mayProbe} /> : null}
       {profile === null ? (
         failure ? (mayProbe ? <div><ProbeButton device={device} tone="primary" /></div> : null) : (
           <Card><Empty icon="probe" title={words.neverTried} action={mayProbe ? <ProbeButton device={device} tone="primary" /> : null}>{words.neverTriedAbout}</Empty></Card>
@@ -63,16 +63,16 @@ function StateCard({ device, view, profile, mayProbe }: { device: DeviceView; vi
   const { functions, errors, status } = profile;
   return (
     <Card actions={mayProbe ? <ProbeButton device={device} /> : null} title={[profile.vendor, profile.model].filter(Boolean).join(' ') || words.what} about={<>{words.read} <Time at={view.readAt} />{view.triedAt !== null && view.readAt !== null && view.triedAt > view.readAt ? <>, {words.tried} <Time at={view.triedAt} /></> : null}</>}>
-      <ul className="flex flex-wrap gap-1.5">
+      <ul className="flex flex-wrap items-center gap-1.5">
         {status ? <li><Badge mood={status === 'idle' ? 'ok' : 'accent'}>{words.status[status] ?? status}</Badge></li> : null}
         {errors.map((error) => <li key={error} data-error={error}><Badge mood="warn" icon="warning">{words.errors[error] ?? error}</Badge></li>)}
         {errors.length === 0 ? <li><Badge>{words.noErrors}</Badge></li> : null}
       </ul>
-      <ul className="mt-2 flex flex-wrap gap-1.5">
+      <ul className="mt-2 flex flex-wrap items-center gap-1.5">
         {FUNCTIONS.map((each) => {
           const has = functions[each];
           if (has === null) return null;
-          return <li key={each} data-function={each}>{has ? <Badge mood="accent" icon="check">{words.functions[each]}</Badge> : <Badge><s className="no-underline">{words.functionNo(words.functions[each])}</s></Badge>}</li>;
+          return <li key={each} data-function={each}>{has ? <Badge mood="accent" icon="check">{words.functions[each]}</Badge> : <Badge>{words.functionNo(words.functions[each])}</Badge>}</li>;
         })}
         {profile.colour === null ? null : <li><Badge>{profile.colour ? words.colour : words.mono}</Badge></li>}
         {profile.duplex ? <li><Badge>{words.duplex}</Badge></li> : null}
@@ -98,7 +98,7 @@ function WhatCard({ device, view, profile }: { device: DeviceView; view: Profile
           profile.hostNames.length > 0 ? [facts.hostNames, mono(profile.hostNames.join(', '))] : null,
           profile.location ? [facts.location, profile.location] : null,
           profile.languages.length > 0 ? [facts.languages, profile.languages.map((each) => each.toUpperCase()).join(', ')] : null,
-          profile.protocols.length > 0 ? [facts.protocols, profile.protocols.map((each) => each.toUpperCase().replace('-V', ' v')).join(', ')] : null,
+          profile.protocols.length > 0 ? [facts.protocols, profile.protocols.map((each) => words.protocols[each] ?? each.toUpperCase()).join(', ')] : null,
           view.address ? [facts.where, mono(view.address)] : null,
           profile.upSeconds === null ? null : [facts.up, duration(profile.upSeconds * 1_000)],
           profile.driver ? [facts.driver, mono(profile.driver)] : null,

@@ -34,7 +34,7 @@ export function SourceMatrix({ applications, sources }: { applications: readonly
   // A row that names several devices, or none, is nobody's cell: the list has it.
   const cells = useMemo(() => new Map(sources.flatMap((row) => (row.device ? [[cellKey(row.application, row.device.id), row] as const] : []))), [sources]);
   const wrong = useMemo(() => new Set(conflicts.data?.items.flatMap(({ sourceIds }) => sourceIds)), [conflicts.data]);
-  const counted = (application: string) => sources.filter((row) => row.application === application).length;
+  const counted = (application: string) => sources.filter((row) => row.application === application && row.device !== null).length;
   const filtered = Boolean(search.q || search.site);
   const severalSites = new Set(all.map(({ siteId }) => siteId)).size > 1;
   return (
@@ -103,7 +103,7 @@ function Cell({ device, application, source, isWrong }: { device: DeviceView; ap
     setBusy(false);
   };
   const named = source ? (source.serial !== null ? words.bySerial : source.address !== null ? words.byAddress : '') : '';
-  const about = source ? [words.assigned(device.name, application.name), named, source.appears ? words.appears(source.appears) : '', isWrong ? words.conflicted : ''].filter(Boolean).join(', ') : words.unassigned(device.name, application.name);
+  const about = source ? [words.assigned(device.name, application.name), named, source.appears ? words.appears(source.appears) : '', isWrong ? words.conflicted : ''].filter(Boolean).join(', ') : application.assigned ? words.unassigned(device.name, application.name) : words.openCell(device.name, application.name);
   return (
     <button
       type="button"
@@ -113,9 +113,10 @@ function Cell({ device, application, source, isWrong }: { device: DeviceView; ap
       title={about}
       disabled={busy || !may}
       onClick={() => void toggle()}
-      className={`mx-auto flex min-h-11 w-full max-w-40 flex-col items-center justify-center gap-0.5 rounded-lg border px-1.5 py-1 transition-colors disabled:cursor-default ${source ? (isWrong ? 'border-warn bg-warn-soft text-warn-ink' : 'border-accent/40 bg-accent-soft text-accent-ink') : 'border-dashed border-line text-transparent enabled:hover:border-accent enabled:hover:text-accent-ink enabled:focus-visible:text-accent-ink'}`}
+      className={`mx-auto flex min-h-11 w-full max-w-40 flex-col items-center justify-center gap-0.5 rounded-lg border px-1.5 py-1 transition-colors disabled:cursor-default ${source ? (isWrong ? 'border-warn bg-warn-soft text-warn-ink' : 'border-accent/40 bg-accent-soft text-accent-ink') : (application.assigned ? 'border-dashed border-line text-transparent' : 'border-transparent text-ink-3') + ' enabled:hover:border-accent enabled:hover:text-accent-ink enabled:focus-visible:text-accent-ink'}`}
     >
-      {busy ? <Spinner size={15} /> : <Icon name={source ? (isWrong ? 'warning' : 'check') : 'plus'} size={15} />}
+      {busy ? <Spinner size={15} /> : source === undefined && !application.assigned ? null : <Icon name={source ? (isWrong ? 'warning' : 'check') : 'plus'} size={15} />}
+      {source === undefined && !application.assigned ? <span className="text-[0.6875rem] leading-tight">{words.toOpen}</span> : null}
       {source?.appears ? <span className="max-w-full truncate font-mono text-[0.6875rem] leading-tight">{source.appears}</span> : named ? <span className="max-w-full truncate text-[0.6875rem] leading-tight">{named}</span> : null}
     </button>
   );

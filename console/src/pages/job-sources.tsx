@@ -15,6 +15,7 @@ import { saveFile } from './certificate-files.tsx';
 import { ImportSources } from './job-source-import.tsx';
 import { SourceList } from './job-source-list.tsx';
 import { SourceMatrix } from './job-source-matrix.tsx';
+import { Said } from './said.tsx';
 import { sentence } from './sentence.ts';
 import { Unassigned } from './unassigned.tsx';
 
@@ -99,8 +100,8 @@ function Conflicts() {
       <ul className="mt-2 flex flex-col gap-2 text-sm sm:pl-7">
         {shown.map((each) => (
           <li key={`${each.kind} ${each.application} ${each.sourceIds.join()}`} data-conflict={each.kind} className="[overflow-wrap:anywhere]">
-            <p>{sentence(each.message)}</p>
-            <p className="text-ink-2">{sentence(each.remedy)}</p>
+            <p className="flex flex-wrap items-baseline gap-x-2"><span className="font-medium">{each.application}</span><span className="min-w-0">{sentence(each.message)}</span></p>
+            <p className="text-ink-2"><Said text={sentence(each.remedy)} /></p>
           </li>
         ))}
       </ul>

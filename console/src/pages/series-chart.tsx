@@ -6,6 +6,9 @@ import { text } from '../text.ts';
 import { useTheme } from '../theme.ts';
 
 const HEIGHT = 200;
+const SHORTEST_S = 3_600;
+/** Counters are whole. */
+const WHOLE = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
 const DASHES: readonly number[][] = [[], [8, 4], [2, 4], [10, 4, 2, 4], [5, 3], [14, 5]];
 
 export interface Line {
@@ -29,14 +32,18 @@ function dataOf(lines: readonly Line[]): uPlot.AlignedData {
 
 function optionsFor(width: number, lines: readonly Line[], days: number, percent: boolean): uPlot.Options {
   const axis = { stroke: resolved('var(--ink-3)'), font: '11px system-ui, sans-serif', grid: { stroke: resolved('var(--line)'), width: 1 }, ticks: { show: false } };
-  const date = (seconds: number) => (days <= 1 ? new Date(seconds * 1_000).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' }) : new Date(seconds * 1_000).toLocaleDateString('en-GB', { day: '2-digit', month: 'short', ...(days > 200 ? { year: '2-digit' } : {}) }));
+  const date = (seconds: number) => (isShort ? new Date(seconds * 1_000).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' }) : new Date(seconds * 1_000).toLocaleDateString('en-GB', { day: '2-digit', month: 'short', ...(days > 200 ? { year: '2-digit' } : {}) }));
   const now = Date.now() / 1_000;
+  // A short history fills the drawing instead of clinging to its edge.
+  const first = Math.min(now, ...lines.flatMap(({ points }) => (points[0] ? [points[0].at / 1_000] : [])));
+  const from = Math.max(now - days * 86_400, Math.min(now - SHORTEST_S, first - (now - first) * 0.04));
+  const isShort = now - from < 2 * 86_400;
   return {
     width, height: HEIGHT, legend: { show: false }, cursor: { y: false, points: { size: 6 } }, padding: [10, 12, 0, 0],
-    scales: { x: { time: true, range: () => [now - days * 86_400, now] }, y: { range: (_, min, max) => (percent ? [0, 105] : min === max ? [Math.max(0, min - 1), max + 1] : [Math.max(0, min - (max - min) * 0.1), max + (max - min) * 0.1]) } },
+    scales: { x: { time: true, range: () => [from, now + (now - from) * 0.01] }, y: { range: (_, min, max) => (percent ? [0, 105] : min === max ? [Math.max(0, min - 1), max + 1] : [Math.max(0, min - (max - min) * 0.1), max + (max - min) * 0.1]) } },
     axes: [
       { ...axis, grid: { show: false }, size: 26, space: 70, values: (_, ticks) => ticks.map(date) },
-      { ...axis, size: percent ? 44 : 66, space: 36, values: (_, ticks) => ticks.map((tick) => (percent ? (tick > 100 ? '' : `${tick} %`) : count(tick))) },
+      { ...axis, size: percent ? 44 : 66, space: 36, ...(percent ? {} : { incrs: WHOLE }), values: (_, ticks) => ticks.map((tick) => (percent ? (tick > 100 ? '' : `${tick} %`) : count(tick))) },
     ],
     series: [
       {},
