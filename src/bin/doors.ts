@@ -1,7 +1,7 @@
 // `postern doors`: ports in sites' LANs at which agents accept connections for the gateway.
-import { Fault } from '#base/fault.ts';
 import { printable } from '#base/log.ts';
 import { commonUsage, openGateway, parseCommand } from './arguments.ts';
+import { findAgent } from './find-agent.ts';
 import { exitCodes, usageFault } from './io.ts';
 import type { CommandIo } from './io.ts';
 import { printJson, printLine, printTable } from './output.ts';
@@ -13,7 +13,7 @@ export const usage = `Usage: postern doors
 Ports in sites' LANs. What connects there is carried by the site's agent to the gateway, as a connection of the listener, and
 keeps the device's own address. The agent's local policy decides: listen tcp ADDRESS PORTS.
 
-      --agent NAME    the agent that opens it, by name or id
+      --agent NAME    the agent that opens it: a name, an id, or the label of a device that it stands for
       --at PLACE      an address of its machine, and the port: 192.0.2.7:443, [2001:db8::7]:443
       --listener NAME of the gateway: postern listeners
 ${commonUsage}`;
@@ -40,10 +40,8 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
     return exitCodes.ok;
   }
   if (place !== null) {
-    const { items } = await client.call('listAgents', { query: { search: values.agent!, limit: 200 }, signal });
-    const found = items.filter((each) => each.name === values.agent);
-    if (found.length > 1) throw new Fault('conflict', `several agents have the name "${values.agent}"`, { remedy: 'Give the id.' });
-    const door = await client.call('addDoor', { body: { agentId: found[0]?.id ?? values.agent!, ...place, listener: values.listener! }, signal });
+    const { id: agentId } = await findAgent(client, values.agent!, signal);
+    const door = await client.call('addDoor', { body: { agentId, ...place, listener: values.listener! }, signal });
     if (values.json) printJson(io, door);
     else printLine(io, `${door.id}\nThe agent is told now; postern doors shows whether it is open.`);
     return exitCodes.ok;

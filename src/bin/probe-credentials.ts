@@ -30,7 +30,7 @@ from its next question on.
       --auth PROTOCOL  ${authProtocols.join(', ')}
       --priv PROTOCOL  ${privProtocols.join(', ')} (aes is AES-128; aes256b is Blumenthal's, aes256r Reeder's, as Cisco has it)
       --context NAME   the context that some devices want
-      --agent AGENT    through the gateway, of this agent (name or id); the gateway hands them on and keeps nothing
+      --agent AGENT    through the gateway, of this agent (a name, an id, a device's label); the gateway hands them on and keeps nothing
       --data DIR       with --agent: speak as the operator of the gateway whose data folder this is
       --state DIR      the agent's state folder (default: ${defaultStateDir()})
       --json           the list as JSON
@@ -100,18 +100,17 @@ async function openHere(folder: string): Promise<Way> {
 }
 
 async function openThere(agent: string, data: string | undefined, io: CommandIo): Promise<Way> {
-  const { openGateway, collect } = await import('./arguments.ts');
+  const { openGateway } = await import('./arguments.ts');
+  const { findAgent } = await import('./find-agent.ts');
   const through = async <Result>(run: (client: Client) => Promise<Result>): Promise<Result> => {
     using client = await openGateway(io, { data });
     return run(client);
   };
   const { signal } = io;
-  const agents = await through((client) => collect(10_000, (query) => client.call('listAgents', { query, signal })));
-  const named = agents.filter((each) => each.id === agent || each.name === agent);
-  if (named.length !== 1) throw new Fault('not-found', named.length === 0 ? `there is no agent "${agent}"` : `${named.length} agents have the name "${agent}": name one by its id`);
-  const params = { id: named[0]!.id };
+  const { id, name } = await through((client) => findAgent(client, agent, signal));
+  const params = { id };
   return {
-    where: `at the agent ${named[0]!.name}`,
+    where: `at the agent ${name}`,
     list: () => through(async (client) => (await client.call('getProbeCredentials', { params, signal })).items),
     change: ({ put, remove }) =>
       through(async (client) => {

@@ -1,6 +1,7 @@
 // `postern sites`: sites, their networks, and what is where.
 import { Fault } from '#base/fault.ts';
 import { commonUsage, openGateway, parseCommand } from './arguments.ts';
+import { findAgent } from './find-agent.ts';
 import { exitCodes, usageFault } from './io.ts';
 import type { CommandIo } from './io.ts';
 import { printFacts, printJson, printLine, printTable } from './output.ts';
@@ -11,9 +12,10 @@ export const usage = `Usage: postern sites
        postern sites add NAME [--customer ID] [--subnet NETWORK]… [--egress NETWORK]…
        postern sites change SITE [--name NAME] [--subnet NETWORK]… [--egress NETWORK]… [--no-subnets] [--no-egress]
        postern sites remove SITE
-       postern sites move SITE --agent ID | --device DEVICE
+       postern sites move SITE --agent AGENT | --device DEVICE
 
-SITE is an id, a name or CUSTOMER/NAME. Networks are CIDR; those that are given replace the ones before. An agent moves with its devices and doors.
+SITE is an id, a name or CUSTOMER/NAME. Networks are CIDR; those that are given replace the ones before. An agent (a name, an id, a device's label)
+moves with its devices and doors.
 
       --lan              ask the site's agents about their LAN
       --subnet NETWORK   a network inside; other sites may have the same
@@ -68,7 +70,7 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   }
   if (act === 'move') {
     const { id: siteId, name } = await client.call('getSite', { params, signal });
-    const moved = values.agent === undefined ? await client.call('moveDevice', { params: { device: values.device! }, body: { siteId }, signal }) : await client.call('moveAgent', { params: { id: values.agent }, body: { siteId }, signal });
+    const moved = values.agent === undefined ? await client.call('moveDevice', { params: { device: values.device! }, body: { siteId }, signal }) : await client.call('moveAgent', { params: { id: (await findAgent(client, values.agent, signal)).id }, body: { siteId }, signal });
     if (values.json) printJson(io, moved);
     else printLine(io, `${moved.name} belongs to ${name} now.`);
     return exitCodes.ok;
