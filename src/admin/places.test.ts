@@ -20,8 +20,8 @@ test('a site is added with its networks, changed whole, and removed when it is e
   assert.deepEqual([(await lastAudit()).what, (await lastAudit()).subjectName], ['site.added', 'Hamburg']);
   assert.deepEqual(site.may, ['see', 'open', 'administer']);
   assert.deepEqual((await owner.call('listSites')).items.map(({ name, place }) => [name, place]), [
-    ['Hamburg', { subnets: site.subnets, egress: site.egress, overlaps: 0, agents: 0, agentsOnline: 0, devices: 0, doors: 0, doorsOpen: 0 }],
-    [main.name, { subnets: [], egress: [], overlaps: 0, agents: 1, agentsOnline: 0, devices: 1, doors: 0, doorsOpen: 0 }],
+    ['Hamburg', { subnets: site.subnets, egress: site.egress, overlaps: { egress: 0, subnets: 0 }, agents: 0, agentsOnline: 0, devices: 0, doors: 0, doorsOpen: 0 }],
+    [main.name, { subnets: [], egress: [], overlaps: { egress: 0, subnets: 0 }, agents: 1, agentsOnline: 0, devices: 1, doors: 0, doorsOpen: 0 }],
   ]);
   assert.deepEqual(await owner.call('getSite', { params: { site: 'hamburg' } }), site);
   assert.deepEqual(await owner.call('getSite', { params: { site: 'default/Hamburg' } }), site);
@@ -50,6 +50,7 @@ test('where its links come from is offered, and what it shares is told', async (
   const listed = await owner.call('getSite', { params: { site: main.id } });
   assert.equal(listed.observed[0]?.isListed, true);
   assert.deepEqual(listed.overlaps.map((each) => each.kind), ['egress', 'subnet']);
+  assert.deepEqual((await owner.call('listSites')).items.map((each) => each.place?.overlaps), [{ egress: 1, subnets: 1 }, { egress: 1, subnets: 1 }]);
   await owner.call('removeSite', { params: { site: other.id } });
 });
 

@@ -53,9 +53,10 @@ export function countPlaces(room: Room): (asked: Anyone, site: Site) => NonNulla
   return (asked, site) => {
     if (!may(asked, 'see', siteSubject(site))) return null;
     const place = tables.sitePlaces.get(site.id);
+    const shared = places.overlapsOf(site.id);
     const [ownAgents, ownDoors] = [agents.get(site.id) ?? [], doors.get(site.id) ?? []];
     return {
-      subnets: [...(place?.subnets ?? [])], egress: [...(place?.egress ?? [])], overlaps: places.overlapsOf(site.id).length,
+      subnets: [...(place?.subnets ?? [])], egress: [...(place?.egress ?? [])], overlaps: { egress: shared.filter(({ kind }) => kind === 'egress').length, subnets: shared.filter(({ kind }) => kind === 'subnet').length },
       agents: ownAgents.length, agentsOnline: ownAgents.filter((agent) => live.linkOf(agent.id) !== undefined).length, devices: devices.get(site.id)?.length ?? 0,
       doors: ownDoors.length, doorsOpen: ownDoors.filter((door) => room.doors?.stateOf(door.id)?.bound).length,
     };

@@ -76,7 +76,7 @@ export type SiteView = z.infer<typeof siteView>;
 /** A line of the list. */
 export const siteSummaryView = siteView.extend({
   place: z
-    .object({ subnets: z.array(z.string()), egress: z.array(z.string()), overlaps: count.meta({ description: 'networks of other sites that cannot be told from these' }), agents: count, agentsOnline: count, devices: count, doors: count, doorsOpen: count })
+    .object({ subnets: z.array(z.string()), egress: z.array(z.string()), overlaps: z.object({ egress: count, subnets: count }).meta({ description: 'networks of other sites that cannot be told from these' }), agents: count, agentsOnline: count, devices: count, doors: count, doorsOpen: count })
     .nullable()
     .meta({ description: 'null: you see only something in it' }),
 });

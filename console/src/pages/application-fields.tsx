@@ -60,8 +60,8 @@ function Callbacks({ callbacks, onCallbacks, at }: { callbacks: readonly Callbac
   const whole = at('application.callbacks');
   return (
     <fieldset className="flex min-w-0 flex-col gap-3">
-      <legend className="text-sm font-medium">{words.callbacks}</legend>
-      <p className={`-mt-2 text-sm ${whole ? 'text-bad-ink' : 'text-ink-2'}`} role={whole ? 'alert' : undefined}>{whole ?? words.callbacksAbout}</p>
+      <legend className="mb-0.5 text-sm font-medium">{words.callbacks}</legend>
+      <p className={`text-sm ${whole ? 'text-bad-ink' : 'text-ink-2'}`} role={whole ? 'alert' : undefined}>{whole ?? words.callbacksAbout}</p>
       {callbacks.map((each, i) => (
         <div key={each.key} className="grid grid-cols-[5.5rem_1fr_1fr_auto] items-start gap-3 rounded-xl bg-sunken p-3">
           <SelectField label={words.transport} value={each.transport} onValue={(transport) => change(each.key, { transport: transport === 'udp' ? 'udp' : 'tcp' })} options={[['tcp', 'TCP'], ['udp', 'UDP']]} />
@@ -79,8 +79,8 @@ function Session({ draft, isHttp, set, at }: { draft: ApplicationDraft; isHttp: 
   const whole = at('application.session');
   return (
     <fieldset className="flex min-w-0 flex-col gap-3">
-      <legend className="text-sm font-medium">{words.session}</legend>
-      <p className={`-mt-2 text-sm ${whole ? 'text-bad-ink' : 'text-ink-2'}`} role={whole ? 'alert' : undefined}>{whole ?? words.sessionAbout}</p>
+      <legend className="mb-0.5 text-sm font-medium">{words.session}</legend>
+      <p className={`text-sm ${whole ? 'text-bad-ink' : 'text-ink-2'}`} role={whole ? 'alert' : undefined}>{whole ?? words.sessionAbout}</p>
       {isHttp ? <Check label={words.jar} hint={at('application.session.jar') ?? words.jarHint} checked={draft.jar} onChecked={(jar) => set({ jar })} /> : null}
       {isHttp ? <Check label={words.urlPrefix} hint={at('application.session.urlPrefix') ?? words.urlPrefixHint} checked={draft.urlPrefix} onChecked={(urlPrefix) => set({ urlPrefix })} /> : null}
       <div className="grid items-start gap-4 sm:grid-cols-2">

@@ -7,7 +7,7 @@ import type { Route } from '../config-document.ts';
 import { applicationsQuery, configQuery, snippetQuery } from '../queries.ts';
 import { SNIPPET_SERVERS } from '../router.tsx';
 import { text } from '../text.ts';
-import { Badge, Card, CopyBlock, Empty, PageHead, Skeleton } from '../ui/bits.tsx';
+import { Card, CodeBlock, Empty, PageHead, Skeleton } from '../ui/bits.tsx';
 import { Button } from '../ui/button.tsx';
 import { TextField } from '../ui/field.tsx';
 import { Icon } from '../ui/icons.tsx';
@@ -59,17 +59,16 @@ function ServerBody() {
         before={<BackLink />}
         title={<span className="min-w-0 [overflow-wrap:anywhere]">{name}</span>}
         about={
-          <span className="flex flex-wrap items-center gap-1.5">
-            <span className="font-mono [overflow-wrap:anywhere]">{application.host ?? words.anyHost}</span>
-            <Badge mood="accent">{words.tells[application.tell]}: {words.addresses[application.tell === 'virtual' ? 'virtual' : application.address]}</Badge>
-            <Badge>{words.requires[application.require]}{application.assigned ? `, ${words.assigned}` : ''}</Badge>
-          </span>
+          <>
+            <span className="block font-mono [overflow-wrap:anywhere]">{application.host ?? words.anyHost}</span>
+            <span className="block">{words.tells[application.tell]}: {words.addresses[application.tell === 'virtual' ? 'virtual' : application.address]} · {words.requires[application.require]}{application.assigned ? `, ${words.assigned}` : ''}</span>
+          </>
         }
         actions={route ? <Button icon="edit" onClick={() => setEditing(route)}>{words.editRoute}</Button> : null}
       />
-      <div className="grid items-start gap-5 xl:grid-cols-2">
-        <SnippetCard route={name} tell={application.tell} />
+      <div className="flex flex-col gap-5">
         <ProveCard route={name} isHttp={application.protocol === 'http'} />
+        <SnippetCard route={name} tell={application.tell} />
       </div>
       <EditRoute route={editing} onClose={() => setEditing(null)} />
     </>
@@ -85,18 +84,20 @@ function SnippetCard({ route, tell }: { route: string; tell: SnippetView['tell']
   return (
     <Card title={words.snippet} about={words.snippetAbout[tell]}>
       <div className="flex flex-col gap-4">
-        <fieldset className="min-w-0">
-          <legend className="mb-1.5 text-sm font-medium">{words.server}</legend>
-          <div className="flex flex-wrap gap-1.5">
-            {SNIPPET_SERVERS.map((each) => (
-              <label key={each} className="inline-flex h-8 cursor-pointer items-center rounded-lg border border-line-strong bg-surface px-3 text-sm shadow-1 select-none hover:bg-sunken has-checked:border-accent has-checked:bg-accent-soft has-checked:text-accent-ink has-focus-visible:outline-2 has-focus-visible:outline-offset-2 has-focus-visible:outline-accent">
-                <input type="radio" name="server" checked={each === server} onChange={() => void navigate({ search: (before) => ({ ...before, server: each }), replace: true })} className="sr-only" />
-                {words.names[each]}
-              </label>
-            ))}
-          </div>
-        </fieldset>
-        <TextField label={`${words.gateways} (${text.common.optional})`} hint={found.length > 0 ? words.gatewaysHint(found.join(', ')) : words.gatewaysNone} value={gateway} onValue={setGateway} maxLength={500} className="font-mono" autoComplete="off" spellCheck={false} placeholder={found.join(', ')} />
+        <div className="grid items-start gap-4 lg:grid-cols-2">
+          <fieldset className="min-w-0">
+            <legend className="mb-1.5 text-sm font-medium">{words.server}</legend>
+            <div className="flex flex-wrap gap-1.5">
+              {SNIPPET_SERVERS.map((each) => (
+                <label key={each} className="inline-flex h-8 cursor-pointer items-center rounded-lg border border-line-strong bg-surface px-3 text-sm shadow-1 select-none hover:bg-sunken has-checked:border-accent has-checked:bg-accent-soft has-checked:text-accent-ink has-focus-visible:outline-2 has-focus-visible:outline-offset-2 has-focus-visible:outline-accent">
+                  <input type="radio" name="server" checked={each === server} onChange={() => void navigate({ search: (before) => ({ ...before, server: each }), replace: true })} className="sr-only" />
+                  {words.names[each]}
+                </label>
+              ))}
+            </div>
+          </fieldset>
+          <TextField label={`${words.gateways} (${text.common.optional})`} hint={found.length > 0 ? words.gatewaysHint(found.join(', ')) : words.gatewaysNone} value={gateway} onValue={setGateway} maxLength={500} className="font-mono" autoComplete="off" spellCheck={false} placeholder={found.join(', ')} />
+        </div>
         {snippet.isError ? <ProblemNote problem={snippet.error} /> : snippet.data ? <Snippet snippet={snippet.data} isOld={snippet.isPlaceholderData} /> : <Skeleton lines={3} />}
       </div>
     </Card>
@@ -106,12 +107,7 @@ function SnippetCard({ route, tell }: { route: string; tell: SnippetView['tell']
 function Snippet({ snippet, isOld }: { snippet: SnippetView; isOld: boolean }) {
   return (
     <div className={`flex flex-col gap-4 transition-opacity ${isOld ? 'opacity-50' : ''}`}>
-      {snippet.parts.map((part) => (
-        <section key={part.where} aria-label={part.where}>
-          <h3 className="mb-1.5 text-sm break-words text-ink-2">{part.where}</h3>
-          <CopyBlock value={part.text.trimEnd()} label={part.where} />
-        </section>
-      ))}
+      {snippet.parts.map((part) => <CodeBlock key={part.where} value={part.text.trimEnd()} label={part.where} />)}
       {snippet.notes.length > 0 ? (
         <section>
           <h3 className="mb-1 text-sm font-medium">{words.notes}</h3>

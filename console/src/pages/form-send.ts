@@ -6,8 +6,8 @@ import { sentence } from './sentence.ts';
 export interface Sending {
   readonly busy: boolean;
   readonly problem: unknown;
-  /** What the gateway says of one field; undefined: nothing. */
-  at(field: string): string | undefined;
+  /** What the gateway says of one field; undefined: nothing. `lines`: what was filled in, one thing a line, so that it is said which one. */
+  at(field: string, lines?: readonly string[]): string | undefined;
   /** Failures no field stands for. */
   readonly rest: unknown;
   send(run: () => Promise<unknown>): Promise<void>;
@@ -23,9 +23,13 @@ export function useSending(fields: readonly string[]): Sending {
   const shown = problems.length > 0 && problems.every(({ path }) => fields.some((field) => isBelow(path, field)));
   return {
     busy, problem,
-    at: (field) => {
+    at: (field, lines = []) => {
       const found = problems.filter(({ path }) => isBelow(path, field));
-      return found.length === 0 ? undefined : [...new Set(found.map(({ message }) => sentence(message)))].join(' ');
+      const said = found.map(({ path, message }) => {
+        const line = lines[Number(/[.[](\d+)\]?$/.exec(path)?.[1] ?? 0)];
+        return sentence(line ? `${line} ${message}` : message);
+      });
+      return said.length === 0 ? undefined : [...new Set(said)].join(' ');
     },
     rest: shown ? null : problem,
     async send(run) {

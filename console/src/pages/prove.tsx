@@ -46,8 +46,10 @@ export function ProveCard({ route, isHttp }: { route: string; isHttp: boolean })
   return (
     <Card title={words.prove} about={words.proveAbout}>
       <Form onSubmit={() => void run()} label={words.prove}>
-        <DeviceField label={words.device} hint={words.deviceHint} value={device} onValue={(next) => void navigate({ search: (before) => { const { device: _, ...rest } = before; return next ? { ...rest, device: next } : rest; }, replace: true })} />
-        {isHttp ? <TextField label={`${words.path} (${text.common.optional})`} hint={words.pathHint} error={isPath ? undefined : words.pathWrong} value={path} onValue={setPath} maxLength={1_024} className="font-mono" autoComplete="off" autoCapitalize="none" spellCheck={false} placeholder="/.postern-prove" /> : null}
+        <div className="grid items-start gap-4 md:grid-cols-2">
+          <DeviceField label={words.device} hint={words.deviceHint} value={device} onValue={(next) => void navigate({ search: (before) => { const { device: _, ...rest } = before; return next ? { ...rest, device: next } : rest; }, replace: true })} />
+          {isHttp ? <TextField label={`${words.path} (${text.common.optional})`} hint={words.pathHint} error={isPath ? undefined : words.pathWrong} value={path} onValue={setPath} maxLength={1_024} className="font-mono" autoComplete="off" autoCapitalize="none" spellCheck={false} placeholder="/.postern-prove" /> : null}
+        </div>
         <div>
           <Button type="submit" tone="primary" busy={busy} disabled={!device.trim()}>{busy ? words.running : proof ? words.again : words.run}</Button>
         </div>
@@ -71,7 +73,7 @@ function Proof({ proof }: { proof: ProofView }) {
           {proof.remarks.map((each) => <p key={each} className="break-words">{sentence(each)}</p>)}
         </Callout>
       ) : null}
-      <div className="grid gap-4 @container sm:grid-cols-2">
+      <div className="grid items-start gap-4 md:grid-cols-2">
         <Sent proof={proof} />
         <Saw proof={proof} />
       </div>

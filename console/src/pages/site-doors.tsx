@@ -34,14 +34,12 @@ export function DoorsCard({ site, mayChange }: { site: SiteDetailView; mayChange
               <tr className="border-b border-line">
                 <th scope="col" className={headClass}>{words.columns.at}</th>
                 <th scope="col" className={`${headClass} hidden w-28 sm:table-cell`}>{words.columns.listener}</th>
-                <th scope="col" className={`${headClass} w-20 text-right`}>{words.columns.open}</th>
+                <th scope="col" className={`${headClass} w-24 text-right`}>{words.columns.open}</th>
                 <th scope="col" className={`${headClass} hidden w-22 text-right sm:table-cell`}>{words.columns.accepted}</th>
                 {mayChange ? <th scope="col" className={`${headClass} w-14`}><span className="sr-only">{words.change}</span></th> : null}
               </tr>
             </thead>
-            <tbody className="divide-y divide-line">
               {site.doors.map((door) => <DoorRow key={door.id} door={door} several={site.agents.length > 1} onChange={mayChange ? () => setEditing(door) : null} onClose={() => setClosing(door)} />)}
-            </tbody>
           </table>
         )}
       </div>
@@ -67,34 +65,42 @@ function DoorRow({ door, several, onChange, onClose }: { door: DoorView; several
   const at = placeOf(door);
   const waits = !door.bound && door.why === null;
   return (
-    <tr data-door={at} className="hover:bg-sunken/60">
-      <td className={`${cellClass} align-top`}>
-        <div className="flex items-start gap-3">
-          <span className="mt-1.5 flex"><Dot mood={door.bound ? 'ok' : waits ? 'neutral' : 'bad'} label={door.bound ? words.bound : waits ? words.waits : words.shut} live={door.bound && door.open > 0} /></span>
-          <div className="min-w-0">
-            <p className="flex flex-wrap items-center gap-x-2 gap-y-1">
-              {onChange ? <button type="button" onClick={onChange} className="rounded-sm text-left font-mono [overflow-wrap:anywhere] hover:text-accent-ink hover:underline">{at}</button> : <span className="font-mono [overflow-wrap:anywhere]">{at}</span>}
-              <Badge mood={door.bound ? 'ok' : waits ? 'neutral' : 'bad'}>{door.bound ? words.bound : waits ? words.waits : words.shut}</Badge>
-            </p>
-            {several ? <p className="text-xs break-words text-ink-3">{door.agentName}</p> : null}
-            <p className="text-xs text-ink-3 sm:hidden">{words.columns.listener} {door.listener}</p>
-            {door.why === null ? null : <p className="mt-1 text-sm break-words text-bad-ink first-letter:uppercase">{door.why}</p>}
-            {door.remedy ? <Remedy remedy={door.remedy} /> : null}
+    <tbody data-door={at} className="border-b border-line last:border-b-0 hover:bg-sunken/60">
+      <tr>
+        <td className={`${cellClass} align-top`}>
+          <div className="flex items-start gap-3">
+            <span className="mt-1.5 flex"><Dot mood={door.bound ? 'ok' : waits ? 'neutral' : 'bad'} label={door.bound ? words.bound : waits ? words.waits : words.shut} live={door.bound && door.open > 0} /></span>
+            <div className="min-w-0">
+              <p className="flex flex-wrap items-center gap-x-2 gap-y-1">
+                {onChange ? <button type="button" onClick={onChange} className="rounded-sm text-left font-mono [overflow-wrap:anywhere] hover:text-accent-ink hover:underline">{at}</button> : <span className="font-mono [overflow-wrap:anywhere]">{at}</span>}
+                <Badge mood={door.bound ? 'ok' : waits ? 'neutral' : 'bad'}>{door.bound ? words.bound : waits ? words.waits : words.shut}</Badge>
+              </p>
+              {several ? <p className="text-xs break-words text-ink-3">{door.agentName}</p> : null}
+              <p className="text-xs text-ink-3 sm:hidden">{words.columns.listener} {door.listener}</p>
+            </div>
           </div>
-        </div>
-      </td>
-      <td className={`${cellClass} hidden align-top break-words sm:table-cell`}>{door.listener}</td>
-      <td className={`${cellClass} text-right align-top font-medium`}>{count(door.open)}</td>
-      <td className={`${cellClass} hidden text-right align-top text-ink-2 sm:table-cell`} title={words.figures(door.open, door.accepted, door.refused)}>
-        {count(door.accepted)}
-        {door.refused > 0 ? <p className="text-xs text-warn-ink">{text.places.pool.callsRefused(door.refused)}</p> : null}
-      </td>
-      {onChange ? (
-        <td className={`${cellClass} text-right align-top`}>
-          <ActionMenu label={words.actions(at)} entries={[{ label: words.change, icon: 'edit', run: onChange }, null, { label: words.close, icon: 'trash', danger: true, run: onClose }]} />
         </td>
-      ) : null}
-    </tr>
+        <td className={`${cellClass} hidden align-top break-words sm:table-cell`}>{door.listener}</td>
+        <td className={`${cellClass} text-right align-top font-medium`}>{count(door.open)}</td>
+        <td className={`${cellClass} hidden text-right align-top text-ink-2 sm:table-cell`} title={words.figures(door.open, door.accepted, door.refused)}>
+          {count(door.accepted)}
+          {door.refused > 0 ? <p className="text-xs text-warn-ink">{text.places.pool.callsRefused(door.refused)}</p> : null}
+        </td>
+        {onChange ? (
+          <td className={`${cellClass} text-right align-top`}>
+            <ActionMenu label={words.actions(at)} entries={[{ label: words.change, icon: 'edit', run: onChange }, null, { label: words.close, icon: 'trash', danger: true, run: onClose }]} />
+          </td>
+        ) : null}
+      </tr>
+      {door.why === null ? null : (
+        <tr>
+          <td colSpan={onChange ? 5 : 4} className="px-4 pb-3 pl-10 sm:px-5 sm:pl-11">
+            <p className="text-sm break-words text-bad-ink first-letter:uppercase">{door.why}</p>
+            {door.remedy ? <Remedy remedy={door.remedy} /> : null}
+          </td>
+        </tr>
+      )}
+    </tbody>
   );
 }
 

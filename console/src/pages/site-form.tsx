@@ -67,11 +67,11 @@ function SiteForm({ site, onClose }: { site: SiteDetailView | null; onClose: () 
       <TextField label={words.name} value={name} onValue={setName} error={tried && !name.trim() ? words.nameWrong : sending.at('name')} maxLength={100} autoComplete="off" />
       {customers.data && customers.data.items.length > 1 ? <SelectField label={words.customer} value={customerId || customers.data.items[0]!.id} onValue={setCustomerId} options={customers.data.items.map((each) => [each.id, each.name] as const)} /> : null}
       <div className="flex flex-col gap-2">
-        <TextArea label={`${words.subnets} (${text.common.optional})`} hint={words.subnetsHint} error={sending.at('subnets')} value={subnets} onValue={setSubnets} rows={3} />
+        <TextArea label={`${words.subnets} (${text.common.optional})`} hint={words.subnetsHint} error={sending.at('subnets', linesOf(subnets))} value={subnets} onValue={setSubnets} rows={3} />
         <Seen list={seenSubnets} onTake={(each) => setSubnets((before) => [...linesOf(before), each].join('\n'))} />
       </div>
       <div className="flex flex-col gap-2">
-        <TextArea label={`${words.egress} (${text.common.optional})`} hint={words.egressHint} error={sending.at('egress')} value={egress} onValue={setEgress} rows={2} />
+        <TextArea label={`${words.egress} (${text.common.optional})`} hint={words.egressHint} error={sending.at('egress', linesOf(egress))} value={egress} onValue={setEgress} rows={2} />
         <Seen list={seenEgress} onTake={(each) => setEgress((before) => [...linesOf(before), each].join('\n'))} />
       </div>
       <ProblemNote problem={sending.rest} />

@@ -94,7 +94,7 @@ function SiteTable({ sites, customerOf }: { sites: readonly SiteSummaryView[]; c
               )}
               {customerOf ? <p className="truncate text-xs text-ink-3">{customerOf(site.customerId)}</p> : null}
               {site.place === null ? <p className="text-xs text-ink-3">{words.partly}</p> : null}
-              {site.place && site.place.overlaps > 0 ? <p className="mt-1"><Badge mood="warn"><span title={words.overlapsTitle}>{words.overlaps}</span></Badge></p> : null}
+              {site.place ? <Shared overlaps={site.place.overlaps} /> : null}
               {site.place ? <div className="mt-1 md:hidden"><Networks list={site.place.subnets} /></div> : null}
             </td>
             <td className={`${cellClass} hidden align-top md:table-cell`}><Networks list={site.place?.subnets ?? []} /></td>
@@ -106,6 +106,16 @@ function SiteTable({ sites, customerOf }: { sites: readonly SiteSummaryView[]; c
         ))}
       </tbody>
     </table>
+  );
+}
+
+function Shared({ overlaps: { egress, subnets } }: { overlaps: NonNullable<SiteSummaryView['place']>['overlaps'] }) {
+  if (egress + subnets === 0) return null;
+  return (
+    <p className="mt-1 flex flex-wrap gap-1.5">
+      {egress > 0 ? <Badge mood="warn"><span title={words.sharesEgressTitle}>{words.sharesEgress}</span></Badge> : null}
+      {subnets > 0 ? <Badge><span title={words.sharesSubnetsTitle}>{words.sharesSubnets}</span></Badge> : null}
+    </p>
   );
 }
 

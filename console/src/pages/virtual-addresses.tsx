@@ -58,14 +58,14 @@ export function VirtualAddressesCard() {
               <thead>
                 <tr className="border-b border-line">
                   <th scope="col" className={headClass}>{words.columns.device}</th>
-                  <th scope="col" className={`${headClass} hidden w-40 sm:table-cell`}>{words.columns.address}</th>
+                  <th scope="col" className={`${headClass} hidden w-44 2xl:table-cell`}>{words.columns.address}</th>
                   <th scope="col" className={`${headClass} hidden w-44 md:table-cell`}>{words.columns.state}</th>
                   <th scope="col" className={`${headClass} w-24 text-right`}>{words.columns.calls}</th>
                   <th scope="col" className={`${headClass} w-14`}><span className="sr-only">{words.choose}</span></th>
                 </tr>
               </thead>
               <tbody className="divide-y divide-line">
-                {items.map((row) => <Row key={row.deviceId} row={row} mayAsk={me !== undefined} onChoose={() => setChoosing(row)} onLeave={() => void leave(row)} onRelease={() => setReleasing(row)} />)}
+                {items.map((row) => <Row key={row.deviceId} row={row} mayChange={me?.may.administerAnything ?? false} onChoose={() => setChoosing(row)} onLeave={() => void leave(row)} onRelease={() => setReleasing(row)} />)}
               </tbody>
             </table>
           ) : q ? (
@@ -117,22 +117,22 @@ function Address({ row }: { row: VirtualAddressView }) {
 
 interface RowProps {
   row: VirtualAddressView;
-  mayAsk: boolean;
+  mayChange: boolean;
   onChoose: () => void;
   onLeave: () => void;
   onRelease: () => void;
 }
 
-function Row({ row, mayAsk, onChoose, onLeave, onRelease }: RowProps) {
+function Row({ row, mayChange, onChoose, onLeave, onRelease }: RowProps) {
   return (
     <tr data-address={row.address} className="hover:bg-sunken/60">
       <td className={`${cellClass} align-top`}>
         <Link to="/devices/$device" params={{ device: row.label }} className="rounded-sm font-medium [overflow-wrap:anywhere] hover:text-accent-ink hover:underline">{row.name}</Link>
-        {row.applications.length > 0 ? <p className="text-xs break-words text-ink-3">{row.applications.join(', ')}</p> : null}
-        <div className="mt-0.5 sm:hidden"><Address row={row} /></div>
+        <div className="mt-0.5 2xl:hidden"><Address row={row} /></div>
+        {row.applications.length > 0 ? <p className="mt-0.5 text-xs break-words text-ink-3">{row.applications.join(', ')}</p> : null}
         <div className="mt-1 md:hidden"><State row={row} /></div>
       </td>
-      <td className={`${cellClass} hidden align-top sm:table-cell`}><Address row={row} /></td>
+      <td className={`${cellClass} hidden align-top 2xl:table-cell`}><Address row={row} /></td>
       <td className={`${cellClass} hidden align-top md:table-cell`}><State row={row} /></td>
       <td className={`${cellClass} text-right align-top`}>
         <p>{count(row.calls)}</p>
@@ -141,7 +141,7 @@ function Row({ row, mayAsk, onChoose, onLeave, onRelease }: RowProps) {
         {row.lastCallAt === null ? null : <p className="text-xs text-ink-3"><Time at={row.lastCallAt} /></p>}
       </td>
       <td className={`${cellClass} text-right align-top`}>
-        {mayAsk ? (
+        {mayChange ? (
           <ActionMenu
             label={words.actions(row.name)}
             entries={[{ label: words.choose, icon: 'edit', run: onChoose }, ...(row.pinned || row.state === 'outside' ? [{ label: words.automatic, icon: 'refresh' as const, run: onLeave }] : []), null, { label: words.release, icon: 'trash', danger: true, run: onRelease }]}
@@ -173,7 +173,7 @@ function ChooseForm({ row, onClose }: { row: VirtualAddressView; onClose: () => 
     });
   return (
     <Form onSubmit={submit}>
-      <TextField label={words.address} hint={words.addressHint} value={address} onValue={setAddress} error={sending.at('address')} maxLength={45} className="font-mono" autoComplete="off" spellCheck={false} />
+      <TextField label={words.address} hint={words.addressHint} value={address} onValue={setAddress} error={sending.at('address', [address.trim()])} maxLength={45} className="font-mono" autoComplete="off" spellCheck={false} />
       <ProblemNote problem={sending.rest} />
       <div className="flex justify-end gap-2">
         <Button onClick={onClose}>{text.common.cancel}</Button>

@@ -193,6 +193,23 @@ export function CopyBlock({ value, label, secret = false }: { value: string; lab
   );
 }
 
+/** Lines of a file to take along: as they are, longer ones scroll. */
+export function CodeBlock({ value, label }: { value: string; label: string }) {
+  const [state, copy] = useCopy(value);
+  return (
+    <figure className="overflow-hidden rounded-xl border border-line bg-sunken">
+      <figcaption className="flex items-center gap-2 border-b border-line py-1 pr-1 pl-3.5 text-sm text-ink-2">
+        <span className="min-w-0 flex-1 break-words">{label}</span>
+        <button type="button" onClick={copy} aria-label={text.copy.copyOf(label)} className="flex h-8 shrink-0 items-center gap-1.5 rounded-lg px-2.5 font-medium hover:bg-line/60 hover:text-ink focus-visible:-outline-offset-2">
+          <Icon name={state === 'done' ? 'check' : 'copy'} size={15} className={state === 'done' ? 'text-ok-ink' : ''} />
+          <span aria-live="polite">{state === 'done' ? text.copy.done : state === 'failed' ? text.copy.failed : text.copy.copy}</span>
+        </button>
+      </figcaption>
+      <pre tabIndex={0} aria-label={label} className="overflow-x-auto px-3.5 py-2.5 font-mono text-sm focus-visible:-outline-offset-2">{value}</pre>
+    </figure>
+  );
+}
+
 /** A short value that is copied by pressing it: ids, fingerprints. */
 export function CopyValue({ value, shown, label }: { value: string; shown?: string; label: string }) {
   const [state, copy] = useCopy(value);
