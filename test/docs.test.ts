@@ -184,6 +184,17 @@ test('shell blocks that are marked as runnable run, in order, against a gateway 
   symlinkSync(postern, join(processes.folder, 'postern'));
   symlinkSync(join(root, 'examples'), join(processes.folder, 'examples'));
   const [http, https] = [await freePort(), await freePort()];
+  const ports = new Map([['8080', http], ['8443', https], ['8090', await freePort()], ['8091', await freePort()]]);
+  // The papers' scan server runs beside the shell that started it, until a later block ends it.
+  processes.defer(() => {
+    const kept = join(processes.folder, 'scan-server.pid');
+    if (!existsSync(kept)) return;
+    try {
+      process.kill(Number(readFileSync(kept, 'utf8')));
+    } catch {
+      // It has ended.
+    }
+  });
   const gateway = processes.start(postern, ['serve', '--demo', '--data', join(processes.folder, 'data'), '--http', String(http), '--https', String(https)]);
   await gateway.says(/Postern is ready/, 60_000);
   const code = (await gateway.says(/\/setup#(\S+)/))[1]!;
@@ -196,7 +207,7 @@ test('shell blocks that are marked as runnable run, in order, against a gateway 
   const hasCurl = findPeers(['curl']).skip === false;
   for (const block of runnable) {
     if (!hasCurl && asksCurl.has(block.paper)) continue;
-    const script = block.text.replace(/\b8080\b/g, String(http)).replace(/\b8443\b/g, String(https));
+    const script = block.text.replace(/\b80(?:80|90|91)\b|\b8443\b/g, (port) => String(ports.get(port)));
     const ran = await processes.run('sh', ['-euc', script], { cwd: processes.folder });
     assert.equal(ran.code, 0, `${where(block)}\n${script}\n${ran.stdout}${ran.stderr}`);
   }
