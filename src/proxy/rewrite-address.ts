@@ -99,7 +99,8 @@ export function decodeReferences(value: string): string | null {
   return isKnown ? decoded : null;
 }
 
-export const encodeReferences = (value: string): string => value.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+/** A value without quotes ends at a blank (WHATWG HTML §13.2.5.37): one that was a reference must not begin the next attribute. */
+export const encodeReferences = (value: string, isQuoted: boolean): string => value.replace(isQuoted ? /[&<>"']/g : /[&<>"'`=\s]/g, (c) => `&#${c.charCodeAt(0)};`);
 
 /** An attribute's address with its prefix. Some frameworks write every slash of it as a reference. */
 export function applyToAttribute(prefixing: Prefixing, value: string): string {

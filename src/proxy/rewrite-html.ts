@@ -12,6 +12,7 @@ const State = { name: 0, beforeAttribute: 1, attributeName: 2, afterAttributeNam
 
 const RAW = new Set(['script', 'style', 'textarea', 'title', 'xmp']);
 const ADDRESSES = new Set(['href', 'src', 'action', 'formaction', 'background', 'poster', 'longdesc', 'lowsrc', 'codebase', 'manifest', 'xlink:href']);
+const QUOTES = new Set(['"', "'"]);
 const LISTS = new Set(['srcset', 'imagesrcset']);
 
 const LT = 60;
@@ -377,7 +378,7 @@ export class HtmlRewrite {
       const attribute = tag.slice(found[i], found[i + 1]).toLowerCase();
       const [valueFrom, valueTo] = [found[i + 2]!, found[i + 3]!];
       const value = tag.slice(valueFrom, valueTo);
-      const changed = this.#rewriteValue(name, attribute, value, isRefresh);
+      const changed = this.#rewriteValue(name, attribute, value, isRefresh, QUOTES.has(tag[valueFrom - 1]!));
       if (changed === value) continue;
       out += tag.slice(from, valueFrom) + changed;
       from = valueTo;
@@ -386,11 +387,11 @@ export class HtmlRewrite {
     return from === 0 ? null : out + tag.slice(from);
   }
 
-  #rewriteValue(name: string, attribute: string, value: string, isRefresh: boolean): string {
+  #rewriteValue(name: string, attribute: string, value: string, isRefresh: boolean, isQuoted: boolean): string {
     if (ADDRESSES.has(attribute) || (attribute === 'data' && name === 'object')) return applyToAttribute(this.#prefixing, value);
-    if (attribute === 'style') return this.#rewriteStyle(value);
+    if (attribute === 'style') return this.#rewriteStyle(value, isQuoted);
     if (LISTS.has(attribute)) return applyToList(value, (each) => applyToAttribute(this.#prefixing, each));
-    if (attribute === 'content' && isRefresh) return this.#rewriteRefresh(value);
+    if (attribute === 'content' && isRefresh) return this.#rewriteRefresh(value, isQuoted);
     return value;
   }
 
@@ -401,19 +402,19 @@ export class HtmlRewrite {
     return false;
   }
 
-  #rewriteStyle(value: string): string {
+  #rewriteStyle(value: string, isQuoted: boolean): string {
     if (!/url\(/i.test(value)) return value;
     const decoded = decodeReferences(value);
     if (decoded === null) return value;
     const css = buildCssRewrite(this.#prefixing, this.#limits.cssAddressBytesMax);
     const changed = css.push(decoded) + css.end();
-    return css.rewritten === 0 ? value : decoded === value ? changed : encodeReferences(changed);
+    return css.rewritten === 0 ? value : decoded === value ? changed : encodeReferences(changed, isQuoted);
   }
 
-  #rewriteRefresh(value: string): string {
+  #rewriteRefresh(value: string, isQuoted: boolean): string {
     const decoded = decodeReferences(value);
     if (decoded === null) return value;
     const changed = applyToRefresh(decoded, (address) => this.#prefixing.apply(address));
-    return changed === decoded ? value : decoded === value ? changed : encodeReferences(changed);
+    return changed === decoded ? value : decoded === value ? changed : encodeReferences(changed, isQuoted);
   }
 }

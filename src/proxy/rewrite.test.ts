@@ -122,6 +122,8 @@ test('style sheets, elements and attributes', () => {
   page('<style type="text/css"><!-- a{b:url(/x)} /* </style > */ url(/y)<a href="/z">', '<style type="text/css"><!-- a{b:url(~/x)} /* </style > */ url(/y)<a href="~/z">');
   page('<STYLE>a{b:url("/x")}</STYLES>url(/y)</STYLE>url(/z)', '<STYLE>a{b:url("~/x")}</STYLES>url(~/y)</STYLE>url(/z)');
   page('<p style="background:url(/x)"><p style=\'b:url("/x")\'>', '<p style="background:url(~/x)"><p style=\'b:url("~/x")\'>');
+  page('<p style=b:url(/x)&#32;onclick=a&#61;1>', '<p style=b:url(~/x)&#32;onclick&#61;a&#61;1>');
+  page('<meta http-equiv=refresh content=5;url=&#47;x&#9;onclick=a>', '<meta http-equiv=refresh content=5;url&#61;~/x&#9;onclick&#61;a>');
   page('<p style="b:url(&quot;/x&quot;)"><p style="b:url(&nbsp;/x)">', '<p style="b:url(&#34;~/x&#34;)"><p style="b:url(&nbsp;/x)">');
 });
 
