@@ -210,6 +210,18 @@ function takeFeeds({ feeds, more }: EventData<'feeds'>): void {
   if (more || feeds.some(({ news }) => news.some((each) => each !== 'data'))) stale('gaps', 'device', 'devices');
 }
 
+const PROBED_KEYS: ReadonlySet<unknown> = new Set(['profile', 'series', 'samples', 'identity']);
+let profilesReadAt = 0;
+
+/** A thousand devices are asked one after the other: what is shown of each of them follows at once, the list of all not with every one. */
+function takeProbes({ ids }: EventData<'probes'>): void {
+  void queryClient.invalidateQueries({ predicate: ({ queryKey: [kind, device] }) => PROBED_KEYS.has(kind) && (ids.length === 0 || ids.includes(String(device))) });
+  stale('probes');
+  if (Date.now() - profilesReadAt < ALL_AT_MOST_EVERY_MS) return;
+  profilesReadAt = Date.now();
+  setTimeout(() => stale('profiles', 'source-conflicts'), ALL_AT_MOST_EVERY_MS);
+}
+
 function take(event: LiveEvent | { readonly name: 'again' }): void {
   switch (event.name) {
     case 'again':
@@ -252,7 +264,7 @@ function take(event: LiveEvent | { readonly name: 'again' }): void {
       stale(...APPLICATION_KEYS);
       break;
     case 'probes':
-      stale('profile', 'profiles', 'probes', 'series', 'samples', 'identity', 'source-conflicts');
+      takeProbes(event.data);
       break;
     case 'places':
       stale(...PLACE_KEYS);

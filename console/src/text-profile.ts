@@ -204,6 +204,4 @@ export const profileText = {
     notNumber: 'Is not a number',
   },
 
-  column: 'What',
-  lowest: (name: string, state: string) => `${name}: ${state}`,
 } as const;

@@ -47,7 +47,7 @@ export const sourcesText = {
 
     confirmation: 'Confirmed by a probe',
     confirmationAbout: 'What was read at its address',
-    confirmationNone: 'No probe has read its serial yet. Until one does, its address is all that is known of it.',
+    confirmationNone: 'No probe vouches for it: none has read its own serial at its address lately. Until one does, its address is all that is known of it.',
     fresh: 'fresh',
     stale: 'old: it is read again before it counts',
     readSerial: 'Serial read',
@@ -55,6 +55,8 @@ export const sourcesText = {
     readAt: 'At the address',
     readWhen: 'When',
     readBy: 'Asked by',
+    through: (protocol: string, agent: string) => `${protocol}, through ${agent}`,
+    contradicts: 'Its job sources contradict',
     protocols: { snmp: 'SNMP', ipp: 'IPP' },
     matches: 'the same as its row',
     differs: (serial: string) => `its row says ${serial}`,

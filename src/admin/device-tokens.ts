@@ -32,6 +32,12 @@ export function identityOf(room: Room): IdentityDeps {
   return room.identity;
 }
 
+/** The agent whose probe is the confirmation; null: it is gone. */
+function askedThrough({ deviceProfiles, agents }: Room['tables'], device: Device): string | null {
+  const row = deviceProfiles.get(device.id);
+  return (row?.trust === 'different' ? row.failure?.agent : agents.get(row?.agentId ?? '')?.name) ?? null;
+}
+
 /** What a request from the device's address would be taken for, with no mark of its own. */
 export function judgeByAddress(room: Room, device: Device) {
   const address = canonicalAddress(device.host);
@@ -75,7 +81,7 @@ export function buildDeviceUrlActs(room: Room): Acts<Names> {
         deviceId: device.id, name: device.name, serial: device.serial,
         now: { state: identity.state, by: identity.by, why: identity.why, address, conflict },
         last,
-        confirmation: confirmation === null ? null : { ...confirmation, fresh: clock.nowMs() - confirmation.at <= known.freshMs },
+        confirmation: confirmation === null ? null : { ...confirmation, agent: askedThrough(tables, device), fresh: clock.nowMs() - confirmation.at <= known.freshMs },
         virtualAddress: tables.virtualAddresses.get(device.id)?.address ?? null,
         urls: [...tables.tokensOfDevice(device.id)].sort(byAge).map(viewUrl),
         sources: Array.from(tables.jobSources.values())

@@ -226,7 +226,7 @@ test('who a device is: state, why, confirmation, evidence', async () => {
   await owner.call('addJobSource', { body: { application: 'scans', serial: 'SN-1' } });
   room.origins.observe(asking({ address: '192.0.2.50' }), { state: 'verified', device: press, by: 'mac', why: 'it is', conflict: [] }, 'scans', at);
   const view = await identity();
-  assert.deepEqual([view.now.state, view.now.by, view.last?.by, view.last?.application, view.confirmation?.fresh, view.sources.map((each) => each.application), view.evidence.map((each) => each.count)], ['verified', 'serial', 'mac', 'scans', true, ['scans'], [3]]);
+  assert.deepEqual([view.now.state, view.now.by, view.last?.by, view.last?.application, view.confirmation?.fresh, view.confirmation?.agent, view.sources.map((each) => each.application), view.evidence.map((each) => each.count)], ['verified', 'serial', 'mac', 'scans', true, 'agent of Press', ['scans'], [3]]);
   const bob = await administers('device', second.id, 'bob');
   assert.equal((await bob.refused('getDeviceIdentity', { params: { device: 'press' } })).status, 404);
 });

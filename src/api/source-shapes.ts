@@ -2,6 +2,7 @@
 // that wait to be assigned.
 import { z } from 'zod';
 import { limits } from '#base/limits.ts';
+import { misRouteView } from './doctor-shapes.ts';
 import { deviceView, id, name, page, pageQuery, portsInput, serial, time } from './shapes.ts';
 
 const count = z.int().min(0);
@@ -31,7 +32,7 @@ export const identityView = z.object({
   serial: z.string().nullable(),
   now: z.object({ state, by, why: z.string(), address: z.string().nullable().meta({ description: 'of its row; null: it has none, or a name' }), conflict: z.array(id) }).meta({ description: 'what its address alone would make of a request now' }),
   last: z.object({ state, by, why: z.string(), at: time, address: z.string(), siteId: id.nullable(), mac: z.string().nullable(), application }).nullable().meta({ description: 'how it was judged last, since the gateway started' }),
-  confirmation: z.object({ serial: z.string().nullable(), mac: z.string().nullable(), address: z.string(), at: time, by: z.enum(['snmp', 'ipp']), fresh: z.boolean() }).nullable().meta({ description: 'what the last probe read at its address' }),
+  confirmation: z.object({ serial: z.string().nullable(), mac: z.string().nullable(), address: z.string(), at: time, by: z.enum(['snmp', 'ipp']), agent: z.string().nullable().meta({ description: 'through whom' }), fresh: z.boolean() }).nullable().meta({ description: 'what the last probe read at its address' }),
   virtualAddress: z.string().nullable(),
   urls: z.array(deviceUrlView),
   sources: z.array(z.object({ id, application, as: z.string().nullable() })),
@@ -116,6 +117,7 @@ export const unassignedView = z.object({
   claimedSerial: z.string().nullable().meta({ description: 'what it says; anybody can say that' }),
   state,
   why: z.string(),
+  misRoute: misRouteView.nullable().meta({ description: 'what the way that it took says; null: nothing' }),
   device: z.object({ id, name: z.string(), label: z.string() }).nullable().meta({ description: 'which one it was taken for' }),
   candidates: z.array(z.object({ id, name: z.string(), label: z.string() })).meta({ description: 'which ones it may be' }),
   firstAt: time,

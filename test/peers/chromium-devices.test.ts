@@ -1,6 +1,7 @@
 // Who and what devices are, in a real browser: a real agent asks snmpd, which plays printers; panels ask an application that knows devices by their address,
 // show a code, are assigned and go on. SCREENSHOTS=folder keeps a picture of every station.
 import assert from 'node:assert/strict';
+import { createSocket, type Socket } from 'node:dgram';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
@@ -37,6 +38,8 @@ suite('devices and their applications in Chromium', { skip: skip || peers.skip, 
   let token: string;
   let agentId: string;
   let ricoh: Started;
+  /** Takes every question and answers none. */
+  let silent: Socket;
   let lines: Readonly<Record<'ricoh' | 'hp' | 'nobody', number>>;
   const address = () => `http://localhost:${gateway.ports.http}`;
   const overflow = () => tab.evaluate<number>('document.documentElement.scrollWidth - document.documentElement.clientWidth');
@@ -80,6 +83,8 @@ suite('devices and their applications in Chromium', { skip: skip || peers.skip, 
     lines = { ricoh: await freePort(), hp: await freePort(), nobody: await freePort() };
     ricoh = await startPrinter('ricoh', '127.9.1.1', lines.ricoh);
     await startPrinter('hp', '127.9.1.2', lines.hp);
+    silent = createSocket('udp4');
+    await new Promise<void>((done) => silent.bind(lines.nobody, '127.9.1.3', done));
     ({ token } = await gateway.owner());
     await gateway.addDevice({ name: 'LAN box', ports: [{ number: 80, kind: 'http' }], policy: 'reach tcp 127.0.0.1 80\nreach udp 127.9.0.0/16 1-65535\nreach tcp 127.9.0.0/16 1-65535\n' });
     agentId = [...gateway.tables.agents.values()][0]!.id;
@@ -100,6 +105,7 @@ suite('devices and their applications in Chromium', { skip: skip || peers.skip, 
     await browser?.[Symbol.asyncDispose]();
     await gateway?.close();
     await app?.[Symbol.asyncDispose]();
+    silent?.close();
     await processes?.[Symbol.asyncDispose]();
   });
 
@@ -188,7 +194,20 @@ suite('devices and their applications in Chromium', { skip: skip || peers.skip, 
     await now.getByText('read the serial E000RX40013 at 127.9.1.1', { exact: false }).waitFor();
     await tab.locator('[data-evidence="serial-snmp"]').getByText('E000RX40013').waitFor();
     await tab.getByText('the same as its row').waitFor();
+    await tab.getByText('SNMP, through agent of LAN box').waitFor();
     await shot(tab, 'identity');
+  });
+
+  test('while a device is being asked, the question is shown; one that never answers is said to be silent', async () => {
+    await go('/devices/silent-fax?tab=profile');
+    await tab.getByRole('button', { name: 'Probe now' }).click();
+    const run = tab.locator('[data-run="running"]');
+    await run.getByText('snmp', { exact: false }).waitFor();
+    assert.equal(await tab.getByRole('button', { name: 'Asking…' }).isDisabled(), true);
+    await shot(tab, 'asking');
+    await tab.locator('[data-failure="silent"]').getByText('Nothing answers').waitFor({ timeout: 60_000 });
+    await run.waitFor({ state: 'detached' });
+    await shot(tab, 'silent');
   });
 
   test('the list of devices says who is sure, and what runs out', async () => {

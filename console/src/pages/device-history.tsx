@@ -24,7 +24,8 @@ interface Named {
 
 function namesOf(all: readonly { readonly series: string }[], profile: Profile): { readonly levels: readonly Named[]; readonly counters: readonly Named[] } {
   const known = new Map<string, SupplyView>([...profile.supplies.map((each) => [`supply ${each.key}`, each] as const), ...profile.trays.map((each) => [`tray ${each.key}`, each] as const)]);
-  const plain = (colour: string) => (colour.startsWith('linear') ? 'var(--accent)' : colour);
+  // A black line is as dark as the ground at night.
+  const plain = (colour: string) => (colour.startsWith('linear') ? 'var(--accent)' : colour === 'var(--supply-black)' ? 'var(--ink)' : colour);
   const levels = all.filter(({ series }) => !series.startsWith('counter ')).map(({ series }) => {
     const supply = known.get(series);
     return { series, name: supply?.name ?? series.replace(/^\w+ /, ''), colour: supply && series.startsWith('supply ') ? plain(inkOf(supply)) : 'var(--ink-3)' };

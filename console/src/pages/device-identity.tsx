@@ -3,9 +3,9 @@ import type { EvidenceView, IdentityView } from '#api/source-shapes.ts';
 import type { DeviceView } from '#api/shapes.ts';
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import { devicesQuery, identityQuery, itemsOf } from '../queries.ts';
+import { devicesQuery, identityQuery, itemsOf, sourceConflictsQuery } from '../queries.ts';
 import { text } from '../text.ts';
-import { Badge, Card, CopyValue, Facts, Skeleton, Time } from '../ui/bits.tsx';
+import { Badge, Callout, Card, CopyValue, Facts, Skeleton, Time } from '../ui/bits.tsx';
 import { Icon } from '../ui/icons.tsx';
 import { cellClass, headClass } from '../ui/list.tsx';
 import { ProblemNote } from '../ui/problem.tsx';
@@ -28,7 +28,7 @@ export function DeviceIdentity({ device }: { device: DeviceView }) {
     <div className="grid gap-5 xl:grid-cols-[minmax(0,1.65fr)_minmax(0,1fr)]">
       <div className="flex min-w-0 flex-col gap-5">
         <NowCard device={device} identity={identity.data} />
-        <EvidenceCard evidence={identity.data.evidence} />
+        <EvidenceCard evidence={identity.data.evidence} urls={identity.data.urls} />
         <SessionsCard deviceId={device.id} />
       </div>
       <div className="flex min-w-0 flex-col gap-5">
@@ -67,6 +67,7 @@ function NowCard({ device, identity }: { device: DeviceView; identity: IdentityV
             ],
           ]}
         />
+        <SourceConflicts deviceId={device.id} />
         <div className="border-t border-line pt-3 text-sm">
           <p className="font-medium">{words.last}</p>
           {last === null ? <p className="text-ink-2">{words.lastNever}</p> : (
@@ -93,6 +94,19 @@ function Conflicts({ ids }: { ids: readonly string[] }) {
   );
 }
 
+function SourceConflicts({ deviceId }: { deviceId: string }) {
+  const conflicts = useQuery(sourceConflictsQuery);
+  const mine = (conflicts.data?.items ?? []).filter(({ deviceIds }) => deviceIds.includes(deviceId));
+  if (mine.length === 0) return null;
+  return (
+    <Callout mood="warn" icon="warning" title={words.contradicts}>
+      <ul className="flex flex-col gap-1.5">
+        {mine.map((each) => <li key={`${each.kind} ${each.application} ${each.sourceIds.join()}`} className="[overflow-wrap:anywhere]"><span className="font-medium text-ink">{each.application}</span> {sentence(each.message)} <Said text={sentence(each.remedy)} /></li>)}
+      </ul>
+    </Callout>
+  );
+}
+
 function ConfirmationCard({ device, identity }: { device: DeviceView; identity: IdentityView }) {
   const { confirmation, serial } = identity;
   const same = confirmation?.serial !== null && confirmation?.serial === serial;
@@ -116,7 +130,7 @@ function ConfirmationCard({ device, identity }: { device: DeviceView; identity: 
             [words.readMac, <span key="m" className="font-mono">{confirmation.mac ?? words.none}</span>],
             [words.readAt, <span key="a" className="font-mono">{confirmation.address}</span>],
             [words.readWhen, <Time key="w" at={confirmation.at} />],
-            [words.readBy, words.protocols[confirmation.by]],
+            [words.readBy, confirmation.agent ? words.through(words.protocols[confirmation.by], confirmation.agent) : words.protocols[confirmation.by]],
           ]}
         />
       )}
@@ -124,7 +138,9 @@ function ConfirmationCard({ device, identity }: { device: DeviceView; identity: 
   );
 }
 
-function EvidenceCard({ evidence }: { evidence: readonly EvidenceView[] }) {
+function EvidenceCard({ evidence, urls }: { evidence: readonly EvidenceView[]; urls: IdentityView['urls'] }) {
+  // A URL is known by its note, and by its id when it is withdrawn.
+  const shown = ({ kind, value }: EvidenceView) => (kind === 'token' ? (urls.find(({ id }) => id === value)?.note ?? `${value.slice(0, 8)}…`) : value);
   const columns = words.columns;
   return (
     <Card title={words.evidence} about={words.evidenceAbout} flush>
@@ -145,7 +161,7 @@ function EvidenceCard({ evidence }: { evidence: readonly EvidenceView[] }) {
                   <td className={`${cellClass} hidden whitespace-nowrap sm:table-cell`}><Kind kind={each.kind} /></td>
                   <td className={`${cellClass} w-full`}>
                     <p className="sm:hidden"><Kind kind={each.kind} /></p>
-                    <p className="font-mono break-all">{each.value}</p>
+                    <p className={each.kind === 'token' ? 'break-words' : 'font-mono break-all'} title={each.value}>{shown(each)}</p>
                     <p className="text-xs break-words text-ink-3">{each.how}{each.kind === 'claimed-serial' ? ` · ${words.claimed}` : ''}</p>
                   </td>
                   <td className={`${cellClass} hidden text-right text-ink-2 md:table-cell`}><Time at={each.firstAt} /></td>

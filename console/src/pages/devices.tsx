@@ -1,10 +1,10 @@
 // The devices: live, found by typing, sorted, opened.
 import type { Answer } from '#api/contract.ts';
 import type { DeviceView } from '#api/shapes.ts';
-import { useInfiniteQuery, useQuery, type InfiniteData } from '@tanstack/react-query';
+import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
 import { createColumnHelper, createSortedRowModel, rowSortingFeature, sortFn_alphanumeric, sortFn_basic, tableFeatures, useTable, type SortingState } from '@tanstack/react-table';
-import { useEffect, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from 'react';
+import { createContext, useContext, useEffect, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from 'react';
 import { count, rtt, version } from '../format.ts';
 import { devicesQuery, itemsOf, meQuery, profilesQuery, type DeviceFilter } from '../queries.ts';
 import { without } from '../search.ts';
@@ -19,7 +19,7 @@ import { AddDevice } from './add-device.tsx';
 import { StateIcon } from './identity-state.tsx';
 import { OpenLink } from './open-link.tsx';
 import { Presence } from './presence.tsx';
-import { LevelBar, needsCare, stateWord } from './supplies.tsx';
+import { LevelBar, needsCare } from './supplies.tsx';
 import { WaitingDevices } from './waiting-devices.tsx';
 import { WaitingJoins } from './waiting-joins.tsx';
 
@@ -71,23 +71,32 @@ function NameCell({ device }: { device: DeviceView }) {
   );
 }
 
+type ProfileRow = Answer<'listProfiles'>['items'][number];
+const Profiles = createContext<ReadonlyMap<string, ProfileRow>>(new Map());
+
+/** Of all devices that were ever asked; page after page, in the background. */
+function useProfiles(): ReadonlyMap<string, ProfileRow> {
+  const { data, hasNextPage, isFetching, fetchNextPage } = useInfiniteQuery({ ...profilesQuery, retry: false });
+  useEffect(() => {
+    if (hasNextPage && !isFetching) void fetchNextPage();
+  }, [hasNextPage, isFetching, fetchNextPage]);
+  return useMemo(() => new Map((itemsOf(data) ?? []).map((row) => [row.deviceId, row])), [data]);
+}
+
 /** What is known of who and how it is, as small signs; where nothing is, nothing stands. */
 function ProfileSigns({ deviceId }: { deviceId: string }) {
-  const profiles = useInfiniteQuery({ ...profilesQuery, select: byDevice });
-  const row = profiles.data?.get(deviceId);
+  const row = useContext(Profiles).get(deviceId);
   if (row === undefined) return null;
   const { identity, trust, lowest } = row;
   return (
     <>
       {trust === 'different' ? <StateIcon state="ambiguous" why={text.profile.trustTitles.different} /> : identity ? <StateIcon state={identity.state} why={identity.why} /> : null}
       {lowest && needsCare(lowest) ? (
-        <span role="img" data-supply-state={lowest.state} aria-label={text.profile.lowest(lowest.name, stateWord(lowest))} title={text.profile.lowest(lowest.name, stateWord(lowest))} className="w-8 shrink-0"><LevelBar supply={lowest} className="h-2.5" /></span>
+        <span data-supply-state={lowest.state} className="w-8 shrink-0"><LevelBar supply={lowest} className="h-2.5" /></span>
       ) : null}
     </>
   );
 }
-
-const byDevice = (data: InfiniteData<Answer<'listProfiles'>>) => new Map((itemsOf(data) ?? []).map((row) => [row.deviceId, row]));
 
 function VersionCell({ given }: { given: string | undefined }) {
   if (given === undefined) return '–';
@@ -129,6 +138,7 @@ export function DevicesPage() {
   const filter: DeviceFilter = { ...(search.q ? { search: search.q } : {}), ...(search.state ? { state: search.state } : {}) };
   const devices = useInfiniteQuery(devicesQuery(filter));
   const items = useMemo(() => itemsOf(devices.data) ?? [], [devices.data]);
+  const profiles = useProfiles();
   const searchBox = useRef<HTMLDivElement>(null);
   const filtered = Boolean(search.q || search.state);
   // The address follows what is typed, and what is typed follows the address (back, a bookmark).
@@ -200,7 +210,7 @@ export function DevicesPage() {
         ) : null}
         <Loaded query={devices} lines={6}>
           {items.length > 0 ? (
-            <DeviceTable items={items} sorting={toSorting(search.sort)} onSort={(sort) => void navigate({ search: (before) => (sort === 'name' ? without(before, 'sort') : { ...before, sort }), replace: true })} />
+            <Profiles value={profiles}><DeviceTable items={items} sorting={toSorting(search.sort)} onSort={(sort) => void navigate({ search: (before) => (sort === 'name' ? without(before, 'sort') : { ...before, sort }), replace: true })} /></Profiles>
           ) : filtered ? (
             <Empty icon="search" title={text.devices.nothing} action={<Button onClick={clear}>{text.devices.clear}</Button>}>{text.devices.nothingAbout}</Empty>
           ) : mayJoin ? (

@@ -9,7 +9,7 @@ const words = text.profile;
 
 /** Printers' colours, light enough and dark enough to be seen on both grounds. */
 const INKS: Readonly<Record<string, string>> = {
-  black: 'oklch(0.33 0.01 240)', 'photo-black': 'oklch(0.33 0.01 240)', 'matte-black': 'oklch(0.4 0.01 240)', cyan: 'oklch(0.72 0.13 225)', 'light-cyan': 'oklch(0.84 0.08 215)', magenta: 'oklch(0.6 0.23 350)', 'light-magenta': 'oklch(0.78 0.13 350)', yellow: 'oklch(0.87 0.17 98)',
+  black: 'var(--supply-black)', 'photo-black': 'var(--supply-black)', 'matte-black': 'var(--supply-black)', cyan: 'oklch(0.72 0.13 225)', 'light-cyan': 'oklch(0.84 0.08 215)', magenta: 'oklch(0.6 0.23 350)', 'light-magenta': 'oklch(0.78 0.13 350)', yellow: 'oklch(0.87 0.17 98)',
   red: 'oklch(0.6 0.21 27)', green: 'oklch(0.62 0.16 150)', blue: 'oklch(0.5 0.18 262)', orange: 'oklch(0.73 0.17 60)', violet: 'oklch(0.52 0.2 300)', gray: 'oklch(0.66 0.01 240)', grey: 'oklch(0.66 0.01 240)', 'light-gray': 'oklch(0.78 0.01 240)', white: 'oklch(0.97 0 0)',
 };
 const TRICOLOUR = 'linear-gradient(90deg, oklch(0.72 0.13 225) 0 33%, oklch(0.6 0.23 350) 33% 66%, oklch(0.87 0.17 98) 66%)';
@@ -39,7 +39,7 @@ export function LevelBar({ supply, className = 'h-4' }: { supply: SupplyView; cl
   const ink = inkOf(supply);
   const label = words.drawn(supply.name, stateWord(supply), amountOf(supply));
   const drained = state === 'empty' && !fills;
-  const frame = drained ? 'border-dashed border-bad bg-bad-soft' : state === 'unknown' ? 'border-dotted border-line-strong bg-surface' : needsCare(supply) ? 'border-warn bg-sunken' : 'border-line-strong bg-sunken';
+  const frame = drained ? 'border-dashed border-bad bg-bad-soft' : state === 'unknown' ? 'border-dotted border-line-strong bg-surface' : needsCare(supply) ? 'border-warn bg-track' : 'border-line-strong bg-track';
   return (
     <span role="img" aria-label={label} title={label} data-level={state} className={`relative block w-full overflow-hidden rounded-md border ${frame} ${className}`}>
       {percent !== null && percent > 0 ? <span className={`absolute inset-y-0 ${fills ? 'right-0 border-l' : 'left-0 border-r'} border-ink/40`} style={{ width: `${Math.min(100, Math.max(3, percent))}%`, background: fills ? `repeating-linear-gradient(45deg, ${ink} 0 3px, transparent 3px 7px)` : ink }} /> : null}
