@@ -159,3 +159,17 @@ test('seeded: never throws, never unsafe, and what is remembered is what would b
     }
   }
 });
+
+test('a server that fills the jar, and a panel that asks for many paths, take a bounded memory', () => {
+  const jar = buildCookieJar('scan.example.test');
+  for (let i = 0; i < 8; i++) jar.take([`c${i}=${'v'.repeat(3_900)}; Path=/`, `d${i}=1; Path=/p${i}`], '/', true, 0);
+  const first = jar.cookieLine('/p0/0', true, 0, null);
+  assert.ok(first.length > 30_000);
+  for (let n = 0; n < 60; n++) {
+    const line = jar.cookieLine(`/p${n % 8}/${n}`, true, n, `own=${'x'.repeat(1_000)}${n}`);
+    assert.ok(line.length > 31_000);
+    assert.ok(jar.lineBytes < 4 * 32 * 1_024, `${jar.lineBytes} bytes after ${n}`);
+  }
+  jar.clear();
+  assert.equal(jar.lineBytes, 0);
+});

@@ -16,6 +16,8 @@ export interface CookieJar {
   names(nowMs: number): readonly string[];
   /** Of names, values and paths. */
   readonly bytes: number;
+  /** Of the lines that are kept ready; at most twice `cookieJarBytesMax`, and the last one. */
+  readonly lineBytes: number;
   clear(): void;
 }
 
@@ -153,6 +155,7 @@ export function buildCookieJar(host: string | null, bounds: { readonly cookiesPe
   const lines = new Map<string, Line>();
   let bytes = 0;
   let orders = 0;
+  let lineBytes = 0;
   /** Whether the path of a request matters at all: mostly every cookie has "/". */
   let isOnePath = true;
 
@@ -163,6 +166,7 @@ export function buildCookieJar(host: string | null, bounds: { readonly cookiesPe
   const forgetLines = () => {
     for (const line of lines.values()) for (const cookie of line.cookies) cookie.usedAt = Math.max(cookie.usedAt, line.usedAt);
     lines.clear();
+    lineBytes = 0;
   };
   const dropExpired = (nowMs: number) => {
     for (const cookie of cookies.values()) if (cookie.expiresAt <= nowMs) drop(cookie);
@@ -222,9 +226,10 @@ export function buildCookieJar(host: string | null, bounds: { readonly cookiesPe
       return known;
     }
     // With every path another line, as many as there are paths: start over rather than grow.
-    if (known !== undefined || lines.size >= linesMax) forgetLines();
+    if (known !== undefined || lines.size >= linesMax || lineBytes > 2 * bounds.cookieJarBytesMax) forgetLines();
     const line = makeLine(isOnePath ? '/' : path, secure, nowMs);
     lines.set(key, line);
+    lineBytes += key.length + line.text.length;
     return line;
   };
 
@@ -243,18 +248,24 @@ export function buildCookieJar(host: string | null, bounds: { readonly cookiesPe
       const line = lineOf(isOnePath ? '/' : pathOf(target), secure, nowMs);
       if (fromDevice === null || fromDevice === '') return line.text;
       if (line.fromDevice === fromDevice) return line.joined;
+      lineBytes += fromDevice.length - (line.fromDevice?.length ?? 0) - line.joined.length;
       line.fromDevice = fromDevice;
       line.joined = joinLines(line, fromDevice);
+      lineBytes += line.joined.length;
       return line.joined;
     },
     names: (nowMs) => [...cookies.values()].filter((cookie) => cookie.expiresAt > nowMs).sort((a, b) => a.order - b.order).map((cookie) => cookie.name),
     get bytes() {
       return bytes;
     },
+    get lineBytes() {
+      return lineBytes;
+    },
     clear() {
       cookies.clear();
       lines.clear();
       bytes = 0;
+      lineBytes = 0;
       isOnePath = true;
     },
   };
