@@ -253,7 +253,7 @@ const sections: readonly Section[] = [
     examples: [{ file: 'application.json', of: 'addressPool' }],
     fields: {
       networks: 'Networks that nobody else uses, as `198.51.100.0/24`; addresses are given from the first that has one left',
-      callers: 'Addresses and networks from which devices may be called back; `127.0.0.1` stands for this machine. Absent: the servers of the applications that hear virtual addresses, and this machine',
+      callers: 'Addresses and networks from which devices may be called back; `127.0.0.1` stands for this machine. Absent: each device by the servers of its own applications, and by this machine',
     },
   },
   {
