@@ -31,6 +31,7 @@ const journalMeanings: Readonly<Record<string, string>> = {
   'delivery.failed': 'a certificate was not put in place: `state` and `why` say whether the command failed, the local policy refused it, or the agent does not know how',
   'device.refused': 'a request of a device was refused: `status`, `code`, `why`; `gap`, `sealed` and `busy`, which every device meets, are not among them',
   'identity.ambiguous': 'a request at an application may be of several devices, or of another than its address says: `why`, and which; once in ten minutes for each address',
+  'proxy.untrusted': 'somebody who is no trusted proxy says for whom they come, and is not believed: `from`, `claims`, and what to write if it is a proxy of yours; once in ten minutes for each address',
   'identity.moved': 'a device proved itself at another address of its LAN than its row has: `from`, and `expected`; once in ten minutes for each address',
   'source.unassigned': 'an application refused a device that it does not know, or that is no job source: `code` is on its panel, `postern unassigned` mends it; once in ten minutes for each address and application',
   'feed.alert': 'a record of which an alert wants to know was stored: `alert`, device, feed, offset',

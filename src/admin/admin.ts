@@ -34,6 +34,7 @@ import { buildKeepingActs, makeBackup } from './keeping.ts';
 import { buildInviteActs, buildPeopleActs } from './people.ts';
 import { buildPinActs } from './pins.ts';
 import { buildSiteActs } from './places.ts';
+import { buildSiteDoctorActs } from './site-doctor.ts';
 import { buildProbeActs } from './probes.ts';
 import { buildRedirectActs } from './redirects.ts';
 import { buildDeviceUrlActs } from './device-tokens.ts';
@@ -66,6 +67,7 @@ function buildActs(room: Room): Acts<PlainRoute> {
     ...buildInviteActs(room),
     ...buildPlaceActs(room),
     ...buildSiteActs(room),
+    ...buildSiteDoctorActs(room),
     ...buildDeviceActs(room),
     ...buildDeviceKeyActs(room),
     ...buildWaitingActs(room),

@@ -23,7 +23,9 @@ import type { Leases } from '#model/leases.ts';
 import type { DeviceSession, DeviceSessions } from '#model/device-sessions.ts';
 import type { Known } from '#model/identity.ts';
 import type { Journal, Live } from '#model/live.ts';
+import type { CameFrom, MisRoute } from '#model/mis-route.ts';
 import type { Origins } from '#model/origins.ts';
+import type { PlaceFinding } from '#model/place-doctor.ts';
 import type { Evidence } from '#model/place-rows.ts';
 import type { Operations } from '#model/operations.ts';
 import type { DriverControl, ProbeControl } from '#model/probe-control.ts';
@@ -142,6 +144,12 @@ export interface DoorDeps {
   watch(onChange: () => void): () => void;
 }
 
+/** Why devices do not arrive as themselves; each finding says where it was looked for. */
+export interface PlaceDoctorDeps {
+  site(siteId: Id, resolvers: readonly string[], signal: AbortSignal): Promise<readonly PlaceFinding[]>;
+  device(deviceId: Id, resolvers: readonly string[], signal: AbortSignal): Promise<readonly PlaceFinding[]>;
+}
+
 /** How servers of applications hear of devices. */
 export interface TellingDeps {
   /** `gateways`: from which addresses the server sees us; none: what the system would choose. Faults: `not-found` (the route), `bad-input`, `unsupported`. */
@@ -155,6 +163,8 @@ export interface IdentityDeps {
   readonly known: Known;
   readonly origins: Pick<Origins, 'unassigned' | 'byCode' | 'settle' | 'forget' | 'forgetDevice' | 'latestOf'>;
   sessions(): readonly DeviceSession[];
+  /** The way that a connection took, judged; null: nothing speaks for or against it. */
+  misRouteOf(came: CameFrom): MisRoute | null;
   /** Written or not; the latest first. */
   evidenceOf(deviceId: Id): readonly Evidence[];
 }
@@ -205,6 +215,8 @@ export interface AdminDeps {
   readonly identity: IdentityDeps | null;
   /** null: no applications are served here. */
   readonly deviceSessions: DeviceSessions | null;
+  /** null: no applications are served here. */
+  readonly placeDoctor: PlaceDoctorDeps | null;
   /** null: no applications are served here. */
   readonly telling: TellingDeps | null;
   /** Ports in sites' LANs; null: they are not kept here. */

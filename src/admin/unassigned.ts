@@ -9,6 +9,7 @@ import type { Device } from '#model/rows.ts';
 import { auditOf, may, mustMay, type Acts, type Anyone, type Asked } from './asked.ts';
 import { identityOf, judgeByAddress } from './device-tokens.ts';
 import { buildDeviceChanges, deviceFor, subjectOf } from './devices.ts';
+import { viewMisRoute } from './site-doctor.ts';
 import { pageOf, sorted } from './pages.ts';
 import type { Room } from './room.ts';
 import { standingSource, type SourceBook } from './sources.ts';
@@ -30,7 +31,10 @@ export function buildUnassignedActs(room: Room, book: SourceBook): Acts<Names> {
   const view = (asked: Anyone, entry: Unassigned): UnassignedView => {
     const { code, application, address, siteId, customerId, mac, userAgent, claimedSerial, state, why, firstAt, lastAt, count } = entry;
     const siteName = siteId === null ? null : (tables.sites.get(siteId)?.name ?? null);
-    return { code, application, address, siteId, siteName, customerId, mac, userAgent, claimedSerial, state, why, device: brief(asked, entry.deviceId === null ? [] : [entry.deviceId])[0] ?? null, candidates: brief(asked, entry.conflict), firstAt, lastAt, count };
+    const misRoute = identityOf(room).misRouteOf(entry);
+    // A router's or a site's public address is the reason, whatever else speaks against the device; the sentence has no other device's name in it.
+    const said = misRoute !== null && (misRoute.code === 'HP-1' || misRoute.code === 'HP-2') ? `${misRoute.verdict}; ${misRoute.remedy ?? ''}` : why;
+    return { code, application, address, siteId, siteName, customerId, mac, userAgent, claimedSerial, state, why: said, misRoute: misRoute && viewMisRoute(misRoute), device: brief(asked, entry.deviceId === null ? [] : [entry.deviceId])[0] ?? null, candidates: brief(asked, entry.conflict), firstAt, lastAt, count };
   };
   const order = { keyOf: (entry: Unassigned) => `${String(entry.firstAt).padStart(16, '0')} ${entry.code}`, newestFirst: true };
 

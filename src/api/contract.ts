@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { certificateRoutes } from './certificate-shapes.ts';
 import { deliveryRoutes } from './delivery-shapes.ts';
+import { doctorRoutes } from './doctor-shapes.ts';
 import { fileRoutes } from './file-shapes.ts';
 import { feedRoutes } from './feed-shapes.ts';
 import { sessionRoutes } from './session-shapes.ts';
@@ -146,6 +147,7 @@ const shapes = {
   ...identityRoutes,
   ...keepingRoutes,
   ...placeRoutes,
+  ...doctorRoutes,
   ...redirectRoutes,
   ...probeRoutes,
   ...virtualRoutes,

@@ -52,6 +52,8 @@ export const paths = {
   getSite: { method: 'GET', path: '/sites/{site}', needs: 'sign-in' },
   changeSite: { method: 'PATCH', path: '/sites/{site}', needs: 'sign-in' },
   removeSite: { method: 'DELETE', path: '/sites/{site}', needs: 'sign-in' },
+  doctorSite: { method: 'POST', path: '/sites/{site}/doctor', needs: 'sign-in' },
+  doctorDevice: { method: 'POST', path: '/devices/{device}/doctor', needs: 'sign-in' },
   moveAgent: { method: 'POST', path: '/agents/{id}/move', needs: 'sign-in' },
   moveDevice: { method: 'POST', path: '/devices/{device}/move', needs: 'sign-in' },
   listDoors: { method: 'GET', path: '/doors', needs: 'sign-in' },

@@ -1,8 +1,10 @@
 // Where doctor looks: the gateway's rooms, as the functions that its checks ask.
 import type { Clock } from '#base/clock.ts';
+import { type Forwarders, judgeForwarders } from '#model/forwarders.ts';
 import type { Operations } from '#model/operations.ts';
 import type { Snapshot } from '#model/snapshot.ts';
 import type { Tables } from '#model/tables.ts';
+import { isTrustedPeer } from '#model/trusted.ts';
 import type { Certificates } from '#net/certificates.ts';
 import type { DataFolder } from '#store/data-folder.ts';
 import type { Hub } from '#tunnel/hub.ts';
@@ -29,12 +31,13 @@ export interface LookedAt {
   readonly secrets: Pick<Outgoing['secrets'], 'missing'>;
   readonly folder: DataFolder;
   readonly virtual: Virtual;
+  readonly forwarders: Pick<Forwarders, 'list'>;
 }
 
 /** A search by `customer/name` goes through every device. */
 const routesLookedAt = 1_000;
 
-export function doctorDeps({ clock, startedAt, snapshot, tables, operations, certificates, listeners, hub, keeping, sinks, secrets, folder, virtual }: LookedAt): DoctorDeps {
+export function doctorDeps({ clock, startedAt, snapshot, tables, operations, certificates, listeners, hub, keeping, sinks, secrets, folder, virtual, forwarders }: LookedAt): DoctorDeps {
   return {
     clock,
     startedAt,
@@ -55,7 +58,7 @@ export function doctorDeps({ clock, startedAt, snapshot, tables, operations, cer
         .slice(0, routesLookedAt)
         .map((each) => ({ ...each, found: findNamed(tables, each.device, clock.nowMs()) ?? null })),
     configuredAt: async () => (await operations.latestRevision())?.at ?? 0,
-    more: [...fleetChecks({ tables, operations, nowMs: () => clock.nowMs(), config: () => snapshot().config }), ...addressChecks(virtual, tables)],
+    more: [...fleetChecks({ tables, operations, nowMs: () => clock.nowMs(), config: () => snapshot().config }), ...addressChecks(virtual, tables), ['forwarders', 'Proxies in front', () => judgeForwarders(forwarders.list(clock.nowMs()).filter(({ address }) => !isTrustedPeer(snapshot().trustedProxies, address, null)))]],
     devices: () =>
       // Without an agent a device has no link to be missed.
       Array.from(tables.devices.values()).filter((device) => device.agentId !== null).map((device) => {

@@ -36,12 +36,12 @@ export interface LanFacts {
 
 export interface Doors {
   readonly judge: NonNullable<HubOptions['judgeDoor']>;
-  begin(room: DoorRoom): GatewayDoors & { lanOf(agentId: Id, signal: AbortSignal): Promise<LanFacts> };
+  begin(room: DoorRoom): GatewayDoors;
   close(): void;
 }
 
 /** What an agent says of its LAN, by the service `probe`. Faults of the link, and `unsupported`. */
-async function askLan(hub: Hub, agentId: Id, signal: AbortSignal, { clock, limits }: Pick<DoorsOptions, 'clock' | 'limits'>): Promise<LanFacts> {
+export async function askLan(hub: Hub, agentId: Id, signal: AbortSignal, { clock, limits }: Pick<DoorsOptions, 'clock' | 'limits'>): Promise<LanFacts> {
   const asking = askOver(await hub.openService(agentId, 'probe', { timeoutMs: limits.deviceDialTimeoutMs, signal }), { clock, limits, signal });
   try {
     const { addresses, gateways, resolvers } = await asking.info();
@@ -68,7 +68,7 @@ export function buildDoors(options: DoorsOptions): Doors {
         hasListener: (name) => snapshot().doorways.has(name),
         accept: (stream, from, listener, via) => door.accept(stream, from, listener, via),
       });
-      return { ...begun, lanOf: (agentId, signal) => askLan(hub, agentId, signal, options) };
+      return begun;
     },
     close: () => begun?.close(),
   };

@@ -36,6 +36,7 @@ export interface DoorOptions {
   readonly challengeContext: FrontDoorOptions['challengeContext'];
   /** A name that somebody came for, by TLS. */
   readonly noticed: (serverName: string) => void;
+  readonly onForwarded: (from: string, claims: string) => void;
   readonly undo: (close: () => Promise<void> | void) => void;
 }
 
@@ -87,6 +88,7 @@ export async function openDoor(options: DoorOptions): Promise<{ readonly door: F
     privateCaPem: certificates.ca.pem,
     isAgentCertificate: (certificate) => !isFault(certificates.verifyAgentCertificate(certificate)),
     onLegacyUse: (use) => legacyClients.note(use),
+    onForwarded: options.onForwarded,
     relays: connRelays,
   });
   return { door, connRelays, legacyClients };

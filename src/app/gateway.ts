@@ -323,6 +323,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       applications: () => knownDevices.applications,
       challengeContext: buildChallengeContexts(answers.table),
       noticed: (serverName) => acme?.noticed(serverName),
+      onForwarded: (from, claims) => knownDevices.places.forwarders.note(from, claims, clock.nowMs()),
       undo: (close) => void undo.push(close),
     });
     const listeners = keepListeners(log, (socket, from, listener) => door.accept(socket, from, listener));
@@ -378,6 +379,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     undo.push(() => outgoing?.close());
     const { sinks, secrets } = outgoing;
     const devicesToAdmin = knownDevices.tell({
+      doorState: (doorId) => doors.stateOf(doorId),
       issuer: () => describeAddresses(snapshot, ports()).console,
       key: assertionKey,
       readSecret: (name) => secrets.read(name),
@@ -409,7 +411,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       certificates: { changes: certificateChanges, caPem: certificates.ca.pem, describe: () => certificates.describe(), signRequest: (order) => certificates.signRequest(order), issueLeaf: (names, spki) => certificates.issueLeaf(names, spki), nextLeafKey: (id, what) => certificates.nextLeafKey(id, what), roots: publicRoots },
       pins,
       sealingKey: await folder.readOrMake(sealingKeyFile, () => random(sealingKeyBytes)),
-      ...devicesToAdmin, acme, doors, lanOf: (agentId, signal) => doors.lanOf(agentId, signal), deliveries, leases: fleet.leases, feeds: fleet.feeds, sinks, secrets, files: fleet.files, keeping: keeping.deps,
+      ...devicesToAdmin, acme, doors, deliveries, leases: fleet.leases, feeds: fleet.feeds, sinks, secrets, files: fleet.files, keeping: keeping.deps,
       tables, operations, control, live, journal, clock, random, log, newId, limits, inTurn, status,
       version: options.version,
       setupDigest: () => (tables.people.size === 0 && setup.code !== null ? digestOf(setup.code.reveal()) : null),
@@ -434,7 +436,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         return explainWith(snapshot, { ...question, nowMs }, { describeDevice: (label) => describeLabel(tables, hub, label, nowMs), describeRequest });
       },
       routesInOrder: (asked) => routesInOrder(snapshot, asked),
-      runDoctor: () => runDoctor(doctorDeps({ clock, startedAt: { nowMs: startedAt, monoMs: startedAtMono }, snapshot: () => snapshot, tables, operations, certificates, listeners, hub, keeping, sinks, secrets, folder, virtual })),
+      runDoctor: () => runDoctor(doctorDeps({ clock, startedAt: { nowMs: startedAt, monoMs: startedAtMono }, snapshot: () => snapshot, tables, operations, certificates, listeners, hub, keeping, sinks, secrets, folder, virtual, forwarders: knownDevices.places.forwarders })),
       closeFor: (whose, id, why) => {
         const matches = (visitor: Visitor) => (whose === 'person' ? visitor.person.id === id : whose === 'token' ? visitor.token?.id === id : visitor.signIn?.id === id);
         visits.closeWhere((visit) => matches(visit.visitor), why);

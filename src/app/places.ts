@@ -1,4 +1,5 @@
 // What stands behind routes to applications, put together: who a device is, what it may use, its session, and how its server hears of it. Composition only.
+import { isPrivate } from '#base/cidr.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Id, Random } from '#base/ids.ts';
 import type { Limits } from '#base/limits.ts';
@@ -6,7 +7,9 @@ import type { Log } from '#base/log.ts';
 import { printable } from '#base/log.ts';
 import { digestOf } from '#base/secret.ts';
 import { buildDeviceSessions, type DeviceSessions } from '#model/device-sessions.ts';
+import { buildForwarders, type Forwarders } from '#model/forwarders.ts';
 import { keyFingerprintOf } from '#model/fingerprint.ts';
+import type { Told } from '#model/admit-device.ts';
 import { identify, type Asked, type Identity, type Known } from '#model/identity.ts';
 import { buildKnown } from '#model/identity-known.ts';
 import { claimedSerialOf, shapeOf } from '#model/identity-marks.ts';
@@ -17,10 +20,13 @@ import { buildOrigins, type Origins } from '#model/origins.ts';
 import type { Device } from '#model/rows.ts';
 import type { Route, Snapshot } from '#model/snapshot.ts';
 import type { Tables } from '#model/tables.ts';
-import { type Applications, buildApplications, type Shown, type Told } from '#proxy/application.ts';
+import { type Applications, buildApplications, type Shown } from '#proxy/application.ts';
 import type { ForwardRoom } from '#proxy/forward.ts';
 import { keepEvidence, type EvidenceNotes } from '#site/evidence.ts';
 import { fieldOf } from '#wire/http1-fields.ts';
+import { reachableAddresses } from './addresses.ts';
+import type { LanMemory } from './lan-memory.ts';
+import { buildWays, type Ways } from './ways.ts';
 
 export interface PlacesOptions {
   readonly tables: Tables;
@@ -38,6 +44,7 @@ export interface PlacesOptions {
   readonly freshen: (deviceId: Id) => void;
   /** Whether the device's driver lists both programs, by their User-Agent. */
   readonly listsPrograms: (deviceId: Id, a: string, b: string) => boolean;
+  readonly lan: Pick<LanMemory, 'routersOf' | 'want'>;
   readonly assertion: (route: Route, device: Device, identity: Identity, told: Told) => string;
 }
 
@@ -47,6 +54,8 @@ export interface DevicePlaces {
   readonly origins: Origins;
   readonly evidence: EvidenceNotes;
   readonly known: Known;
+  readonly forwarders: Forwarders;
+  readonly ways: Ways;
   close(): Promise<void>;
 }
 
@@ -69,6 +78,8 @@ export function openPlaces(options: PlacesOptions): DevicePlaces {
       return first !== undefined && second !== undefined && options.listsPrograms(deviceId, first, second);
     },
   });
+  const forwarders = buildForwarders({ journal, limits });
+  const ways = buildWays({ tables, snapshot: options.snapshot, known, forwarders, lan: options.lan, nowMs, ownAddresses: () => [...reachableAddresses(), '127.0.0.1', '::1'] });
   const version = () => tables.devices.version + tables.deviceProfiles.version + tables.deviceTokens.version + tables.deviceKeys.version + tables.jobSources.version + tables.sitePlaces.version + tables.virtualAddresses.version;
 
   let keysAt = -1;
@@ -118,9 +129,17 @@ export function openPlaces(options: PlacesOptions): DevicePlaces {
     sourceFor: (route, device, { conn }) => sourceFor(tables.sources, route.name, device, { siteId: conn.accepted.via?.siteId ?? null, address: conn.from }),
     pending(shown, route, identity, why) {
       const { asked } = askedOf(shown);
+      const siteId = ways.siteOf(asked.origin);
+      if (siteId !== null && isPrivate(asked.origin.address)) options.lan.want(siteId);
       const userAgent = shown.fields === null ? undefined : fieldOf(shown.fields, 'user-agent');
       const reason = why === 'not-assigned' ? `it is no job source of ${route.name}` : why === 'not-verified' ? `${route.name} takes only devices that are verified` : null;
       return origins.refuse({ asked, identity, application: route.name, customerId: identity.device?.customerId ?? asked.origin.customerId, userAgent: userAgent === undefined ? null : printable(userAgent, 200), why: reason }, nowMs());
+    },
+    placeOf({ conn }, identity) {
+      const came = { address: conn.from, siteId: conn.accepted.via?.siteId ?? null, deviceId: identity.device?.id ?? null, application: null };
+      const siteId = ways.siteOf(came);
+      const judged = ways.judge(came);
+      return { site: siteId === null ? null : (tables.sites.get(siteId)?.name ?? null), verdict: judged && `${judged.code}: ${judged.verdict}.` };
     },
     addressOf: (deviceId) => options.addresses().addressOf(deviceId),
     ensureAddress: (deviceId) => options.addresses().ensure(deviceId),
@@ -130,7 +149,7 @@ export function openPlaces(options: PlacesOptions): DevicePlaces {
     },
   });
   return {
-    applications, sessions, origins, evidence, known,
+    applications, sessions, origins, evidence, known, forwarders, ways,
     async close() {
       sessions.close();
       await evidence.close();

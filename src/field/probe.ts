@@ -17,6 +17,7 @@ import type { Message } from '#wire/message.ts';
 import { findNeighbour, readSurroundings } from './neighbours.ts';
 import { openProbeCredentials, parseCredentials, shownOf } from './probe-credentials.ts';
 import type { ProbeCredentials } from './probe-credentials.ts';
+import { askDns, isDnsName } from './probe-dns.ts';
 import { askHttp, fieldOf, titleOf } from './probe-http.ts';
 import { buildProbePace } from './probe-pace.ts';
 import type { ProbePace } from './probe-pace.ts';
@@ -31,6 +32,8 @@ export interface ProbeOptions {
   readonly limits: Limits;
   readonly log: Log;
   readonly random: Random;
+  /** This machine's own. Default: what /etc/resolv.conf names. */
+  readonly resolvers?: () => Promise<readonly string[]>;
   /** Where the credentials are. */
   readonly stateDir: string;
   policy(): Policy;
@@ -40,6 +43,7 @@ export interface ProbeOptions {
 export type ServeProbe = (stream: Duplex) => Promise<void>;
 
 interface Inside extends ProbeOptions {
+  readonly resolvers: () => Promise<readonly string[]>;
   readonly pace: ProbePace;
   readonly credentials: ProbeCredentials;
   readonly memory: SnmpMemory;
@@ -50,6 +54,7 @@ export function buildProbe(options: ProbeOptions): ServeProbe {
   const { clock, limits, log, random } = options;
   const inside: Inside = {
     ...options,
+    resolvers: options.resolvers ?? (async () => (await readSurroundings()).resolvers),
     pace: buildProbePace({ clock, limits }),
     credentials: openProbeCredentials({ folder: options.stateDir, random }),
     memory: buildSnmpMemory(limits.probeAddressesRememberedMax),
@@ -196,6 +201,8 @@ async function act(message: Message, inside: Inside, signal: AbortSignal): Promi
     }
     case 'walk':
       return await walk(message, inside, signal);
+    case 'dns':
+      return await atResolver(message, inside, signal);
     case 'ipp':
     case 'http':
       return await atHttp(message, inside, signal);
@@ -296,6 +303,32 @@ async function atHttp(message: Message, inside: Inside, signal: AbortSignal): Pr
   if (!isIpp) return { status, server: fieldOf(headers.server), title: titleOf(answer.body), location, certificate, from };
   if (answer.isCut) throw probeFault('too-large', place, { what: 'IPP', from });
   return { status, body: status === 200 ? answer.body.toString('base64') : '', location, certificate, from };
+}
+
+/** Resolvers that this machine uses are asked by it anyway: they need no line of the policy. */
+async function atResolver(message: Message, inside: Inside, signal: AbortSignal): Promise<unknown> {
+  const { limits, clock, pace, random } = inside;
+  const { resolver, name, type } = message;
+  if (!isDnsName(name)) throw badInput('"name" is the name of a host');
+  if (type !== 'A' && type !== 'AAAA') throw badInput('"type" is A or AAAA');
+  const own = await inside.resolvers();
+  const port = numberIn(message, 'port', 53, 1, 65_535);
+  const withinMs = numberIn(message, 'timeoutMs', limits.probeDnsTimeoutMs, limits.probeWithinMinMs, limits.probeDnsTimeoutMaxMs);
+  const isOwn = (place: Place) => place.port === 53 && own.includes(place.address);
+  const places: Place[] = resolver === 'system' ? own.slice(0, limits.dnsServersMax).map((address) => ({ address, port: 53 })) : [{ address: addressOf({ address: resolver }), port }];
+  if (places.length === 0) throw faultOfProbe({ code: 'unreachable', message: 'this machine has no resolver', remedy: 'name one in /etc/resolv.conf', from: null, tried: [] });
+  let last: unknown = null;
+  for (const place of places) {
+    if (!isOwn(place)) judge('udp', place, inside);
+    const mayUseTcp = () => void (isOwn(place) || judge('tcp', place, inside));
+    try {
+      return await inItsTurn({ withinMs }, place, inside, signal, (within) => askDns({ ...place, name, type }, { clock, random, pace, signal: within, mayUseTcp }));
+    } catch (thrown) {
+      last = thrown;
+      if (signal.aborted) break;
+    }
+  }
+  throw last;
 }
 
 function ippOf({ path = '/ipp/print', body }: Message, limits: Limits): { readonly path: string; readonly body: Buffer } {

@@ -34,10 +34,14 @@ export const nameOfServer = ({ address, port }: DnsServer): string => `${address
 /** Those of this machine's configuration. */
 export const systemResolvers = (): DnsServer[] => getServers().flatMap((text) => parseDnsServer(text) ?? []);
 
+/** Waits until the next datagram, or connection, may go out; throws when it may not. */
+export type BeforeAsking = (transport: Transport) => Promise<void>;
+
 /** One message there and one back; the answer has the id and, unless it is an error, the question of `message`. Faults: `timeout`, `unreachable`, `protocol`. */
-export async function exchangeDns(server: DnsServer, message: Buffer, transport: Transport, signal?: AbortSignal): Promise<DnsAnswer> {
+export async function exchangeDns(server: DnsServer, message: Buffer, transport: Transport, signal?: AbortSignal, before?: BeforeAsking): Promise<DnsAnswer> {
   if (transport === 'udp' && message.length <= limits.dnsDatagramBytesMax) {
     for (let round = 1; ; round++) {
+      await before?.('udp');
       try {
         const answer = await overUdp(server, message, signal);
         if (!answer.message.truncated) return answer;
@@ -48,6 +52,7 @@ export async function exchangeDns(server: DnsServer, message: Buffer, transport:
       }
     }
   }
+  await before?.('tcp');
   return overTcp(server, message, signal);
 }
 
@@ -123,10 +128,10 @@ export interface Question {
 }
 
 /** Asks a server. Fault `bad-input`: the name does not fit into DNS; and those of `exchangeDns`. */
-export async function askServer(server: DnsServer, question: Question, options: { readonly recursive: boolean; readonly random: Random; readonly signal?: AbortSignal }): Promise<DnsAnswer> {
+export async function askServer(server: DnsServer, question: Question, options: { readonly recursive: boolean; readonly random: Random; readonly signal?: AbortSignal; readonly before?: BeforeAsking }): Promise<DnsAnswer> {
   const query = encodeDnsQuery(options.random(2).readUInt16BE(0), question, options.recursive);
   if (!query) throw new Fault('bad-input', `"${question.name}" does not fit into DNS`);
-  return exchangeDns(server, query, 'udp', options.signal);
+  return exchangeDns(server, query, 'udp', options.signal, options.before);
 }
 
 export interface Resolver {

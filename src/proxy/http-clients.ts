@@ -2,12 +2,13 @@
 // Behind a trusted proxy each request says for whom it comes.
 import type { Limits } from '#base/limits.ts';
 import type { ConnFacts } from '#model/decide.ts';
+import { claimOf } from '#model/forwarders.ts';
 import type { Journal } from '#model/live.ts';
 import type { Snapshot } from '#model/snapshot.ts';
 import { clientBehind, isTrustedPeer } from '#model/trusted.ts';
 import type { Conn, Forwarded } from '#net/conn.ts';
 import type { Sweep } from '#net/sweep.ts';
-import type { Fields } from '#wire/http1-fields.ts';
+import { fieldOf, type Fields } from '#wire/http1-fields.ts';
 import type { Exchange } from './exchange.ts';
 import { Http1Client } from './http1-client.ts';
 import { openHttp2, type Http2Client } from './http2-client.ts';
@@ -23,6 +24,8 @@ export interface HttpClientsOptions {
   readonly newRequestId: () => string;
   readonly onExchange: (exchange: Exchange) => void;
   readonly onBroken: (thrown: unknown) => void;
+  /** Somebody who is no trusted proxy says for whom they come; once for a connection. */
+  readonly onForwarded?: ((from: string, claims: string) => void) | undefined;
   readonly mayGrow: (headSoFar: string, facts: ConnFacts) => boolean;
   readonly isOwnHost: (headSoFar: string, facts: ConnFacts) => boolean;
 }
@@ -85,12 +88,28 @@ export function buildHttpClients(options: HttpClientsOptions): HttpClients {
     return { lines: clears ? `${page.lines}Clear-Site-Data: "cookies"\r\n` : page.lines, body: page.body };
   };
 
+  const lookOnce = (conn: Conn): ((exchange: Exchange) => void) => {
+    const { onExchange, onForwarded } = options;
+    if (onForwarded === undefined) return onExchange;
+    let isFirst = true;
+    return (exchange) => {
+      if (isFirst) {
+        isFirst = false;
+        const { fields } = exchange.head;
+        const claims = claimOf(fieldOf(fields, 'x-forwarded-for'), fieldOf(fields, 'forwarded'));
+        if (claims !== null) onForwarded(conn.from, claims);
+      }
+      onExchange(exchange);
+    };
+  };
+
   /** Only who is listed may say for whom it comes; what others say of that is dropped further on. */
   const onExchangeOf = (conn: Conn): ((exchange: Exchange) => void) => {
     const { certificate, link } = conn.facts;
     const subject = certificate?.verified === true ? certificate.subject : null;
     // An address in a site's LAN is not the one of that name in ours.
-    if (link || conn.accepted.via !== null || !isTrustedPeer(options.snapshot().trustedProxies, conn.from, subject)) return options.onExchange;
+    if (link || conn.accepted.via !== null) return options.onExchange;
+    if (!isTrustedPeer(options.snapshot().trustedProxies, conn.from, subject)) return lookOnce(conn);
     return (exchange) => {
       // Asked again for each request: who is taken off the list is not believed any more on what stands.
       if (isTrustedPeer(options.snapshot().trustedProxies, conn.from, subject)) exchange.conn = behindProxy(conn, exchange.head.fields, options.snapshot());

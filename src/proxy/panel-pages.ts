@@ -19,12 +19,15 @@ export interface PanelPage {
   readonly state?: IdentityState;
   /** As what the device appears to the application. */
   readonly virtualAddress?: string | null;
+  /** On the test page: where its connection comes from, and what is to be said about the way that it took. */
+  readonly site?: string | null;
+  readonly verdict?: string | null;
   readonly requestId?: string;
   /** Path where "Try again" leads, and where a page that waits for somebody looks by itself. */
   readonly again?: string;
 }
 
-const CLIP = { application: 40, name: 48, serial: 48, address: 46, request: 32, code: 8 } as const;
+const CLIP = { application: 40, name: 48, serial: 48, address: 46, request: 32, code: 8, verdict: 240 } as const;
 /** Escaped. A longer path is not offered: the page has to stay small. */
 const againCharsMax = 300;
 const lookAgainS = 30;
@@ -68,6 +71,7 @@ function rowsOf(page: PanelPage, text: PanelText): Row[] {
     if (page.device.serial !== null) rows.push(['Serial number', clipped(page.device.serial, CLIP.serial)]);
   }
   rows.push(['Your address, seen here', clipped(page.address, CLIP.address)]);
+  if (page.site) rows.push(['Site', clipped(page.site, CLIP.name)]);
   if (page.virtualAddress) rows.push(['Seen by the application', clipped(page.virtualAddress, CLIP.address)]);
   if (text.fact !== undefined) rows.push(text.fact);
   rows.push(['Application', clipped(page.application, CLIP.application)]);
@@ -83,7 +87,7 @@ function wantsXhtml(accept: string | undefined): boolean {
 /** Header lines (each with CRLF, without Content-Length) and body. `accept`: of the request. */
 export function encodePanelPage(page: PanelPage, accept: string | undefined): { readonly lines: string; readonly body: string } {
   const type = wantsXhtml(accept) ? 'application/xhtml+xml' : 'text/html';
-  const text = panelTexts[page.kind]({ application: clipped(page.application, CLIP.application), address: clipped(page.address, CLIP.address), why: page.why, state: page.state ?? null, hasCode: page.code !== null });
+  const text = panelTexts[page.kind]({ application: clipped(page.application, CLIP.application), address: clipped(page.address, CLIP.address), why: page.why, state: page.state ?? null, verdict: page.verdict ? clipped(page.verdict, CLIP.verdict) : null, hasCode: page.code !== null });
   const path = page.again !== undefined && /^\/(?![/\\])/.test(page.again) ? escaped(page.again) : null;
   const again = path !== null && path.length <= againCharsMax ? path : null;
   const body = [

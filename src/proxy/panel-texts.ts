@@ -19,6 +19,8 @@ export interface PanelFacts {
   readonly address: string;
   readonly why: string;
   readonly state: IdentityState | null;
+  /** A sentence about the way that the connection took; null: nothing to say. */
+  readonly verdict: string | null;
   readonly hasCode: boolean;
 }
 
@@ -82,9 +84,9 @@ export const panelTexts: Readonly<Record<PanelKind, (facts: PanelFacts) => Panel
     todo: ['Please try again in a minute. If it stays like this, tell your administrator the request number.'],
     waits: true,
   }),
-  test: ({ application, state }) => ({
+  test: ({ application, state, verdict }) => ({
     title: 'Connection test',
-    says: [`This device reaches the gateway in front of "${application}".`],
+    says: [`This device reaches the gateway in front of "${application}".`, ...(verdict === null ? [] : [verdict])],
     todo: [],
     ...(state === null ? {} : { fact: ['Identity', states[state]] as const }),
     waits: false,

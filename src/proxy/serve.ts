@@ -55,6 +55,8 @@ export interface FrontDoorOptions {
   /** An agent's, of our own CA. */
   readonly isAgentCertificate: (certificate: X509Certificate) => boolean;
   readonly onLegacyUse: (use: LegacyUse) => void;
+  /** Somebody who is no trusted proxy says for whom they come; once for a connection. */
+  readonly onForwarded?: ((from: string, claims: string) => void) | undefined;
   readonly relays: Relays;
 }
 

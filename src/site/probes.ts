@@ -112,6 +112,7 @@ export function buildProbes(options: ProbesOptions): Probes {
       http: (asked) => ask(asked.tls ? 'https' : 'http', () => asking.http(asked)),
       mac: (asked) => ask('mac', () => asking.mac(asked)),
       info: () => ask('info', () => asking.info()),
+      dns: (asked) => ask(`dns ${asked.type} ${asked.name}`, () => asking.dns(asked)),
       setCredentials: (change) => asking.setCredentials(change),
     };
   };

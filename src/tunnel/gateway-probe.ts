@@ -6,7 +6,7 @@ import type { Limits } from '#base/limits.ts';
 import type { Asking } from '#model/probe/asking.ts';
 import { faultOfProbe } from '#model/probe/faults.ts';
 import type { Message } from '#wire/message.ts';
-import { isObject, readCredentials, readGot, readHttp, readInfo, readIpp, readNeighbour, readProbeFault, readReached, readWalked } from './probe-answers.ts';
+import { isObject, readCredentials, readDns, readGot, readHttp, readInfo, readIpp, readNeighbour, readProbeFault, readReached, readWalked } from './probe-answers.ts';
 import { readMessage, writeMessage } from './service-messages.ts';
 
 export interface ProbeOver extends Asking {
@@ -122,6 +122,7 @@ export function askOver(stream: Duplex, by: ProbeOverBy): ProbeOver {
     http: (asked) => ask({ do: 'http', ...asked }, readHttp),
     mac: (asked) => ask({ do: 'mac', ...asked }, readNeighbour),
     info: () => ask({ do: 'info' }, readInfo),
+    dns: (asked) => ask({ do: 'dns', ...asked }, readDns),
     setCredentials: (change) => ask({ do: 'set-credentials', ...change }, readCredentials),
     pace: ({ perSecond, atOnce }) =>
       ask({ do: 'pace', perSecond, atOnce }, (ok) => ({

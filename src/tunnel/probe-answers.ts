@@ -1,9 +1,10 @@
 // Answers of the service `probe` (docs/wire/probe.md) from JSON to what `Asking` promises. Agents are programs of others, and what devices say passes
 // through them: nothing is believed that does not have its form. Fault `protocol`.
+import { canonicalAddress } from '#base/cidr.ts';
 import { Fault } from '#base/fault.ts';
 import { printable } from '#base/log.ts';
 import type {
-  AgentInfo, AuthProtocol, CredentialsShown, DeviceCertificate, Got, HttpAnswer, IppAnswer, Neighbour, PrivProtocol, ProbeFault, ProbeFaultCode, Reached, SnmpMeans, SnmpTry, SnmpValue, SnmpVersion, Walked,
+  AgentInfo, AuthProtocol, CredentialsShown, DeviceCertificate, DnsSeen, Got, HttpAnswer, IppAnswer, Neighbour, PrivProtocol, ProbeFault, ProbeFaultCode, Reached, SnmpMeans, SnmpTry, SnmpValue, SnmpVersion, Walked,
 } from '#model/probe/asking.ts';
 import { isProbeFaultCode } from '#model/probe/faults.ts';
 
@@ -163,6 +164,12 @@ export function readNeighbour(from: Fields): Neighbour {
   const mac = textOrNull(from, 'mac', 40);
   if (mac !== null && !/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(mac)) throw wrong('mac');
   return { mac, interface: textOrNull(from, 'interface', 40) };
+}
+
+export function readDns(from: Fields): DnsSeen {
+  const answers = textsOf(from, 'answers').map((text) => canonicalAddress(text));
+  if (answers.includes(null)) throw wrong('address in answers');
+  return { resolver: textOf(from, 'resolver', 64), rcode: textOf(from, 'rcode', 20), answers: answers.filter((each) => each !== null), ms: numberOf(from, 'ms') };
 }
 
 const authProtocols: readonly string[] = ['md5', 'sha', 'sha224', 'sha256', 'sha384', 'sha512'] satisfies AuthProtocol[];

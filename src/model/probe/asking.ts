@@ -112,6 +112,17 @@ export interface Neighbour {
   readonly interface: string | null;
 }
 
+/** What a resolver answered; an error of its own is an answer, too. */
+export interface DnsSeen {
+  /** Its address; of `system` the one that answered. */
+  readonly resolver: string;
+  /** NOERROR, NXDOMAIN, SERVFAIL, REFUSED … */
+  readonly rcode: string;
+  /** Addresses of the type that was asked for. */
+  readonly answers: readonly string[];
+  readonly ms: number;
+}
+
 export type AuthProtocol = 'md5' | 'sha' | 'sha224' | 'sha256' | 'sha384' | 'sha512';
 export type PrivProtocol = 'des' | 'aes' | 'aes256b' | 'aes256r';
 
@@ -165,6 +176,8 @@ export interface Asking {
   http(asked: { readonly address: string; readonly port?: number; readonly tls?: boolean }): Promise<HttpAnswer>;
   mac(asked: { readonly address: string }): Promise<Neighbour>;
   info(): Promise<AgentInfo>;
+  /** `resolver`: an address, or `system`: the agent's own resolvers in their order, the first that answers. `timeoutMs`: in all; 6,000 when absent. */
+  dns(asked: { readonly resolver: string; readonly port?: number; readonly name: string; readonly type: 'A' | 'AAAA'; readonly timeoutMs?: number }): Promise<DnsSeen>;
   /** What is there afterwards. */
   setCredentials(change: { readonly put: readonly CredentialsSent[]; readonly remove: readonly string[] }): Promise<readonly CredentialsShown[]>;
 }
