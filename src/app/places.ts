@@ -24,6 +24,7 @@ import { type Applications, buildApplications, type Shown } from '#proxy/applica
 import type { ForwardRoom } from '#proxy/forward.ts';
 import { keepEvidence, type EvidenceNotes } from '#site/evidence.ts';
 import { fieldOf } from '#wire/http1-fields.ts';
+import { buildPrograms } from './programs.ts';
 import { reachableAddresses } from './addresses.ts';
 import type { LanMemory } from './lan-memory.ts';
 import { buildWays, type Ways } from './ways.ts';
@@ -59,7 +60,7 @@ export interface DevicePlaces {
   close(): Promise<void>;
 }
 
-const userAgentsMax = 4_096;
+const programsMax = 4_096;
 
 export function openPlaces(options: PlacesOptions): DevicePlaces {
   const { tables, operations, clock, log, journal, limits } = options;
@@ -68,13 +69,12 @@ export function openPlaces(options: PlacesOptions): DevicePlaces {
   const sessions = buildDeviceSessions({ clock, random: options.random, newId: options.newId, limits, journal, devices: tables.devices, profiles: tables.deviceProfiles });
   const evidence = keepEvidence({ tables, operations, clock, log, limits });
 
-  /** Which program a shape was made of: drivers list programs by their names. */
-  const userAgents = new Map<string, string>();
+  const programs = buildPrograms(programsMax);
   const known = buildKnown({
     tables, origins, nowMs,
     freshMs: () => (options.snapshot().config.probes?.freshMinutes ?? 60) * 60_000,
     sameProgram(deviceId, a, b) {
-      const [first, second] = [userAgents.get(a), userAgents.get(b)];
+      const [first, second] = [programs.of(a), programs.of(b)];
       return first !== undefined && second !== undefined && options.listsPrograms(deviceId, first, second);
     },
   });
@@ -98,10 +98,7 @@ export function openPlaces(options: PlacesOptions): DevicePlaces {
     const row = token === null ? undefined : tables.deviceTokenByDigest(digestOf(token));
     const userAgent = fields === null ? undefined : fieldOf(fields, 'user-agent');
     const shape = shapeOf(userAgent, conn.tlsShape);
-    if (shape !== null && userAgent !== undefined && !userAgents.has(shape)) {
-      if (userAgents.size >= userAgentsMax) userAgents.clear();
-      userAgents.set(shape, userAgent.slice(0, 512));
-    }
+    if (shape !== null && userAgent !== undefined) programs.note(shape, userAgent);
     const asked: Asked = {
       origin: { siteId: via?.siteId ?? null, customerId: via === null ? null : (tables.sites.get(via.siteId)?.customerId ?? null), address: conn.from, viaAgentId: via?.agentId ?? null, mac: via?.mac ?? null },
       marks: {
@@ -121,6 +118,7 @@ export function openPlaces(options: PlacesOptions): DevicePlaces {
     identify(shown, route) {
       const { asked, proof } = askedOf(shown);
       const identity = identify(asked, known, nowMs());
+      if (identity.device !== null && asked.marks.shape !== null) programs.keep(asked.marks.shape);
       origins.observe(asked, identity, route.name, nowMs());
       evidence.observe(asked, identity, proof);
       for (const id of identity.device === null ? identity.conflict : [identity.device.id]) options.freshen(id);
