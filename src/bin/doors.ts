@@ -8,6 +8,7 @@ import { printJson, printLine, printTable } from './output.ts';
 
 export const usage = `Usage: postern doors
        postern doors open --agent NAME|ID --at ADDRESS:PORT --listener NAME
+       postern doors change ID [--at ADDRESS:PORT] [--listener NAME]
        postern doors close ID
 
 Ports in sites' LANs. What connects there is carried by the site's agent to the gateway, as a connection of the listener, and
@@ -27,10 +28,11 @@ function placeOf(text: string): { address: string; port: number } {
 export async function run(args: string[], io: CommandIo): Promise<number> {
   const { values, positionals } = parseCommand(args, { agent: { type: 'string' }, at: { type: 'string' }, listener: { type: 'string' } }, { min: 0, max: 2 });
   const [act, id] = positionals;
-  if (act !== undefined && act !== 'open' && act !== 'close') throw usageFault(`there is no "doors ${act}"`);
-  if (act === 'close' && id === undefined) throw usageFault("the door's id is missing");
+  if (act !== undefined && act !== 'open' && act !== 'change' && act !== 'close') throw usageFault(`there is no "doors ${act}"`);
+  if ((act === 'close' || act === 'change') && id === undefined) throw usageFault("the door's id is missing");
   if (act === 'open' && (values.agent === undefined || values.at === undefined || values.listener === undefined || id !== undefined)) throw usageFault('--agent, --at and --listener are needed');
-  const place = act === 'open' ? placeOf(values.at!) : null;
+  if (act === 'change' && ((values.at === undefined && values.listener === undefined) || values.agent !== undefined)) throw usageFault('give --at, --listener or both; a door at another agent is another door');
+  const place = values.at === undefined || act === 'close' ? null : placeOf(values.at);
   using client = await openGateway(io, values);
   const { signal } = io;
   if (act === 'close') {
@@ -39,7 +41,13 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
     else printLine(io, `The door is closed; what came through it has ended.`);
     return exitCodes.ok;
   }
-  if (place !== null) {
+  if (act === 'change') {
+    const door = await client.call('changeDoor', { params: { id: id! }, body: { ...place, ...(values.listener !== undefined && { listener: values.listener }) }, signal });
+    if (values.json) printJson(io, door);
+    else printLine(io, 'The door is changed; what came through it stays.');
+    return exitCodes.ok;
+  }
+  if (act === 'open' && place !== null) {
     const { id: agentId } = await findAgent(client, values.agent!, signal);
     const door = await client.call('addDoor', { body: { agentId, ...place, listener: values.listener! }, signal });
     if (values.json) printJson(io, door);

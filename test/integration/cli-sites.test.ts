@@ -78,6 +78,10 @@ suite('sites and doors from the command line', { timeout: 60_000 }, () => {
     const id = (await operate('doors', 'open', '--agent', 'agent of Node', '--at', `${lan}:${port}`, '--listener', 'http')).split('\n')[0]!;
     const line = await until('the door to be open', async () => (await operate('doors')).split('\n').find((each) => each.includes(' open ')));
     assert.match(line, new RegExp(`^${id} +Bremen +agent of Node +${lan}:${port} +http +open +0`));
+    assert.equal((await run('doors', 'change', id)).code, 2);
+    assert.match(await operate('doors', 'change', id, '--listener', 'https'), /changed/);
+    assert.equal((JSON.parse(await operate('doors', '--json')) as { listener: string }[])[0]?.listener, 'https');
+    assert.equal((await run('doors', 'change', id, '--at', `${lan}:0`)).code, 1);
     assert.match(await operate('doors', 'close', id), /closed/);
     assert.equal((await run('doors', 'close', id)).code, 1);
     assert.equal((JSON.parse(await operate('doors', '--json')) as unknown[]).length, 0);
