@@ -143,9 +143,9 @@ Beside these stand the runtime's own, under \`postern_process_\` and \`postern_n
 
 const tags: readonly (readonly [string, RegExp])[] = [
   ['First run and signing in', /^\/(?:setup|sign-in|me|sign-ins|tokens|cli-logins)(?:\/|$)/],
-  ['People', /^\/(?:people|invites|customers|sites)(?:\/|$)/],
-  ['Devices and agents', /^\/(?:devices(?!\/\{device\}\/(?:virtual-address|identity|urls|probe|profile|series|samples)(?:\/|$))|agents(?!\/\{id\}\/probe-credentials)|join-tokens|hand-over|waiting-devices|device-export|device-import|files)(?:\/|$)/],
-  ['Applications that know devices by their address', /^\/(?:devices\/\{device\}\/(?:virtual-address|identity|urls)|doors|address-pool|virtual-addresses|applications|job-sources|device-sessions|unassigned)(?:\/|$)/],
+  ['People, customers, sites', /^\/(?:people|invites|customers|sites(?!\/\{site\}\/doctor))(?:\/|$)/],
+  ['Devices and agents', /^\/(?:devices(?!\/\{device\}\/(?:virtual-address|identity|urls|doctor|probe|profile|series|samples)(?:\/|$))|agents(?!\/\{id\}\/probe-credentials)|join-tokens|hand-over|waiting-devices|device-export|device-import|files)(?:\/|$)/],
+  ['Applications that know devices by their address', /^\/(?:devices\/\{device\}\/(?:virtual-address|identity|urls|doctor)|sites\/\{site\}\/doctor|doors|address-pool|virtual-addresses|applications|job-sources|device-sessions|unassigned)(?:\/|$)/],
   ['Asking devices what they are', /^\/(?:devices\/\{device\}\/(?:probe|profile|series|samples)|agents\/\{id\}\/probe-credentials|profiles|probes|drivers)(?:\/|$)/],
   ['What devices bring, and where it goes', /^\/(?:feeds|sinks|alerts|secrets)(?:\/|$)/],
   ['Devices at other servers', /^\/(?:redirects|leases|servers)(?:\/|$)/],
