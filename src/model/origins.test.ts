@@ -68,6 +68,17 @@ test('what is remembered is bounded: origins, and marks of each', () => {
   assert.deepEqual(origins.strongAt(originKeyOf(ask('192.0.2.4').origin), at).map((each) => each.deviceId), ['d2', 'd3']);
 });
 
+test('addresses of nobody push off no address of a device', () => {
+  const { origins } = room();
+  const key = originKeyOf(ask('192.0.2.50').origin);
+  origins.observe(ask('192.0.2.50', 'a'), is('unknown'), 'scans', at);
+  origins.observe(ask('192.0.2.50', 'b'), strong, 'scans', at + 1);
+  for (let n = 0; n < 30; n++) origins.observe(ask(`2001:db8::${n + 1}`, 'a', null), is('unknown'), 'scans', at + 2);
+  assert.deepEqual([origins.strongAt(key, at + 3).map((each) => each.deviceId), origins.shapesAt(key, at + 3)], [['press'], ['a']]);
+  origins.forget(key);
+  assert.deepEqual([origins.strongAt(key, at + 3), origins.shapesAt(key, at + 3)], [[], []]);
+});
+
 test('the journal has one line in a window for each origin', () => {
   const { origins, lines } = room();
   const events = () => lines.splice(0).map(([event, fields]) => [event, fields['from']]);

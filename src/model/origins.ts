@@ -122,11 +122,19 @@ function touch(marks: Map<string, number>, mark: string, nowMs: number, marksMax
 
 function buildMarks({ originsMax, originMarksMax, originWindowMs }: OriginLimits) {
   const seen = new Map<string, Seen>();
+  /** Addresses of nobody: there are as many as somebody likes, and they must not push off those where devices are. */
+  const strangers = new Map<string, Seen>();
   const standing = (key: string, nowMs: number): Seen | undefined => {
-    const found = seen.get(key);
+    const found = seen.get(key) ?? strangers.get(key);
     if (found === undefined || nowMs - found.lastAt <= originWindowMs) return found;
     seen.delete(key);
+    strangers.delete(key);
     return undefined;
+  };
+  // A map keeps the order of insertion: the one that is known longest goes.
+  const put = (into: Map<string, Seen>, key: string, found: Seen) => {
+    if (into.size >= originsMax) into.delete(into.keys().next().value!);
+    into.set(key, found);
   };
   const build = (found: Seen, nowMs: number): void => {
     let oldest = nowMs;
@@ -150,15 +158,13 @@ function buildMarks({ originsMax, originMarksMax, originWindowMs }: OriginLimits
     return found;
   };
   return {
-    note(key: string, deviceId: Id | null, shape: string | null, nowMs: number): void {
+    note(key: string, deviceId: Id | null, shape: string | null, isStranger: boolean, nowMs: number): void {
       if (deviceId === null && shape === null) return;
       let found = standing(key, nowMs);
       if (found === undefined) {
-        // A map keeps the order of insertion: the one that is known longest goes.
-        if (seen.size >= originsMax) seen.delete(seen.keys().next().value!);
         found = { shapes: new Map(), strong: new Map(), shapeList: null, strongList: null, listsUntil: 0, lastAt: nowMs };
-        seen.set(key, found);
-      }
+        put(isStranger ? strangers : seen, key, found);
+      } else if (!isStranger && strangers.delete(key)) put(seen, key, found);
       found.lastAt = nowMs;
       if (deviceId === null) {
         if (touch(found.shapes, shape!, nowMs, originMarksMax)) found.shapeList = null;
@@ -175,7 +181,7 @@ function buildMarks({ originsMax, originMarksMax, originWindowMs }: OriginLimits
     },
     shapesAt: (key: string, nowMs: number): readonly string[] => listed(key, nowMs)?.shapeList ?? noShapes,
     strongAt: (key: string, nowMs: number): readonly StrongSeen[] => listed(key, nowMs)?.strongList ?? noStrong,
-    forget: (key: string) => void seen.delete(key),
+    forget: (key: string) => void (seen.delete(key) || strangers.delete(key)),
     forgetDevice(deviceId: Id): void {
       for (const found of seen.values()) if (found.strong.delete(deviceId)) found.shapeList = null;
     },
@@ -299,7 +305,7 @@ export function buildOrigins(options: OriginsOptions): Origins {
   return {
     observe(asked, identity, application, nowMs) {
       const isStrong = identity.state === 'verified' && (identity.by === 'certificate' || identity.by === 'token');
-      marks.note(originKeyOf(asked.origin), isStrong ? identity.device!.id : null, asked.marks.shape, nowMs);
+      marks.note(originKeyOf(asked.origin), isStrong ? identity.device!.id : null, asked.marks.shape, identity.state === 'unknown', nowMs);
       if (identity.device !== null) remember(identity.device.id, asked, identity, application, nowMs);
       else for (let i = 0; i < identity.conflict.length && i < conflictsRemembered; i++) remember(identity.conflict[i]!, asked, identity, application, nowMs);
       if (identity.state === 'ambiguous') note('identity.ambiguous', asked, '', nowMs, { application, why: identity.why, devices: identity.conflict.slice(0, 8).join(' ') });
