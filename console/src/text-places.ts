@@ -53,11 +53,11 @@ export const placesText = {
     takeOf: (address: string) => `Add ${address} to where traffic of the site comes from`,
     taken: (address: string) => `${address} is added`,
 
-    overlapsTitle: (count: number) => (count === 1 ? 'A network is also another site’s' : 'Networks are also other sites’'),
-    overlapEgress: (network: string, site: string) => `${network} is where ${site} comes from, too`,
-    overlapSubnet: (network: string, site: string) => `${network} is inside ${site}, too`,
+    overlapsTitle: (sites: number) => (sites === 1 ? 'Another site has some of these addresses, too' : 'Other sites have some of these addresses, too'),
+    overlapEgress: (networks: string, site: string) => `${site} comes from ${networks}, too`,
+    overlapSubnet: (networks: string, site: string) => `${site} has ${networks} inside`,
     otherSite: 'a site that you do not see',
-    overlapsSubnetAbout: 'That is fine as long as devices come through doors: then their site is known. By its address alone none of their devices is recognised.',
+    overlapsSubnetAbout: 'That is fine as long as devices come through doors: then their site is known. By their addresses alone devices of these networks are not recognised.',
     overlapsEgressAbout: 'Both share a connection to the internet. A device that comes from there needs a certificate, an address of its own (URL) or a serial to be recognised.',
 
     agents: 'Agents',
@@ -107,7 +107,7 @@ export const placesText = {
 
   doors: {
     title: 'Doors',
-    about: 'Ports in this network at which an agent takes connections for the gateway. Who comes through keeps its own address',
+    about: 'Where an agent takes connections for the gateway',
     add: 'Open a door',
     none: 'No doors',
     noneAbout: 'Behind a router all devices come from one address. Through a door in their network each keeps its own, and its MAC address is known. Devices are then given the agent’s address instead of the gateway’s.',
@@ -135,7 +135,7 @@ export const placesText = {
       addressHint: 'In this network. Devices are pointed to it.',
       asking: 'Asking the agent for its addresses…',
       port: 'Port',
-      portWrong: 'A port is a number from 1 to 65535.',
+      portWrong: '1 to 65535.',
       addressWrong: 'Which address of the agent’s machine?',
       listener: 'Listener of the gateway',
       listenerHint: 'What comes in is treated as if it had come there: same routes, same TLS.',

@@ -37,19 +37,20 @@ export function ApplicationsPage() {
   const { pathname } = useLocation();
   const seesGateway = me?.rights.some((right) => right.scopeKind === 'gateway') ?? false;
   const ofGateway = forGateway.filter(([, , needs]) => (needs === 'see' ? seesGateway : me?.may.administerGateway));
-  if (me && !me.may.administerAnything) {
-    return (
-      <Card>
-        <Empty icon="apps" title={text.sources.noRight}>{text.sources.noRightAbout}</Empty>
-      </Card>
-    );
-  }
+  const administers = me?.may.administerAnything ?? true;
+  const shown = [...(administers ? parts : []), ...ofGateway];
+  const noRight = (
+    <Card>
+      <Empty icon="apps" title={text.sources.noRight}>{text.sources.noRightAbout}</Empty>
+    </Card>
+  );
+  if (shown.length === 0) return noRight;
   return (
     <>
       <Tabs label={text.sources.tabs.label} on={pathname}>
-        {[...parts, ...ofGateway].map(([to, label]) => <li key={to}><Link to={to} className={tabClass}>{label}</Link></li>)}
+        {shown.map(([to, label]) => <li key={to}><Link to={to} className={tabClass}>{label}</Link></li>)}
       </Tabs>
-      <Outlet />
+      {shown.some(([to]) => pathname.startsWith(to)) || administers ? <Outlet /> : noRight}
     </>
   );
 }

@@ -14,7 +14,7 @@ import { Dialog } from '../ui/overlay.tsx';
 import { ProblemNote } from '../ui/problem.tsx';
 import { say } from '../ui/toast.tsx';
 import { useSending } from './form-send.ts';
-import { Seen } from './site-form.tsx';
+import { isLinkLocal, Seen } from './site-form.tsx';
 
 const words = text.places.doors.form;
 export const placeOf = ({ address, port }: Pick<DoorView, 'address' | 'port'>): string => authority(address, port);
@@ -42,7 +42,7 @@ function DoorForm({ before, site, onClose }: { before: DoorView | null; site: Si
   const sending = useSending(['agentId', 'address', 'port', 'listener']);
   const isLinked = agents.some((agent) => agent.id === agentId && agent.online);
   const lan = useQuery({ ...siteLanQuery(site.id), enabled: isLinked });
-  const addresses = (lan.data?.find((each) => each.agentId === agentId)?.addresses ?? []).filter((each) => each !== address);
+  const addresses = (lan.data?.find((each) => each.agentId === agentId)?.addresses ?? []).filter((each) => each !== address && !isLinkLocal(each));
   // `https` takes what most devices speak, and is there on a fresh gateway.
   const names = listeners.data?.items.map((each) => each.name) ?? [];
   const usual = names.includes('https') ? 'https' : (names[0] ?? '');

@@ -35,6 +35,8 @@ export function ChangeSite({ site, open, onClose }: { site: SiteDetailView; open
   );
 }
 
+/** Every network has the same; nobody is told apart by it. */
+export const isLinkLocal = (address: string): boolean => /^(?:fe[89ab][0-9a-f]:|169\.254\.)/i.test(address);
 const holds = (lines: string, network: string) => linesOf(lines).some((each) => each === network || `${each}/32` === network || `${network}/32` === each);
 
 function SiteForm({ site, onClose }: { site: SiteDetailView | null; onClose: () => void }) {
@@ -60,7 +62,7 @@ function SiteForm({ site, onClose }: { site: SiteDetailView | null; onClose: () 
       if (site === null) await navigate({ to: '/sites/$site', params: { site: done.id } });
     });
   };
-  const seenSubnets = [...new Set((lan.data ?? []).flatMap((each) => each.subnets))].filter((each) => !holds(subnets, each));
+  const seenSubnets = [...new Set((lan.data ?? []).flatMap((each) => each.subnets))].filter((each) => !isLinkLocal(each) && !holds(subnets, each));
   const seenEgress = [...new Set((site?.observed ?? []).filter((each) => each.isPublic && !each.isListed).map((each) => each.address))].filter((each) => !holds(egress, each));
   return (
     <Form onSubmit={submit}>

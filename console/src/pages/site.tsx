@@ -21,6 +21,7 @@ import { MoveToSite, type Moved } from './site-move.tsx';
 
 const route = getRouteApi('/inside/sites/$site');
 const words = text.places.site;
+const OVERLAPS_SHOWN = 6;
 
 export function SitePage() {
   const { site: key } = route.useParams();
@@ -102,15 +103,18 @@ function SiteBody({ site }: { site: SiteDetailView }) {
 
 function Overlaps({ overlaps }: { overlaps: SiteDetailView['overlaps'] }) {
   const kinds = new Set(overlaps.map(({ kind }) => kind));
+  const groups = [...Map.groupBy(overlaps, ({ kind, siteId }) => `${kind} ${siteId}`)];
   const other = (siteId: string, name: string) => (name === '' ? words.otherSite : <Link to="/sites/$site" params={{ site: siteId }} className="font-medium text-ink underline decoration-line-strong hover:text-accent-ink">{name}</Link>);
   return (
-    <Callout mood={kinds.has('egress') ? 'warn' : 'neutral'} icon="info" title={words.overlapsTitle(overlaps.length)}>
-      <ul className="flex flex-col">
-        {overlaps.slice(0, 6).map(({ kind, siteId, siteName, network }) => {
-          const [before, after] = (kind === 'egress' ? words.overlapEgress : words.overlapSubnet)(network, '\0').split('\0');
-          return <li key={`${kind} ${siteId} ${network}`} className="break-words">{before}{other(siteId, siteName)}{after}</li>;
+    <Callout mood={kinds.has('egress') ? 'warn' : 'neutral'} icon="info" title={words.overlapsTitle(new Set(overlaps.map(({ siteId }) => siteId)).size)}>
+      <ul className="flex flex-col gap-0.5">
+        {groups.slice(0, OVERLAPS_SHOWN).map(([key, [first, ...rest]]) => {
+          if (!first) return null;
+          const networks = [first, ...rest].map(({ network }) => network).join(', ');
+          const [before, after] = (first.kind === 'egress' ? words.overlapEgress : words.overlapSubnet)(networks, '\0').split('\0');
+          return <li key={key} className="[overflow-wrap:anywhere]">{before}{other(first.siteId, first.siteName)}{after}</li>;
         })}
-        {overlaps.length > 6 ? <li>{text.places.sites.more(overlaps.length - 6)}</li> : null}
+        {groups.length > OVERLAPS_SHOWN ? <li>{text.places.sites.more(groups.length - OVERLAPS_SHOWN)}</li> : null}
       </ul>
       {kinds.has('subnet') ? <p className="mt-1">{words.overlapsSubnetAbout}</p> : null}
       {kinds.has('egress') ? <p className="mt-1">{words.overlapsEgressAbout}</p> : null}
