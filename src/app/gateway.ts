@@ -433,7 +433,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       explain: async (question) => {
         const describeRequest = await knowDeviceRequest({ tables, operations, leases: fleet.leases, snapshot: () => snapshot, mayStore: () => keeping.mayStore() }, question.url);
         const nowMs = clock.nowMs();
-        return explainWith(snapshot, { ...question, nowMs }, { describeDevice: (label) => describeLabel(tables, hub, label, nowMs), describeRequest });
+        return explainWith(snapshot, { ...question, nowMs }, { describeDevice: (label) => describeLabel(tables, hub, label, nowMs), describeRequest, describeApplication: (asked) => knownDevices.places.describe(asked) });
       },
       routesInOrder: (asked) => routesInOrder(snapshot, asked),
       runDoctor: () => runDoctor(doctorDeps({ clock, startedAt: { nowMs: startedAt, monoMs: startedAtMono }, snapshot: () => snapshot, tables, operations, certificates, listeners, hub, keeping, sinks, secrets, folder, virtual, forwarders: knownDevices.places.forwarders })),

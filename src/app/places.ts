@@ -9,7 +9,8 @@ import { digestOf } from '#base/secret.ts';
 import { buildDeviceSessions, type DeviceSessions } from '#model/device-sessions.ts';
 import { buildForwarders, type Forwarders } from '#model/forwarders.ts';
 import { keyFingerprintOf } from '#model/fingerprint.ts';
-import type { Told } from '#model/admit-device.ts';
+import { type Told, toldOf } from '#model/admit-device.ts';
+import { type ApplicationQuestion, type ApplicationTold, tellApplication } from '#model/explain-application.ts';
 import { identify, type Asked, type Identity, type Known } from '#model/identity.ts';
 import { buildKnown } from '#model/identity-known.ts';
 import { claimedSerialOf, shapeOf } from '#model/identity-marks.ts';
@@ -57,6 +58,8 @@ export interface DevicePlaces {
   readonly known: Known;
   readonly forwarders: Forwarders;
   readonly ways: Ways;
+  /** Who that would be now, and what would become of it; nothing is noted. */
+  describe(question: ApplicationQuestion): ApplicationTold;
   close(): Promise<void>;
 }
 
@@ -113,6 +116,30 @@ export function openPlaces(options: PlacesOptions): DevicePlaces {
     return { asked, proof: { fingerprint: key, tokenId: row?.id ?? null } };
   };
 
+  const describe = (question: ApplicationQuestion): ApplicationTold => {
+    const { route, from, prefix } = question;
+    const token = prefix?.kind === 'token' ? tables.deviceTokenByDigest(digestOf(prefix.secret)) : undefined;
+    const session = prefix?.kind === 'session' ? sessions.bySid(prefix.secret, route.name, nowMs()) : undefined;
+    const asked: Asked = {
+      origin: { siteId: null, customerId: null, address: from, viaAgentId: null, mac: null },
+      marks: { certificateDeviceId: null, tokenDeviceId: token?.deviceId ?? null, sessionDeviceId: session?.deviceId ?? null, sessionVerified: session?.state === 'verified', claimedSerial: null, shape: null },
+    };
+    const identity = identify(asked, known, nowMs());
+    const { device } = identity;
+    const source = device === null ? null : sourceFor(tables.sources, route.name, device, { siteId: null, address: from });
+    const application = route.application!;
+    return tellApplication(question, {
+      identity, source,
+      told: toldOf(from, application, identity, source, (deviceId) => options.addresses().addressOf(deviceId)),
+      isTokenKnown: token !== undefined,
+      sessionEnd: prefix?.kind === 'session' && session === undefined ? (sessions.whyEnded(prefix.secret) ?? 'ended') : null,
+      // Whom nobody knows has no session, and needs none.
+      sessionRefusal: device === null || identity.state === 'ambiguous' ? null : sessions.whyNotJoined(route.name, identity, application.session, { address: from, siteId: null, host: '' }, nowMs()),
+      isInSession: session !== undefined && session.deviceId === device?.id,
+      way: ways.judge({ address: from, siteId: null, deviceId: device?.id ?? null, application: route.name }),
+    });
+  };
+
   const applications = buildApplications({
     limits, room: options.room, sessions, nowMs, version,
     identify(shown, route) {
@@ -147,7 +174,7 @@ export function openPlaces(options: PlacesOptions): DevicePlaces {
     },
   });
   return {
-    applications, sessions, origins, evidence, known, forwarders, ways,
+    applications, sessions, origins, evidence, known, forwarders, ways, describe,
     async close() {
       sessions.close();
       await evidence.close();

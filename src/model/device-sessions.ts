@@ -59,6 +59,8 @@ export interface SessionPlace {
 export interface DeviceSessions {
   /** The request's session, a new one where there is none; or why not. `application`: the route's name. */
   join(application: string, identity: Identity, rules: ConfigApplication['session'], place: SessionPlace, nowMs: number): DeviceSession | SessionRefusal;
+  /** Why `join` would refuse it, without joining or ending anything; null: it would not. */
+  whyNotJoined(application: string, identity: Identity, rules: ConfigApplication['session'], place: SessionPlace, nowMs: number): SessionRefusal | SessionEnd | null;
   /** A further request of a session that was joined a moment ago, by the same device from the same place. False: it is over, or waits; join again. */
   touch(session: DeviceSession, nowMs: number): boolean;
   /** By the secret in an address; undefined when there is none of this application. Counts nothing. */
@@ -251,6 +253,18 @@ export function buildDeviceSessions({ clock, random, newId, limits, journal, dev
         session.by = by;
       }
       return session;
+    },
+    whyNotJoined(application, identity, rules, place, nowMs) {
+      const { state, device, by } = identity;
+      if (state === 'ambiguous') return 'ambiguous';
+      if (state === 'unknown' || device === null) return 'unknown';
+      const kept = byKey.get(keyOf(application, device.id, state === 'verified', rules.urlPrefix));
+      const found = kept !== undefined && isOver(kept, nowMs) === null && rules.jar === (kept.jar !== null) ? kept : undefined;
+      if (by === 'session') {
+        if (found === undefined) return 'ended';
+        if (!isSamePlace(found, place)) return 'elsewhere';
+      }
+      return found !== undefined && found.pausedAt !== null && by !== 'certificate' && by !== 'token' ? 'paused' : null;
     },
     touch(given, nowMs) {
       const session = given as Session;

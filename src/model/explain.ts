@@ -7,9 +7,11 @@ import { parseConfig, type ConfigListener, type ConfigProblem } from './config.t
 import { decideConnection, passThrough, type ConnVerdict } from './decide-connection.ts';
 import { decideExchange, type ConnFacts } from './decide.ts';
 import { packetOf, parseWay, type Way } from './explain-address.ts';
+import { applicationLines, type ApplicationQuestion, type ApplicationTold } from './explain-application.ts';
 import type { DeviceQuestion, DeviceTold } from './explain-device.ts';
 import { namelessPacket } from './packet.ts';
 import { describeTarget } from './precedence.ts';
+import { parsePrefix, pathShown } from './secret-path.ts';
 import { compile, isLinkName, type Doorway, type Route, type Snapshot } from './snapshot.ts';
 import { levelFor, tlsPolicyOf, type TlsCapability } from './tls-policy.ts';
 import { isTrustedPeer } from './trusted.ts';
@@ -82,6 +84,8 @@ export interface ExplainKnowledge {
   readonly describeDevice?: (label: string) => string[];
   /** Of a request of the device protocol. */
   readonly describeRequest?: (question: DeviceQuestion) => DeviceTold;
+  /** Of a request at an application. */
+  readonly describeApplication?: (question: ApplicationQuestion) => ApplicationTold;
 }
 
 interface Asking {
@@ -152,12 +156,16 @@ function tellRelay({ told, query }: Asking, verdict: ConnVerdict): Explanation {
 function tellExchange(asking: Asking, facts: ConnFacts): Explanation {
   const { snapshot, query, way, told, from } = asking;
   if (isTrustedPeer(snapshot.trustedProxies, from, facts.certificate?.verified ? facts.certificate.subject : null)) told.lines.push(`${from} is a trusted proxy: its forwarding headers are kept, and say who the client is`);
-  const verdict = decideExchange(snapshot, facts, way.authority, way.target, query.method);
+  // A device's own address, or a session's, on an application's name: judged as what stands behind it.
+  const prefix = parsePrefix(way.target);
+  const inside = prefix === null ? null : decideExchange(snapshot, facts, way.authority, prefix.rest, query.method);
+  const isInside = inside?.step === 'route' && inside.route.application !== null && (inside.route.target.kind === 'tcp' || inside.route.target.kind === 'tls');
+  const verdict = isInside ? inside : decideExchange(snapshot, facts, way.authority, way.target, query.method);
   switch (verdict.step) {
     case 'refuse':
       return end(told, 'refuse', verdict.rule, `refused with ${verdict.status}: ${verdict.why}`);
     case 'secure':
-      return end(told, 'redirect', verdict.rule, `a plain listener answers only routes that name it; redirected with 308 to https://${way.host}${way.target}`);
+      return end(told, 'redirect', verdict.rule, `a plain listener answers only routes that name it; redirected with 308 to https://${way.host}${pathShown(way.target)}`);
     case 'link':
       return end(told, 'link', 'link endpoint', 'the link endpoint: agents with a certificate, and joins with a one-time token');
     case 'device':
@@ -183,6 +191,15 @@ function tellExchange(asking: Asking, facts: ConnFacts): Explanation {
       }
       if (target.kind === 'service') return end(told, target.name, route.name, `answered by the gateway's own ${target.name}`);
       told.lines.push(...upstreamLines(route));
+      if (route.application !== null && (target.kind === 'tcp' || target.kind === 'tls')) {
+        const { describeApplication } = asking.knows;
+        if (describeApplication === undefined) told.lines.push(...applicationLines(route.application), 'who that would be is known to the running gateway only');
+        else {
+          const { lines, verdict: led, refusedBy } = describeApplication({ route, from, prefix: isInside ? prefix : null, path: isInside ? prefix!.rest : way.target });
+          told.lines.push(...lines);
+          if (led !== 'forward') return { ...told, verdict: led, rule: refusedBy ?? route.name };
+        }
+      }
       return end(told, 'forward', route.name, `forwarded to ${told.target}${target.kind === 'named-device' ? ', through its agent' : ''}`);
     }
   }
@@ -235,7 +252,7 @@ export function explainWith(snapshot: Snapshot, query: ExplainQuery, knows: Expl
   const from = canonicalAddress(query.from ?? '127.0.0.1');
   if (from === null) throw new Fault('bad-input', `"${query.from}" is not an IP address`);
   const kind = way.tls === 'at-once' ? 'TLS' : 'plain';
-  const told: Told = { verdict: '', rule: '', lines: [`from ${from} to ${kind} port ${way.port}, host ${way.host}${way.protocol === 'http' ? `, path ${way.target.split('?')[0]}` : ''}`], listener: null, proxyHeader: false, tls: null, route: null, cls: null, target: null };
+  const told: Told = { verdict: '', rule: '', lines: [`from ${from} to ${kind} port ${way.port}, host ${way.host}${way.protocol === 'http' ? `, path ${pathShown(way.target)}` : ''}`], listener: null, proxyHeader: false, tls: null, route: null, cls: null, target: null };
   const listener = chooseListener(snapshot, way, from);
   const doorway = listener && snapshot.doorways.get(listener.name);
   if (!listener || !doorway) return end(told, 'refuse', 'no listener', `no ${kind} listener has port ${way.port}; there are ${snapshot.config.listeners.map(placeOf).join(', ')}`);
