@@ -201,7 +201,7 @@ export function buildApplications(options: ApplicationsOptions): Applications {
     exchange.respond(status, encoded.lines + lines, encoded.body);
   };
 
-  const toldAs = (conn: Conn, route: Route, identity: Identity, source: JobSource | null) => toldOf(toldFrom(conn), route.application!, identity, source, options.addressOf);
+  const toldAs = (conn: Conn, route: Route, identity: Identity, source: JobSource | null) => toldOf(toldFrom(conn), route.application!, identity, source, options.addressOf, identity.device !== null && conn.accepted.via?.siteId === identity.device.siteId);
 
   const look = (shown: Shown, route: Route, secret: string | null, userAgent: string | undefined): Known => {
     const version = options.version();
@@ -217,7 +217,7 @@ export function buildApplications(options: ApplicationsOptions): Applications {
 
   const refuse = (exchange: Exchange, shown: Shown, found: Known, why: NotAdmitted) => {
     const { route, identity } = found;
-    const code = options.pending(shown, route, identity, why);
+    const code = why === 'locked' ? null : options.pending(shown, route, identity, why);
     const reason = refusalText(why, route.name, identity);
     options.refused(exchange, route, 403, printable(reason, 200));
     show(exchange, 403, route, { kind: why, code, why: reason }, identity);
@@ -322,8 +322,8 @@ export function buildApplications(options: ApplicationsOptions): Applications {
       const source = identity.device === null ? null : options.sourceFor(route, identity.device, shown);
       const why = whyNotAdmitted(route.application!, identity, source);
       if (why !== null) {
-        const code = options.pending(shown, route, identity, why);
-        throw new Fault('forbidden', `${why === 'not-assigned' ? `the device is no job source of ${route.name}` : identity.why} (${code})`, { detail: { step: 'identity' } });
+        const code = why === 'locked' ? '' : ` (${options.pending(shown, route, identity, why)})`;
+        throw new Fault('forbidden', `${why === 'not-assigned' || why === 'locked' ? refusalText(why, route.name, identity) : identity.why}${code}`, { detail: { step: 'identity' } });
       }
       const told = toldAs(conn, route, identity, source);
       if (told !== null) return told;
