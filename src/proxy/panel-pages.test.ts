@@ -5,7 +5,7 @@ import { limits } from '#base/limits.ts';
 import { encodePanelPage, type PanelPage } from './panel-pages.ts';
 import type { PanelKind } from './panel-texts.ts';
 
-const kinds: PanelKind[] = ['not-assigned', 'ambiguous', 'unknown', 'not-verified', 'session', 'unreachable', 'test'];
+const kinds: PanelKind[] = ['locked', 'not-assigned', 'ambiguous', 'unknown', 'not-verified', 'session', 'unreachable', 'test'];
 const sessionWhys = ['idle', 'absolute', 'killed', 'removed', 'full', 'paused', 'elsewhere', 'ended', 'unknown', '__proto__', 'toString'];
 const states = ['verified', 'address-only', 'ambiguous', 'unknown'] as const;
 

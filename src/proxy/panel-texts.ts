@@ -2,7 +2,7 @@
 // what their administrator needs is on the same small screen.
 import type { IdentityState } from '#model/identity.ts';
 
-export type PanelKind = 'not-assigned' | 'ambiguous' | 'unknown' | 'not-verified' | 'session' | 'unreachable' | 'test';
+export type PanelKind = 'locked' | 'not-assigned' | 'ambiguous' | 'unknown' | 'not-verified' | 'session' | 'unreachable' | 'test';
 
 export interface PanelText {
   readonly title: string;
@@ -53,6 +53,12 @@ const states: Readonly<Record<IdentityState, string>> = {
 };
 
 export const panelTexts: Readonly<Record<PanelKind, (facts: PanelFacts) => PanelText>> = {
+  locked: ({ application }) => ({
+    title: 'This device is locked',
+    says: [`An administrator has locked it: it may not use "${application}" at the moment.`],
+    todo: ['Administrator: unlock it in the console, on the page of the device.'],
+    waits: false,
+  }),
   'not-assigned': (facts) => ({
     title: `This device may not use "${facts.application}" yet`,
     says: [`It is known, but not a job source of "${facts.application}".`, ...giveCode(facts)],

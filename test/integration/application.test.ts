@@ -143,6 +143,22 @@ describe('an application that knows devices by their address', () => {
     assert.equal(saw(await ask(gateway, '127.9.0.3', 'headers.example.test', '/')).headers['x-real-ip'], '127.9.0.3');
   });
 
+  test('a locked device may use nothing, whatever it shows, until it is unlocked', async () => {
+    const { token } = await gateway.owner();
+    const { id } = devices.get('one')!;
+    assert.equal((await ask(gateway, '127.9.0.1', 'headers.example.test', '/')).status, 200);
+    assert.equal((await gateway.api('POST', `/devices/${id}/lock`, { token })).status, 200);
+    const seen = app.seen.length;
+    const answer = await ask(gateway, '127.9.0.1', 'headers.example.test', '/');
+    assert.equal(answer.status, 403);
+    assert.match(answer.text, /This device is locked/);
+    assert.doesNotMatch(answer.text, /class="code"/);
+    await assert.rejects(ask(gateway, '127.9.0.1', 'any.example.test', '/', {}, 'GET', '', portOf(gateway, 'raw')), /socket hang up|ECONNRESET/);
+    assert.equal(app.seen.length, seen);
+    assert.equal((await gateway.api('POST', `/devices/${id}/unlock`, { token })).status, 200);
+    assert.equal((await ask(gateway, '127.9.0.1', 'headers.example.test', '/')).status, 200);
+  });
+
   test('where devices have to be verified, an address is not enough; an unknown one is nobody', async () => {
     assert.equal((await ask(gateway, '127.9.0.1', 'strict.example.test', '/')).status, 403);
     assert.equal((await ask(gateway, '127.9.0.77', 'headers.example.test', '/')).status, 403);
