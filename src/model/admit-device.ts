@@ -32,12 +32,12 @@ export function refusalText(why: NotAdmitted, route: string, identity: Identity)
   return why === 'not-assigned' ? `the device is no job source of ${route}` : why === 'not-verified' ? `the device is known by its address only, and ${route} asks for more` : identity.why;
 }
 
-/** `from`: the connection's; `addressOf`: the device's virtual address. null: it has no virtual address yet, and needs one. */
-export function toldOf(from: string, { tell, address }: Pick<ConfigApplication, 'tell' | 'address'>, { device, state }: Identity, source: JobSource | null, addressOf: (deviceId: Id) => string | null): Told | null {
+/** `from`: the connection's; `addressOf`: the device's virtual address; `isInLan`: it came through a door of the device's own site. null: it has no virtual address yet, and needs one. */
+export function toldOf(from: string, { tell, address }: Pick<ConfigApplication, 'tell' | 'address'>, { device, state }: Identity, source: JobSource | null, addressOf: (deviceId: Id) => string | null, isInLan = false): Told | null {
   if (device === null || state === 'ambiguous') return { client: from, local: null };
   const isVirtual = tell === 'virtual' || address === 'virtual';
   const chosen = source?.as ?? (isVirtual ? addressOf(device.id) : null);
   if (chosen === null && isVirtual) return null;
-  // A device that was told by its address is at the address that it came from; else its row says where it is, when it names an address.
-  return { client: chosen ?? ownAddressOf(device.host) ?? from, local: tell === 'virtual' ? chosen : null };
+  // In its LAN it is where it came from, whatever its row says: it may have moved, and proved itself by its URL. Behind NAT its row says where it is.
+  return { client: chosen ?? (isInLan ? ownAddressOf(from) : null) ?? ownAddressOf(device.host) ?? from, local: tell === 'virtual' ? chosen : null };
 }
