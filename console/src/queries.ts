@@ -46,15 +46,17 @@ export const peopleQuery = (search: string) =>
   infiniteQueryOptions({ ...paging, queryKey: ['people', search], queryFn: ({ pageParam, signal }) => call('listPeople', { query: { ...(search ? { search } : {}), ...(pageParam ? { cursor: pageParam } : {}), limit: PAGE }, signal }) });
 export const invitesQuery = queryOptions({ queryKey: ['invites'], queryFn: ({ signal }) => call('listInvites', { query: { limit: PAGE }, signal }) });
 export const sitesQuery = queryOptions({ queryKey: ['sites'], queryFn: ({ signal }) => call('listSites', { query: { limit: 500 }, signal }), staleTime: 60_000 });
+/** With what is in them, for the page that shows all. */
+export const siteListQuery = infiniteQueryOptions({ ...paging, queryKey: ['sites', 'list'], queryFn: ({ pageParam, signal }) => call('listSites', { query: { ...(pageParam ? { cursor: pageParam } : {}), limit: 500 }, signal }) });
 export const siteQuery = (site: string) => queryOptions({ queryKey: ['site', site], queryFn: ({ signal }) => call('getSite', { params: { site }, signal }), refetchInterval: 15_000 });
 /** Asks the site's agents, so only when somebody looks. */
 export const siteLanQuery = (site: string) => queryOptions({ queryKey: ['site-lan', site], queryFn: ({ signal }) => call('getSite', { params: { site }, query: { lan: 'true' }, signal }).then(({ lan }) => lan), staleTime: 60_000, refetchOnWindowFocus: false });
 export const siteDevicesQuery = (siteId: string) =>
   infiniteQueryOptions({ ...paging, queryKey: ['devices', { siteId }], queryFn: ({ pageParam, signal }) => call('listDevices', { query: { siteId, ...(pageParam ? { cursor: pageParam } : {}), limit: PAGE }, signal }) });
 /** Calls come and go without an event. */
-export const addressPoolQuery = queryOptions({ queryKey: ['address-pool'], queryFn: ({ signal }) => call('getAddressPool', { signal }), refetchInterval: 10_000 });
+export const addressPoolQuery = queryOptions({ queryKey: ['address-pool'], queryFn: ({ signal }) => call('getAddressPool', { signal }), refetchInterval: 5_000 });
 export const virtualAddressesQuery = (search: string) =>
-  infiniteQueryOptions({ ...paging, queryKey: ['virtual-addresses', search], queryFn: ({ pageParam, signal }) => call('listVirtualAddresses', { query: { ...(search ? { search } : {}), ...(pageParam ? { cursor: pageParam } : {}), limit: PAGE }, signal }), refetchInterval: 10_000 });
+  infiniteQueryOptions({ ...paging, queryKey: ['virtual-addresses', search], queryFn: ({ pageParam, signal }) => call('listVirtualAddresses', { query: { ...(search ? { search } : {}), ...(pageParam ? { cursor: pageParam } : {}), limit: PAGE }, signal }), refetchInterval: 5_000 });
 export const snippetQuery = (route: string, server: NonNullable<Query<'getSnippet'>>['server'], gateway: string) =>
   queryOptions({ queryKey: ['snippet', route, server, gateway], queryFn: ({ signal }) => call('getSnippet', { params: { route }, query: { server, ...(gateway ? { gateway } : {}) }, signal }), placeholderData: keepPreviousData, retry: false });
 export const customersQuery = queryOptions({ queryKey: ['customers'], queryFn: ({ signal }) => call('listCustomers', { query: { limit: 500 }, signal }), staleTime: 60_000 });
@@ -124,9 +126,13 @@ export const deviceSessionsQuery = (filter: SessionFilter) =>
 export const profileQuery = (device: string) => queryOptions({ queryKey: ['profile', device], queryFn: ({ signal }) => call('getProfile', { params: { device }, query: { explain: 'true' }, signal }), refetchInterval: ({ state: { data } }) => (data?.run ? 500 : 30_000) });
 export const profilesQuery = infiniteQueryOptions({ ...paging, queryKey: ['profiles'], queryFn: ({ pageParam, signal }) => call('listProfiles', { query: { ...(pageParam ? { cursor: pageParam } : {}), limit: DEVICES_PAGE }, signal }), refetchInterval: 60_000 });
 export const seriesQuery = (device: string) => queryOptions({ queryKey: ['series', device], queryFn: ({ signal }) => call('listSeries', { params: { device }, signal }) });
-/** `days` back from now; the address of the moment would make every reading another one. */
-export const samplesQuery = (device: string, series: string, days: number) =>
-  queryOptions({ queryKey: ['samples', device, series, days], queryFn: ({ signal }) => call('listSamples', { params: { device }, query: { series, from: Date.now() - days * 86_400_000, points: 300 }, signal }), placeholderData: keepPreviousData });
+/** `days` back from now; several series at once, so that what was shown stays until all of the next are there. */
+export const samplesQuery = (device: string, series: readonly string[], days: number) =>
+  queryOptions({
+    queryKey: ['samples', device, series, days],
+    queryFn: ({ signal }) => Promise.all(series.map((each) => call('listSamples', { params: { device }, query: { series: each, from: Date.now() - days * 86_400_000, points: 300 }, signal }))),
+    placeholderData: keepPreviousData,
+  });
 export const probesQuery = queryOptions({ queryKey: ['probes'], queryFn: ({ signal }) => call('listProbes', { signal }), refetchInterval: 3_000 });
 export const driversQuery = queryOptions({ queryKey: ['drivers'], queryFn: ({ signal }) => call('listDrivers', { signal }) });
 /** Asked of the agent itself, over its link. */
@@ -154,7 +160,7 @@ export const acmeAccountsQuery = queryOptions({ queryKey: ['acme-accounts'], que
 export const dnsKeysQuery = queryOptions({ queryKey: ['dns-keys'], queryFn: ({ signal }) => call('listDnsKeys', { signal }) });
 
 const CERTIFICATE_KEYS = ['certificates', 'certificate', 'deliveries', 'acme-accounts', 'dns-keys', 'status'];
-const APPLICATION_KEYS = ['job-sources', 'source-conflicts', 'unassigned', 'device-sessions', 'identity'];
+const APPLICATION_KEYS = ['address-pool', 'virtual-addresses', 'job-sources', 'source-conflicts', 'unassigned', 'device-sessions', 'identity'];
 const PLACE_KEYS = ['sites', 'site'];
 const CONFIG_KEYS = ['address-pool', 'virtual-addresses', 'snippet', 'site', 'applications', 'source-conflicts', 'probes', 'sinks', 'secrets', 'redirects', 'leases', 'pins', 'config', 'config-state', 'revisions', 'revision', 'status', 'listeners', 'routes-in-order'];
 const STALE_AFTER_MS = 300;

@@ -6,11 +6,12 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { after, before, suite, test } from 'node:test';
 import type { Page } from 'playwright-core';
 import { startAddressApp, type AddressApp } from '#kit/address-app.ts';
 import { consoleDir, openBrowser, skip, type OpenBrowser, type Person } from '../kit/browser.ts';
-import { startGateway, type TestGateway } from '../kit/gateway.ts';
+import { startGateway, until, type TestGateway } from '../kit/gateway.ts';
 import { findPeers } from '../kit/peers.ts';
 import { printerConf } from '../kit/printer-answers.ts';
 import { freePort, openProcesses, type Processes, type Started } from '../kit/processes.ts';
@@ -198,12 +199,42 @@ suite('devices and their applications in Chromium', { skip: skip || peers.skip, 
     await shot(tab, 'identity');
   });
 
+  test('what was measured over weeks is drawn, the range narrows it, and a table says the same', async () => {
+    const { id, customerId } = [...gateway.tables.devices.values()].find(({ label }) => label === 'copier')!;
+    // As probes of the last weeks would have left it.
+    const store = new DatabaseSync(join(gateway.dataDir, 'postern.db'), { timeout: 5_000 });
+    const put = store.prepare('insert or replace into probe_sample (device_id, customer_id, at, series, value) values (?, ?, ?, ?, ?)');
+    const now = Date.now();
+    for (let hours = 24 * 25; hours > 0; hours -= 6) {
+      const at = now - hours * 3_600_000;
+      const levels = { 'supply toner-black': 30 + (hours % 300) / 6, 'supply toner-cyan': 10 + hours / 8, 'supply toner-magenta': 40 + hours / 20, 'tray tray': (hours * 7) % 100, 'counter pages': 120_377 - hours * 9, 'counter copies': 40_277 - hours * 3 };
+      for (const [series, value] of Object.entries(levels)) put.run(id, customerId, at, series, Math.round(value));
+    }
+    store.close();
+    await go('/devices/copier?tab=profile');
+    const cyan = tab.locator('[data-series="supply toner-cyan"]');
+    await cyan.waitFor({ state: 'attached' });
+    await tab.getByText('As a table').first().click();
+    assert.match(await cyan.innerText(), /^Cyan Toner\s+8\d %\s+10 %\s+-7\d %$/);
+    await tab.getByRole('button', { name: /^Tray 1/ }).click();
+    await tab.getByRole('button', { name: /^Tray 1/, pressed: false }).waitFor();
+    await shot(tab, 'history');
+    await tab.getByLabel('Range').selectOption('1');
+    await until('the day alone to be told', async () => /^Cyan Toner\s+1\d %\s+10 %\s+-\d %$/.test(await cyan.innerText()));
+    await tab.getByLabel('Counters').selectOption('counter copies');
+    await tab.locator('[data-series="counter copies"]').waitFor({ state: 'attached' });
+    await tab.emulateMedia({ colorScheme: 'dark' });
+    await tab.getByLabel('Range').selectOption('30');
+    await shot(tab, 'history-dark');
+    await tab.emulateMedia({ colorScheme: 'light' });
+  });
+
   test('while a device is being asked, the question is shown; one that never answers is said to be silent', async () => {
     await go('/devices/silent-fax?tab=profile');
     await tab.getByRole('button', { name: 'Probe now' }).click();
     const run = tab.locator('[data-run="running"]');
     await run.getByText('snmp', { exact: false }).waitFor();
-    assert.equal(await tab.getByRole('button', { name: 'Asking…' }).isDisabled(), true);
+    await tab.getByText('It was never asked').waitFor({ state: 'detached' });
     await shot(tab, 'asking');
     await tab.locator('[data-failure="silent"]').getByText('Nothing answers').waitFor({ timeout: 60_000 });
     await run.waitFor({ state: 'detached' });

@@ -1,7 +1,7 @@
 // Supplies and counters over time. What the lines say stands below as a table, too.
 import type { ProfileView, SupplyView } from '#api/probe-shapes.ts';
 import type { DeviceView } from '#api/shapes.ts';
-import { useQueries, useQuery } from '@tanstack/react-query';
+import { useQuery } from '@tanstack/react-query';
 import { useMemo, useState, type ReactNode } from 'react';
 import { count } from '../format.ts';
 import { samplesQuery, seriesQuery } from '../queries.ts';
@@ -57,16 +57,15 @@ export function DeviceHistory({ device, profile }: { device: DeviceView; profile
 }
 
 function History({ deviceId, title, named, days, percent = false, before }: { deviceId: string; title: string; named: readonly Named[]; days: number; percent?: boolean; before?: ReactNode }) {
-  const found = useQueries({ queries: named.map(({ series }) => samplesQuery(deviceId, series, days)) });
-  const lines: Line[] = named.map((each, at) => ({ ...each, points: found[at]?.data?.points ?? [] }));
-  const [first] = found;
-  const isPending = first?.isPending ?? true;
+  const found = useQuery(samplesQuery(deviceId, named.map(({ series }) => series), days));
+  const points = new Map(found.data?.map((each) => [each.series, each.points]));
+  const lines: Line[] = named.map((each) => ({ ...each, points: points.get(each.series) ?? [] }));
   const show = (value: number) => (percent ? `${Math.round(value)} %` : count(Math.round(value)));
   const there = lines.filter(({ points }) => points.length > 0);
   return (
     <section aria-label={title || named[0]?.name}>
       <div className="mb-2 flex flex-wrap items-center justify-between gap-2">{title ? <h3 className="text-sm font-medium">{title}</h3> : null}{before}</div>
-      {!isPending && there.length === 0 ? <p className="flex h-24 items-center justify-center rounded-xl bg-sunken text-sm text-ink-3">{words.none}</p> : <SeriesChart lines={lines} days={days} percent={percent} label={words.chart(title || (named[0]?.name ?? ''))} />}
+      {found.data && there.length === 0 ? <p className="flex h-24 items-center justify-center rounded-xl bg-sunken text-sm text-ink-3">{words.none}</p> : <SeriesChart lines={lines} days={days} percent={percent} label={words.chart(title || (named[0]?.name ?? ''))} />}
       {there.length > 0 ? (
         <details className="mt-2">
           <summary className="rounded-sm text-xs text-ink-3 hover:text-ink">{words.table}</summary>

@@ -36,7 +36,7 @@ function Body({ device, view }: { device: DeviceView; view: ProfileView }) {
     <div className="flex flex-col gap-5">
       {run ? <ProbeProgress run={run} /> : null}
       {failure ? <FailureBox failure={failure} lastGoodAt={readAt} partial={partial} mayChange={mayProbe} /> : null}
-      {profile === null ? (
+      {profile === null ? run ? null : (
         failure ? (mayProbe ? <div><ProbeButton device={device} tone="primary" /></div> : null) : (
           <Card><Empty icon="probe" title={words.neverTried} action={mayProbe ? <ProbeButton device={device} tone="primary" /> : null}>{words.neverTriedAbout}</Empty></Card>
         )

@@ -16,6 +16,7 @@ import { SearchBox, Select } from '../ui/field.tsx';
 import { Icon } from '../ui/icons.tsx';
 import { cellClass, headClass, Loaded, More } from '../ui/list.tsx';
 import { AddDevice } from './add-device.tsx';
+import { useAllPages } from './all-pages.ts';
 import { StateIcon } from './identity-state.tsx';
 import { OpenLink } from './open-link.tsx';
 import { Presence } from './presence.tsx';
@@ -76,11 +77,9 @@ const Profiles = createContext<ReadonlyMap<string, ProfileRow>>(new Map());
 
 /** Of all devices that were ever asked; page after page, in the background. */
 function useProfiles(): ReadonlyMap<string, ProfileRow> {
-  const { data, hasNextPage, isFetching, fetchNextPage } = useInfiniteQuery({ ...profilesQuery, retry: false });
-  useEffect(() => {
-    if (hasNextPage && !isFetching) void fetchNextPage();
-  }, [hasNextPage, isFetching, fetchNextPage]);
-  return useMemo(() => new Map((itemsOf(data) ?? []).map((row) => [row.deviceId, row])), [data]);
+  const profiles = useInfiniteQuery({ ...profilesQuery, retry: false });
+  useAllPages(profiles);
+  return useMemo(() => new Map((itemsOf(profiles.data) ?? []).map((row) => [row.deviceId, row])), [profiles.data]);
 }
 
 /** What is known of who and how it is, as small signs; where nothing is, nothing stands. */

@@ -21,7 +21,8 @@ const route = getRouteApi('/inside/applications/sources');
 const KEYS = ['job-sources', 'source-conflicts', 'identity'];
 const cellKey = (application: string, deviceId: string) => `${application} ${deviceId}`;
 
-export function SourceMatrix({ applications, sources }: { applications: readonly ApplicationView[]; sources: readonly JobSourceView[] }) {
+/** `isWhole`: all rows are there; before that an empty cell says nothing, and cannot be pressed. */
+export function SourceMatrix({ applications, sources, isWhole }: { applications: readonly ApplicationView[]; sources: readonly JobSourceView[]; isWhole: boolean }) {
   const search = route.useSearch();
   const navigate = useNavigate({ from: '/applications/sources' });
   const [typed, setTyped] = useTypedSearch(search.q ?? '', (q) => void navigate({ search: (before) => (q ? { ...before, q } : without(before, 'q')), replace: true }));
@@ -71,7 +72,7 @@ export function SourceMatrix({ applications, sources }: { applications: readonly
                     </th>
                     {applications.map((application) => (
                       <td key={application.name} className="border-b border-line p-1 text-center align-middle group-last:border-b-0 group-hover:bg-sunken/60">
-                        <Cell device={device} application={application} source={cells.get(cellKey(application.name, device.id))} isWrong={wrong.has(cells.get(cellKey(application.name, device.id))?.id ?? '')} />
+                        <Cell isWhole={isWhole} device={device} application={application} source={cells.get(cellKey(application.name, device.id))} isWrong={wrong.has(cells.get(cellKey(application.name, device.id))?.id ?? '')} />
                       </td>
                     ))}
                     <td aria-hidden="true" className="border-b border-line group-last:border-b-0 group-hover:bg-sunken/60" />
@@ -87,9 +88,9 @@ export function SourceMatrix({ applications, sources }: { applications: readonly
   );
 }
 
-function Cell({ device, application, source, isWrong }: { device: DeviceView; application: ApplicationView; source: JobSourceView | undefined; isWrong: boolean }) {
+function Cell({ isWhole, device, application, source, isWrong }: { isWhole: boolean; device: DeviceView; application: ApplicationView; source: JobSourceView | undefined; isWrong: boolean }) {
   const [busy, setBusy] = useState(false);
-  const may = device.may.includes('administer') && (source?.mayChange ?? true) && (application.protocol !== '' || source !== undefined);
+  const may = (isWhole || source !== undefined) && device.may.includes('administer') && (source?.mayChange ?? true) && (application.protocol !== '' || source !== undefined);
   const toggle = async () => {
     setBusy(true);
     try {
@@ -113,7 +114,7 @@ function Cell({ device, application, source, isWrong }: { device: DeviceView; ap
       title={about}
       disabled={busy || !may}
       onClick={() => void toggle()}
-      className={`mx-auto flex min-h-11 w-full max-w-40 flex-col items-center justify-center gap-0.5 rounded-lg border px-1.5 py-1 transition-colors disabled:cursor-default ${source ? (isWrong ? 'border-warn bg-warn-soft text-warn-ink' : 'border-accent/40 bg-accent-soft text-accent-ink') : (application.assigned ? 'border-dashed border-line text-transparent' : 'border-transparent text-ink-3') + ' enabled:hover:border-accent enabled:hover:text-accent-ink enabled:focus-visible:text-accent-ink'}`}
+      className={`${isWhole || source ? '' : 'skeleton'} mx-auto flex min-h-11 w-full max-w-40 flex-col items-center justify-center gap-0.5 rounded-lg border px-1.5 py-1 transition-colors disabled:cursor-default ${source ? (isWrong ? 'border-warn bg-warn-soft text-warn-ink' : 'border-accent/40 bg-accent-soft text-accent-ink') : (application.assigned ? 'border-dashed border-line text-transparent' : 'border-transparent text-ink-3') + ' enabled:hover:border-accent enabled:hover:text-accent-ink enabled:focus-visible:text-accent-ink'}`}
     >
       {busy ? <Spinner size={15} /> : source === undefined && !application.assigned ? null : <Icon name={source ? (isWrong ? 'warning' : 'check') : 'plus'} size={15} />}
       {source === undefined && !application.assigned ? <span className="text-[0.6875rem] leading-tight">{words.toOpen}</span> : null}

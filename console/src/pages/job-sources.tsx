@@ -11,6 +11,7 @@ import { Card, Empty, PageHead, Skeleton } from '../ui/bits.tsx';
 import { Button, buttonClass } from '../ui/button.tsx';
 import { Icon } from '../ui/icons.tsx';
 import { say, sayProblem } from '../ui/toast.tsx';
+import { useAllPages } from './all-pages.ts';
 import { saveFile } from './certificate-files.tsx';
 import { ImportSources } from './job-source-import.tsx';
 import { SourceList } from './job-source-list.tsx';
@@ -28,6 +29,7 @@ export function JobSourcesPage() {
   const navigate = useNavigate({ from: '/applications/sources' });
   const applications = useQuery(applicationsQuery);
   const sources = useInfiniteQuery(sourcesQuery({}));
+  const isWhole = useAllPages(sources);
   const [importing, setImporting] = useState(false);
   const { data: me } = useQuery(meQuery);
   const items = itemsOf(sources.data) ?? [];
@@ -62,7 +64,7 @@ export function JobSourcesPage() {
         <Card>
           <Empty icon="apps" title={text.sources.noApplications} action={me?.may.administerGateway ? <Link to="/front-door/routes" className={buttonClass('primary')}>{text.sources.toRoutes}</Link> : null}>{text.sources.noApplicationsAbout}</Empty>
         </Card>
-      ) : isList ? <SourceList applications={names} /> : <SourceMatrix applications={withOrphans(names, items)} sources={items} />}
+      ) : isList ? <SourceList applications={names} /> : <SourceMatrix applications={withOrphans(names, items)} sources={items} isWhole={isWhole} />}
       <ImportSources open={importing} onClose={() => setImporting(false)} />
     </>
   );

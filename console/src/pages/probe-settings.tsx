@@ -47,7 +47,8 @@ const given = (typed: string) => (typed.trim() === '' ? undefined : /^\d{1,6}(?:
 function SettingsForm({ written, onClose }: { written: ConfigDocument['probes']; onClose: () => void }) {
   const [draft, setDraft] = useState(() => Object.fromEntries(FIELDS.map((field) => [field, String({ ...DEFAULTS, ...written }[field])])) as Record<(typeof FIELDS)[number], string>);
   const set = (part: Partial<typeof draft>) => setDraft({ ...draft, ...part });
-  const after = () => compact(Object.fromEntries(FIELDS.map((field) => [field, given(draft[field])]))) as Settings;
+  // What is as by default and was not written stays unwritten.
+  const after = () => compact(Object.fromEntries(FIELDS.map((field) => [field, written?.[field] === undefined && given(draft[field]) === DEFAULTS[field] ? undefined : given(draft[field])]))) as Settings;
   const wrong = (): FieldProblem[] => FIELDS.filter((field) => Number.isNaN(given(draft[field]))).map((path) => ({ path, message: words.notNumber }));
   const field = (name: (typeof FIELDS)[number], label: string, hint: string | undefined, error: string | undefined) => <TextField label={label} hint={hint} error={error} value={draft[name]} onValue={(value) => set({ [name]: value })} inputMode="decimal" autoComplete="off" className="num" />;
   return (
