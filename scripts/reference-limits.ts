@@ -119,7 +119,6 @@ const meanings: Readonly<Record<string, string>> = {
   doorAnswerTimeoutMs: 'for an agent to say how its doors are',
   doorOpenTimeoutMs: 'to open the stream on which it is told',
   doorRefusedNoteMs: 'between lines of the agent\'s log about connections that it refused',
-  neighboursCacheMs: 'how old the agent\'s copy of the neighbour table may be',
   neighboursMax: 'its entries',
 
   installChainBytesMax: 'the chain handed to an agent',

@@ -150,7 +150,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     clock, limits, log,
     policy: policy.current,
     watchPolicy: policy.watch,
-    macOf: buildNeighbours(clock, limits),
+    macOf: buildNeighbours(limits),
     openDoor: (fields, given) => (standing === null ? Promise.reject(new Fault('offline', 'the link to the gateway does not stand')) : standing.openService('door', fields, given)),
   });
   const addresses = () => options.addresses ?? state.addresses;

@@ -124,7 +124,6 @@ export const limits = {
   doorAnswerTimeoutMs: 15_000,
   doorOpenTimeoutMs: 10_000,
   doorRefusedNoteMs: 60_000,
-  neighboursCacheMs: 100,
   neighboursMax: 4_096,
 
   // certificates handed to agents

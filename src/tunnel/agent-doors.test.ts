@@ -227,24 +227,32 @@ test('a stream that speaks no messages is given up', async () => {
   assert.equal(room.doors.counts.accepted, 0);
 });
 
-test('the neighbour table is read once for a burst, and again for who is new', async () => {
-  const clock = handClock();
-  let reads = 0;
-  let table = 'IP address HW type Flags HW address Mask Device\n192.0.2.50 0x1 0x2 02:00:5e:10:00:01 * eth0\n';
-  const macOf = buildNeighbours(clock, defaultLimits, () => {
-    reads += 1;
-    return Promise.resolve(table);
+test('a burst reads the neighbour table at most twice, and nobody is told what it said before he came', async () => {
+  const row = (mac: string) => `IP address HW type Flags HW address Mask Device\n192.0.2.50 0x1 0x2 ${mac} * eth0\n`;
+  let table = row('02:00:5e:10:00:01');
+  const answers: (() => void)[] = [];
+  const macOf = buildNeighbours(defaultLimits, () => {
+    const text = table;
+    return new Promise((resolve) => answers.push(() => resolve(text)));
   });
-  assert.deepEqual(await Promise.all([macOf('192.0.2.50'), macOf('192.0.2.50'), macOf('2001:db8::1')]), ['02:00:5e:10:00:01', '02:00:5e:10:00:01', null]);
-  assert.equal(reads, 1);
-  assert.equal(await macOf('192.0.2.51'), null);
-  table += '192.0.2.51 0x1 0x2 02:00:5e:10:00:02 * eth0\n';
-  clock.advance(500);
-  assert.equal(await macOf('192.0.2.51'), '02:00:5e:10:00:02');
-  assert.equal(reads, 2);
-  clock.advance(2_000);
-  await macOf('192.0.2.50');
-  assert.equal(reads, 3);
-  const broken = buildNeighbours(clock, defaultLimits, () => Promise.reject(new Error('no such file')));
+  const settle = () => new Promise((done) => setImmediate(done));
+  const first = macOf('192.0.2.50');
+  table = row('02:00:5e:10:00:02');
+  const later = [macOf('192.0.2.50'), macOf('192.0.2.50'), macOf('192.0.2.51'), macOf('2001:db8::1')];
+  await settle();
+  assert.equal(answers.length, 1);
+  answers[0]!();
+  assert.equal(await first, '02:00:5e:10:00:01');
+  await settle();
+  assert.equal(answers.length, 2);
+  table = row('02:00:5e:10:00:03');
+  const last = macOf('192.0.2.50');
+  answers[1]!();
+  assert.deepEqual(await Promise.all(later), ['02:00:5e:10:00:02', '02:00:5e:10:00:02', null, null]);
+  await settle();
+  answers[2]!();
+  assert.equal(await last, '02:00:5e:10:00:03');
+  assert.equal(answers.length, 3);
+  const broken = buildNeighbours(defaultLimits, () => Promise.reject(new Error('no such file')));
   assert.equal(await broken('192.0.2.50'), null);
 });
