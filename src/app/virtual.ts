@@ -11,6 +11,7 @@ import type { Log } from '#base/log.ts';
 import { buildNetworkSet, isInNetworks, type NetworkSet } from '#base/networks.ts';
 import { buildAddressBook, type AddressBook } from '#model/address-book.ts';
 import type { Config, ConfigApplication } from '#model/config.ts';
+import { confirmationOf } from '#model/identity-known.ts';
 import { sourceFor } from '#model/job-sources.ts';
 import type { Journal } from '#model/live.ts';
 import type { Operations } from '#model/operations.ts';
@@ -173,10 +174,18 @@ export function openVirtual(options: VirtualOptions): Virtual {
     isReserved: (address) => named.has(address) || callers.now().own.has(address),
   });
   const device = (door: CallbackDoor): Device => tables.devices.get(door.deviceId)!;
+  /** What is meant for it would come to another: the address of its row has moved (DHCP), and nobody has mended the row yet. */
+  const takenWhy = (deviceId: Id): string | null => {
+    const profile = tables.deviceProfiles.get(deviceId);
+    if (profile?.trust !== 'different') return null;
+    const { host } = tables.devices.get(deviceId) ?? {};
+    const there = confirmationOf(profile);
+    return host !== undefined && there !== null && there.address === (canonicalAddress(host) ?? host) ? `another device answers at ${host}, the address of this one; give each the address that it has now` : null;
+  };
   const doors = buildVirtualAddresses({
     clock, limits, journal,
     sweep: options.sweep,
-    judge: (from, door) => callers.judge(from, door.address, () => serversOf(door)),
+    judge: (from, door) => takenWhy(door.deviceId) ?? callers.judge(from, door.address, () => serversOf(door)),
     dialTcp: (door, by) => hub.dialDevice(device(door).agentId, device(door).host, door.to, by),
     dialFlow: (door, by) => hub.dialFlow(device(door).agentId, device(door).host, door.to, by),
     networkOf: (address) => book.pool().networkOf(address) ?? address,
@@ -273,6 +282,12 @@ export function openVirtual(options: VirtualOptions): Virtual {
       for (const id of removed) sync(id);
       for (const row of put) sync(row.id);
       if (applications.length > 0) give(put);
+    }),
+    tables.deviceProfiles.watch(({ put }) => {
+      for (const { deviceId } of put) {
+        const why = places.has(deviceId) ? takenWhy(deviceId) : null;
+        if (why !== null) doors.cut(deviceId, why);
+      }
     }),
     tables.agents.watch(({ put, removed }) => {
       for (const id of [...removed, ...put.map((row) => row.id)]) for (const row of tables.devicesOfAgent(id)) sync(row.id);

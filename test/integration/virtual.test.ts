@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import type { JobSource } from '#model/place-rows.ts';
+import type { DeviceProfile, JobSource } from '#model/place-rows.ts';
 import { finishesCleanly, startGateway, until, type TestDevice, type TestGateway } from '../kit/gateway.ts';
 
 /** A device that says who it is, over TCP and UDP at ports of its own. */
@@ -173,6 +173,24 @@ describe('virtual addresses', () => {
     again.socket.destroy();
   });
 
+  test('while another device answers at its address it is not called back: what is for it would come to the other', async () => {
+    const { id, customerId, host } = devices[0]!.device;
+    const { socket } = await askTcp('127.72.0.5', tcpPort);
+    const closed = new Promise((done) => socket.once('close', done));
+    const failure = { code: 'different', question: 'snmp', address: host, agent: '', from: null, found: { serial: 'SN-OTHER', mac: null }, message: '', remedy: '' };
+    const profile: DeviceProfile = { deviceId: id, customerId, profile: null, readAt: null, address: null, agentId: null, trust: 'different', mac: null, triedAt: 1, failure };
+    gateway.tables.deviceProfiles.publish({ put: [profile] });
+    await closed;
+    await assert.rejects(askTcp('127.72.0.5', tcpPort), (thrown: NodeJS.ErrnoException) => thrown.code === 'ECONNRESET');
+    assert.equal(await askUdp('127.72.0.5', udpPort, 200), null);
+    const lines = (await gateway.api('GET', '/journal?limit=50&event=callback.refused', { token })).json['items'] as { fields: { why: string } }[];
+    assert.match(lines[0]!.fields.why, /^another device answers at 127\.0\.0\.1, /);
+    gateway.tables.deviceProfiles.publish({ removed: [id] });
+    const again = await askTcp('127.72.0.5', tcpPort);
+    assert.equal(again.text, 'one who');
+    again.socket.destroy();
+  });
+
   test('an agent that is offline: the caller is refused, the journal says why; it comes back, and calls go on', async () => {
     await devices[0]!.stop();
     await until('the link to be gone', () => !gateway.live.linkOf(devices[0]!.device.agentId!));
@@ -197,7 +215,8 @@ describe('virtual addresses', () => {
     const { text, socket } = await askTcp('127.72.0.5', tcpPort, '127.0.0.9');
     assert.equal(text, 'one who');
     socket.destroy();
-    const lines = (await gateway.api('GET', '/journal?limit=50&event=callback.refused', { token })).json['items'] as { fields: { from: string } }[];
+    const all = (await gateway.api('GET', '/journal?limit=50&event=callback.refused', { token })).json['items'] as { fields: { from: string; why: string } }[];
+    const lines = all.filter(({ fields }) => fields.why.startsWith('the caller is no server'));
     assert.equal(lines.length, 1, 'one line for all of them');
     assert.equal(lines[0]!.fields.from, '127.0.0.1');
   });
