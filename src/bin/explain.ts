@@ -12,7 +12,8 @@ Which rule decides what happens to a request, or to a connection by its first pa
 the protocol and the port the listener: https://NAME/PATH, tls://NAME, ldap://DOMAIN, ldaps://, ldap+starttls://,
 sip://, sips://, h323://, h323s://, ssh://, rdp://, tcp://HOST:PORT; +tls for inside TLS. For the address of a device's
 request (https://NAME/v1/CUSTOMER/push/SERIAL/…, with --method POST) it says who that is, where it would be sent and what
-it would be answered. Exit code 4: refused.
+it would be answered. For the address of an application it says how its server hears of devices, and who a request from --from
+would be now; secrets of devices' own URLs are not repeated. Exit code 4: refused.
 
       --from IP              where it comes from; default this machine
       --user USER            user, alias or number that the first packet names; also DOMAIN\\USER and USER@DOMAIN

@@ -49,7 +49,7 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
   printTable(
     io,
     ['CODE', 'APPLICATION', 'ADDRESS', 'SITE', 'DEVICE', 'SAYS ITS SERIAL IS', 'LAST', 'WHY'],
-    items.map((each) => [each.code, each.application, each.address, each.siteName, each.device?.label ?? (each.candidates.map(({ label }) => label).join(' or ') || null), each.claimedSerial, formatAgo(each.lastAt, now), printable(each.why, 300)]),
+    items.map((each) => [each.code, each.application, each.address, each.siteName, each.device?.label ?? (each.candidates.map(({ label }) => label).join(' or ') || null), each.claimedSerial, formatAgo(each.lastAt, now), printable(each.misRoute === null ? each.why : `${each.misRoute.code}: ${each.why}`, 500)]),
     'Nobody waits.',
   );
   return exitCodes.ok;
