@@ -30,7 +30,7 @@ function usePlaces(): Place[] {
   const { data: me } = useQuery(meQuery);
   const places: (Place | false | undefined)[] = [
     { to: '/devices', label: text.nav.devices, icon: 'devices' },
-    { to: '/sites', label: text.nav.sites, icon: 'site' },
+    me?.rights.some((right) => right.scopeKind !== 'device') && { to: '/sites', label: text.nav.sites, icon: 'site' },
     (me?.may.administerAnything || me?.rights.some((right) => right.scopeKind === 'gateway')) && { to: '/applications', label: text.nav.applications, short: text.nav.short.applications, icon: 'apps' },
     { to: '/data', label: text.nav.data, icon: 'data' },
     me?.may.administerAnything && { to: '/people', label: text.nav.people, icon: 'people' },

@@ -222,7 +222,7 @@ function checkApplication(route: ConfigRoute, at: string, config: Config, proble
   if (isVirtual && !config.addressPool) say('application', 'virtual addresses need an "addressPool"');
   if (application.callbacks.length > 0 && !isVirtual) say('application.callbacks', 'a device is called back at its virtual address: "tell" or "address" has to be virtual');
   for (const [i, each] of application.callbacks.entries()) {
-    if (application.callbacks.findIndex((other) => other.transport === each.transport && other.port === each.port) < i) say(`application.callbacks[${i}]`, `${each.transport} port ${each.port} is there twice`);
+    if (application.callbacks.findIndex((other) => other.transport === each.transport && other.port === each.port) < i) say(`application.callbacks[${i}]`, `port ${each.port}/${each.transport} is there twice`);
   }
   if (route.protocol === 'http') return;
   if (application.tell === 'headers') say('application.tell', `${route.protocol} has no headers; choose proxy-v1, proxy-v2 or virtual`);

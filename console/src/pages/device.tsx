@@ -295,6 +295,8 @@ function Command({ label, value }: { label: string; value: string }) {
 
 function DetailsCard({ device }: { device: DeviceView }) {
   const facts = text.device.facts;
+  const { data: me } = useQuery(meQuery);
+  const seesSite = me?.rights.some(({ scopeKind, scopeId }) => scopeKind === 'gateway' || scopeId === device.siteId || scopeId === device.customerId) ?? false;
   // Those who only open a device need not know its agent, and the gateway does not tell them.
   const agent = useQuery({ ...agentQuery(device.agentId), enabled: device.agentId !== null && device.may.includes('administer') });
   return (
@@ -303,7 +305,7 @@ function DetailsCard({ device }: { device: DeviceView }) {
         rows={[
           [facts.label, <CopyValue key="label" value={device.label} label={facts.label} />],
           device.serial ? [facts.serial, <CopyValue key="serial" value={device.serial} label={facts.serial} />] : null,
-          [facts.site, device.siteName],
+          [facts.site, seesSite ? <Link key="site" to="/sites/$site" params={{ site: device.siteId }} className="rounded-sm hover:text-accent-ink hover:underline">{device.siteName}</Link> : device.siteName],
           ...(device.agentId === null
             ? []
             : ([

@@ -1,6 +1,6 @@
 // "Prove it": one marked request to an application's server, as for a device; what went out and what the server saw stand side by side.
 import type { ProofView } from '#api/telling-shapes.ts';
-import { getRouteApi, useNavigate } from '@tanstack/react-router';
+import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
 import { useState, type ReactNode } from 'react';
 import { call } from '../api.ts';
 import { text } from '../text.ts';
@@ -69,7 +69,7 @@ function Proof({ proof }: { proof: ProofView }) {
         {proof.remedy ? <p className="mt-1 break-words text-ink"><span className="font-medium">{words.do}: </span>{sentence(proof.remedy)}</p> : null}
       </Callout>
       {proof.remarks.length > 0 ? (
-        <Callout mood="warn" icon="info" title={words.remarks}>
+        <Callout mood="warn" icon="info" title={words.remarks} action={<Link to="/applications/sources" className="text-sm font-medium whitespace-nowrap text-accent-ink hover:underline">{words.toSources}</Link>}>
           {proof.remarks.map((each) => <p key={each} className="break-words">{sentence(each)}</p>)}
         </Callout>
       ) : null}

@@ -1,15 +1,15 @@
 // The sites: which networks, who is there, how the doors are.
 import type { SiteSummaryView } from '#api/shapes.ts';
-import { useQuery } from '@tanstack/react-query';
+import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
 import { count } from '../format.ts';
-import { customersQuery, meQuery, sitesQuery } from '../queries.ts';
+import { customersQuery, itemsOf, meQuery, siteListQuery } from '../queries.ts';
 import { without } from '../search.ts';
 import { text } from '../text.ts';
 import { Badge, Callout, Card, Empty, PageHead } from '../ui/bits.tsx';
 import { Button } from '../ui/button.tsx';
 import { SearchBox } from '../ui/field.tsx';
-import { cellClass, headClass, Loaded } from '../ui/list.tsx';
+import { cellClass, headClass, Loaded, More } from '../ui/list.tsx';
 import { AddSite } from './site-form.tsx';
 import { useTypedSearch } from './typed-search.ts';
 
@@ -23,10 +23,10 @@ export function SitesPage() {
   const { q = '', add = false } = route.useSearch();
   const navigate = useNavigate({ from: '/sites' });
   const { data: me } = useQuery(meQuery);
-  const sites = useQuery(sitesQuery);
+  const sites = useInfiniteQuery(siteListQuery);
   const customers = useQuery({ ...customersQuery, enabled: me?.severalCustomers ?? false });
   const [typed, setTyped] = useTypedSearch(q, (next) => void navigate({ search: (before) => (next ? { ...before, q: next } : without(before, 'q')), replace: true }));
-  const all = sites.data?.items ?? [];
+  const all = itemsOf(sites.data) ?? [];
   const needle = q.trim().toLowerCase();
   const found = all.filter((site) => [site.name, ...(site.place?.subnets ?? []), ...(site.place?.egress ?? [])].some((each) => each.toLowerCase().includes(needle)));
   const mayAdd = me?.rights.some((right) => right.action === 'administer' && (right.scopeKind === 'gateway' || right.scopeKind === 'customer')) ?? false;
@@ -49,6 +49,7 @@ export function SitesPage() {
           ) : (
             <Empty icon="site" title={words.empty}>{words.emptyAbout}</Empty>
           )}
+          <More query={sites} />
         </Loaded>
       </Card>
       {all.length === 1 && mayAdd ? (
