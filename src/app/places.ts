@@ -142,6 +142,7 @@ export function openPlaces(options: PlacesOptions): DevicePlaces {
 
   const applications = buildApplications({
     limits, room: options.room, sessions, nowMs, version,
+    deviceById: (deviceId) => tables.devices.get(deviceId),
     identify(shown, route) {
       const { asked, proof } = askedOf(shown);
       const identity = identify(asked, known, nowMs());
@@ -173,9 +174,14 @@ export function openPlaces(options: PlacesOptions): DevicePlaces {
       journal.note('application.refused', { conn: conn.id, request: requestId, from: conn.from, site: conn.accepted.via?.siteId ?? null, route: route.name, status, why });
     },
   });
+  const unwatch = [
+    tables.devices.watch(({ put, removed }) => (removed.length > 0 || put.some((device) => device.locked)) && applications.judgeAgain()),
+    tables.jobSources.watch(({ removed }) => removed.length > 0 && applications.judgeAgain()),
+  ];
   return {
     applications, sessions, origins, evidence, known, forwarders, ways, describe,
     async close() {
+      for (const stop of unwatch) stop();
       sessions.close();
       await evidence.close();
     },

@@ -42,6 +42,7 @@ export interface ApplicationsOptions {
   readonly nowMs: () => number;
   /** Rises whenever something changed that a decision here rests on. */
   version(): number;
+  deviceById(deviceId: Id): Device | undefined;
   /** Also notes what was shown, and has a device probed where that is due. */
   identify(shown: Shown, route: Route): Identity;
   sourceFor(route: Route, device: Device, shown: Shown): JobSource | null;
@@ -71,6 +72,8 @@ export interface Applications {
   serve(exchange: Exchange, route: Route, plan: ForwardPlan<Panel>, dial: DialServer, prefix: Prefix | null): void;
   /** For what is no HTTP: as whom the connection goes on. Fault `forbidden`. */
   admit(conn: Conn, route: Route): Promise<Told>;
+  /** A device was locked or removed, or is no job source any more: its connections end, whatever runs on them. */
+  judgeAgain(): void;
 }
 
 interface Known {
@@ -201,6 +204,19 @@ export function buildApplications(options: ApplicationsOptions): Applications {
     exchange.respond(status, encoded.lines + lines, encoded.body);
   };
 
+  /** What was opened stands longer than a decision: relays, and what a server switched to. Behind a trusted proxy a connection is nobody's own. */
+  const standing = new Map<Conn['accepted'], { readonly route: Route; readonly shown: Shown; readonly deviceId: Id }>();
+  const stand = (shown: Shown, route: Route, { device }: Identity) => {
+    const { accepted, forwardedBefore } = shown.conn;
+    if (device === null || forwardedBefore !== null || accepted.raw.destroyed) return;
+    if (!standing.has(accepted)) accepted.raw.once('close', () => standing.delete(accepted));
+    standing.set(accepted, { route, shown, deviceId: device.id });
+  };
+  const mayStand = ({ route, shown, deviceId }: { readonly route: Route; readonly shown: Shown; readonly deviceId: Id }) => {
+    const device = options.deviceById(deviceId);
+    return device !== undefined && !device.locked && (!route.application!.assigned || options.sourceFor(route, device, shown) !== null);
+  };
+
   const toldAs = (conn: Conn, route: Route, identity: Identity, source: JobSource | null) => toldOf(toldFrom(conn), route.application!, identity, source, options.addressOf, identity.device !== null && conn.accepted.via?.siteId === identity.device.siteId);
 
   const look = (shown: Shown, route: Route, secret: string | null, userAgent: string | undefined): Known => {
@@ -212,6 +228,7 @@ export function buildApplications(options: ApplicationsOptions): Applications {
     const source = identity.device === null ? null : options.sourceFor(route, identity.device, shown);
     const found: Known = { route, version: options.version(), atMs: now, userAgent, secret, identity, source, told: toldAs(shown.conn, route, identity, source), host: '', lines: '', key: '', session: null, panel: noPanel };
     known.set(shown.conn.accepted, found);
+    stand(shown, route, identity);
     return found;
   };
 
@@ -325,10 +342,14 @@ export function buildApplications(options: ApplicationsOptions): Applications {
         const code = why === 'locked' ? '' : ` (${options.pending(shown, route, identity, why)})`;
         throw new Fault('forbidden', `${why === 'not-assigned' || why === 'locked' ? refusalText(why, route.name, identity) : identity.why}${code}`, { detail: { step: 'identity' } });
       }
+      stand(shown, route, identity);
       const told = toldAs(conn, route, identity, source);
       if (told !== null) return told;
       await options.ensureAddress(identity.device!.id);
       return toldAs(conn, route, identity, source)!;
+    },
+    judgeAgain() {
+      for (const [accepted, each] of Array.from(standing)) if (!mayStand(each)) accepted.raw.destroy();
     },
   };
 }

@@ -1,6 +1,8 @@
 // Applications that know devices by their address, through a whole gateway: what their server hears of a device, who may go on, and what joins the
 // requests of panels that keep no cookies. The server is of the kind that all of this is for (test/kit/address-app).
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { startAddressApp, type AddressApp, type AppSaw } from '#kit/address-app.ts';
 import { finishesCleanly, portOf, request as plainRequest, startGateway, type TestGateway } from '#kit/gateway.ts';
@@ -157,6 +159,31 @@ describe('an application that knows devices by their address', () => {
     assert.equal(app.seen.length, seen);
     assert.equal((await gateway.api('POST', `/devices/${id}/unlock`, { token })).status, 200);
     assert.equal((await ask(gateway, '127.9.0.1', 'headers.example.test', '/')).status, 200);
+  });
+
+  test('what runs ends when its device is locked, or is no job source any more', async () => {
+    const { token } = await gateway.owner();
+    const two = devices.get('two')!;
+    const begin = async () => {
+      const socket = connect({ host: '127.0.0.1', port: portOf(gateway, 'raw'), localAddress: '127.9.0.2' });
+      socket.on('error', () => {}).write('GET / HTTP/1.1\r\nHost: any.example.test\r\n\r\n');
+      await once(socket, 'data');
+      return socket;
+    };
+    const endsBy = async (socket: Socket, act: () => Promise<unknown> | void) => {
+      const closed = once(socket, 'close');
+      await act();
+      await closed;
+    };
+    const kept = await ask(gateway, '127.9.0.1', 'any.example.test', '/', {}, 'GET', '', portOf(gateway, 'raw'));
+    assert.equal(kept.status, 200);
+    await endsBy(await begin(), () => gateway.api('POST', `/devices/${two.id}/lock`, { token }));
+    await gateway.api('POST', `/devices/${two.id}/unlock`, { token });
+    const other = await begin();
+    await endsBy(await begin(), () => gateway.tables.jobSources.publish({ removed: [`raw-${two.id}`] }));
+    assert.ok(other.destroyed || (await once(other, 'close')));
+    assign('raw', two);
+    (await begin()).destroy();
   });
 
   test('where devices have to be verified, an address is not enough; an unknown one is nobody', async () => {
