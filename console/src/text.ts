@@ -502,7 +502,7 @@ export const text = {
     columns: { revision: 'Revision', when: 'When', who: 'Who', what: 'What changed', state: 'State' },
     states: { 'in-force': 'In force', provisional: 'Waits to be confirmed', 'rolled-back': 'Taken back', past: 'Past' },
     kinds: { added: 'Added', removed: 'Removed', changed: 'Changed' },
-    sections: { domains: 'Domain', deviceDomain: 'Domain of devices', listeners: 'Listener', routes: 'Route', tlsPolicies: 'TLS policy', trustedProxies: 'Trusted proxy', publicAddress: 'Public address' },
+    sections: { domains: 'Domain', deviceDomain: 'Domain of devices', listeners: 'Listener', routes: 'Route', tlsPolicies: 'TLS policy', trustedProxies: 'Trusted proxy', publicAddress: 'Public address', addressPool: 'Address pool', probes: 'Probes' },
     before: 'before:',
     after: 'after:',
     absent: 'absent',
