@@ -82,12 +82,15 @@ async function main(given: MovingDevices): Promise<Happened> {
   const file = join(processes.folder, 'config.json');
   const application = { tell: 'virtual', session: { jar: true }, callbacks: [{ transport: 'udp', port: callback.snmp }, { transport: 'tcp', port: callback.web }] };
   const target = { kind: 'tcp', host: given.addresses.server, port: 80 };
-  writeFileSync(file, JSON.stringify({
-    ...config, addressPool: { networks: [pool] }, probes: { everyMinutes: 0.15, freshMinutes: 60, perSecond: 200 },
-    routes: [{ name: 'scan', host: 'scan.example.test', listeners: ['http'], target, application }],
-  }));
-  const applied = await processes.run(postern, ['apply', '-f', file], { env: gateway.env });
-  if (applied.code !== 0) throw new Error(applied.stderr);
+  const probeEvery = async (everyMinutes: number) => {
+    writeFileSync(file, JSON.stringify({
+      ...config, addressPool: { networks: [pool] }, probes: { everyMinutes, freshMinutes: 60, perSecond: 200 },
+      routes: [{ name: 'scan', host: 'scan.example.test', listeners: ['http'], target, application }],
+    }));
+    const applied = await processes.run(postern, ['apply', '-f', file], { env: gateway.env });
+    if (applied.code !== 0) throw new Error(applied.stderr);
+  };
+  await probeEvery(0);
   await run('route', 'add', 'local', pool, 'dev', 'lo');
 
   const agents: string[] = [];
@@ -135,11 +138,14 @@ async function main(given: MovingDevices): Promise<Happened> {
   const askAt = async (address: string) => (await processes.run(ip, inside(given.server, snmpget, '-v2c', '-c', communities.server, '-Oqv', '-t', '1', '-r', '1', `udp:${address}:${callback.snmp}`, serialOid), { env: { MIBS: '' } })).stdout.trim().replaceAll('"', '') || '-';
   const journal = async (event: string) => (await gateway.ask<{ items: { fields: Record<string, unknown> }[] }>('GET', `/journal?event=${event}&limit=100`)).items;
 
+  // At first sight: nobody has opened anything, and there is no schedule.
+  for (const n of [0, 1]) await isVerified(n);
   // Nothing but the address speaks for it, as long as its agent cannot ask it.
   const last = devices.length - 1;
   await asked(last, '/');
   const before = (await identityOf(last)).last;
   await giveCredentials(agents[1]!);
+  await probeEvery(0.15);
   await isVerified(last);
   await asked(last, '/');
   const identities = { before, after: (await identityOf(last)).last };
