@@ -43,7 +43,7 @@ export interface PlacesOptions {
   readonly snapshot: () => Snapshot;
   readonly addresses: () => { addressOf(deviceId: Id): string | null; ensure(deviceId: Id): Promise<string> };
   /** Has a device asked what it is, where its profile is old. */
-  readonly freshen: (deviceId: Id) => void;
+  readonly freshen: (deviceId: Id, isDoubted: boolean) => void;
   /** Whether the device's driver lists both programs, by their User-Agent. */
   readonly listsPrograms: (deviceId: Id, a: string, b: string) => boolean;
   readonly lan: Pick<LanMemory, 'routersOf' | 'want'>;
@@ -149,7 +149,7 @@ export function openPlaces(options: PlacesOptions): DevicePlaces {
       if (identity.device !== null && asked.marks.shape !== null) programs.keep(asked.marks.shape);
       origins.observe(asked, identity, route.name, nowMs());
       evidence.observe(asked, identity, proof);
-      for (const id of identity.device === null ? identity.conflict : [identity.device.id]) options.freshen(id);
+      for (const id of identity.device === null ? identity.conflict : [identity.device.id]) options.freshen(id, identity.state === 'ambiguous');
       return identity;
     },
     sourceFor: (route, device, { conn }) => sourceFor(tables.sources, route.name, device, { siteId: conn.accepted.via?.siteId ?? null, address: conn.from }),
@@ -165,7 +165,9 @@ export function openPlaces(options: PlacesOptions): DevicePlaces {
       const came = { address: conn.from, siteId: conn.accepted.via?.siteId ?? null, deviceId: identity.device?.id ?? null, application: null };
       const siteId = ways.siteOf(came);
       const judged = ways.judge(came);
-      return { site: siteId === null ? null : (tables.sites.get(siteId)?.name ?? null), verdict: judged && `${judged.code}: ${judged.verdict}.` };
+      // Whoever shares a site's public address, a guest in its wireless network for one, is not told whose it is.
+      const isItsOwn = identity.device !== null || conn.accepted.via !== null;
+      return { site: siteId === null || !isItsOwn ? null : (tables.sites.get(siteId)?.name ?? null), verdict: judged && `${judged.code}: ${judged.verdict}.` };
     },
     addressOf: (deviceId) => options.addresses().addressOf(deviceId),
     ensureAddress: (deviceId) => options.addresses().ensure(deviceId),

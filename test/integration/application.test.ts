@@ -186,6 +186,17 @@ describe('an application that knows devices by their address', () => {
     (await begin()).destroy();
   });
 
+  test('the connection test tells a stranger nothing of whose network it is', async () => {
+    const { name } = [...gateway.tables.sites.values()][0]!;
+    const own = await ask(gateway, '127.9.0.1', 'headers.example.test', '/.postern/test');
+    assert.match(own.text, new RegExp(`<th>Site</th><td>${name}</td>`));
+    for (const from of ['127.9.9.9', '127.9.0.77']) {
+      const { status, text } = await ask(gateway, from, 'headers.example.test', '/.postern/test');
+      assert.equal(status, 200);
+      assert.doesNotMatch(text, /<th>(?:Site|Device|Serial number)</, from);
+    }
+  });
+
   test('where devices have to be verified, an address is not enough; an unknown one is nobody', async () => {
     assert.equal((await ask(gateway, '127.9.0.1', 'strict.example.test', '/')).status, 403);
     assert.equal((await ask(gateway, '127.9.0.77', 'headers.example.test', '/')).status, 403);

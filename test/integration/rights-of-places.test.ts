@@ -116,6 +116,8 @@ describe('rights of places and devices', () => {
       getProbeCredentials: { params: { id: agent }, is: no },
       setProbeCredentials: { params: { id: agent }, body: { remove: ['x'] }, is: no },
       getSnippet: { params: { route: 'scan' }, query: 'server=nginx', is: no },
+      doctorSite: { params: { site: siteId }, body: {}, is: no },
+      doctorDevice: { params: { device }, body: {}, is: no },
       proveRoute: { params: { route: 'scan' }, body: { deviceId: device }, is: no },
     };
   });
