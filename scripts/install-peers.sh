@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the real peers that test/peers and bench/ talk to, from Debian's own packages. Needs root.
 set -eu
-packages="libatomic1 ca-certificates curl openssl sslscan testssl.sh openssh-client openssh-server nginx-light apache2 chromium haproxy caddy wrk nghttp2-client tshark procps snmp snmpd slapd ldap-utils sip-tester pebble bind9 bind9-dnsutils sslh socat bsdutils logrotate libnginx-mod-stream faketime strace postgresql nats-server syslog-ng-core syslog-ng-mod-http iproute2"
+packages="libatomic1 ca-certificates curl openssl sslscan testssl.sh openssh-client openssh-server nginx-light apache2 chromium haproxy caddy wrk nghttp2-client tshark procps snmp snmpd slapd ldap-utils sip-tester pebble bind9 bind9-dnsutils dnsmasq-base sslh socat bsdutils logrotate libnginx-mod-stream faketime strace postgresql nats-server syslog-ng-core syslog-ng-mod-http iproute2"
 # The h2spec suite has no package. It is built where there is Go; elsewhere its test says that it was skipped.
 go=$(command -v go || echo /usr/local/go/bin/go)
 if [ -x "$go" ] && ! command -v h2spec > /dev/null; then

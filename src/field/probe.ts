@@ -183,8 +183,8 @@ async function act(message: Message, inside: Inside, signal: AbortSignal): Promi
     case 'pace':
       return pace.set(numberIn(message, 'perSecond', pace.perSecond, 1, Infinity), numberIn(message, 'atOnce', pace.atOnce, 1, Infinity));
     case 'info': {
-      const [around, sets] = await Promise.all([readSurroundings(), credentials.list()]);
-      return { ...around, credentials: sets.map(shownOf), defaultCredentials: sets.length === 0, perSecond: pace.perSecond, atOnce: pace.atOnce };
+      const [around, sets, resolvers] = await Promise.all([readSurroundings(), credentials.list(), inside.resolvers()]);
+      return { ...around, resolvers, credentials: sets.map(shownOf), defaultCredentials: sets.length === 0, perSecond: pace.perSecond, atOnce: pace.atOnce };
     }
     case 'set-credentials':
       return await setCredentials(message, inside);

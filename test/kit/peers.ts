@@ -57,6 +57,7 @@ const kinds = {
   logrotate: { package: 'logrotate', folders: system },
   named: { package: 'bind9', folders: system },
   nsupdate: { package: 'bind9-dnsutils' },
+  dnsmasq: { package: 'dnsmasq-base', folders: system },
   postgres: { package: 'postgresql', folders: postgresFolders },
   initdb: { package: 'postgresql', folders: postgresFolders },
   'nats-server': { package: 'nats-server', folders: system },

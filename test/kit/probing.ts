@@ -43,11 +43,13 @@ export interface ProbingOptions {
   readonly clock?: Clock;
   readonly log?: Log;
   readonly limits?: Partial<Limits>;
+  /** As the machine's own. */
+  readonly resolvers?: readonly string[];
 }
 
-export function startProbing({ stateDir, policy, clock = realClock, log = silentLog, limits = {} }: ProbingOptions): ServeProbe {
+export function startProbing({ stateDir, policy, clock = realClock, log = silentLog, limits = {}, resolvers }: ProbingOptions): ServeProbe {
   const parsed = parsePolicy(policy);
-  return buildProbe({ clock, log, random: realRandom, limits: { ...standardLimits, ...limits }, stateDir, policy: () => parsed });
+  return buildProbe({ clock, log, random: realRandom, limits: { ...standardLimits, ...limits }, stateDir, policy: () => parsed, ...(resolvers && { resolvers: async () => resolvers }) });
 }
 
 export function openProbeStream(serve: ServeProbe): ProbeStream {
