@@ -52,7 +52,7 @@ export async function openKnownDevices(options: KnownDevicesOptions): Promise<Kn
     ...options,
     lan,
     addresses: () => addresses,
-    freshen: (deviceId) => probes.freshen(deviceId),
+    freshen: (deviceId, isDoubted) => probes.freshen(deviceId, isDoubted),
     listsPrograms: (deviceId, a, b) => probes.listsPrograms(deviceId, a, b),
     // What comes in the moment between is told its address without a statement.
     assertion: (route, device, identity, told) => telling?.assertion(route, device, identity, told) ?? '',

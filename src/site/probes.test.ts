@@ -228,6 +228,13 @@ test('on opening an application: when the profile is old, never twice at once, a
   room.clock.advance(60 * minuteMs);
   assert.equal(await open(), 1);
   assert.equal(await open(), 1);
+  room.probes.freshen('1', true);
+  await settle();
+  assert.equal(room.asked.length, 1, 'a moment ago it was who it is');
+  room.clock.advance(minuteMs);
+  room.probes.freshen('1', true);
+  await settle();
+  assert.equal(room.asked.length, 2, 'something speaks against it');
   room.answerWith(async () => {
     throw new Fault('timeout', 'no');
   });

@@ -60,8 +60,8 @@ export interface ProbesOptions {
 }
 
 export interface Probes extends ProbeControl {
-  /** A device opens an application: it is asked when its profile is old. Never waits, never fails. */
-  freshen(deviceId: Id): void;
+  /** A device opens an application: it is asked when its profile is old, or, where something speaks against it, is not of this minute. Never waits, never fails. */
+  freshen(deviceId: Id, isDoubted?: boolean): void;
   close(): Promise<void>;
 }
 
@@ -295,13 +295,13 @@ export function buildProbes(options: ProbesOptions): Probes {
   const agentsOf = () => [...new Set([...askedOf.keys(), ...queue.all().flatMap(({ agentId }) => agentId ?? [])])];
   return {
     counts,
-    freshen(deviceId) {
+    freshen(deviceId, isDoubted = false) {
       if (queue.of(deviceId)) return;
       const row = tables.deviceProfiles.get(deviceId);
       const { freshMs } = settings();
       if (row) {
         const now = clock.nowMs();
-        const waitMs = hasSucceeded(row) ? freshMs : restMs(failures.get(deviceId) ?? 1, limits.probeRetryFirstMs, freshMs);
+        const waitMs = hasSucceeded(row) ? (isDoubted ? Math.min(freshMs, limits.probeRetryFirstMs) : freshMs) : restMs(failures.get(deviceId) ?? 1, limits.probeRetryFirstMs, freshMs);
         if (row.triedAt <= now && now - row.triedAt < waitMs) return;
       }
       add(tables.devices.get(deviceId), 'opening');

@@ -70,7 +70,7 @@ test('a server that knows devices by address reads from each its own serial, and
 
   await t.test('an address alone is not much; a probe makes it verified', () => {
     assert.deepEqual([identities.before?.state, identities.before?.by], ['address-only', 'address']);
-    assert.deepEqual([identities.after?.state, identities.after?.by], ['verified', 'mac'], identities.after?.why);
+    assert.deepEqual([identities.after?.state, identities.after?.by], ['verified', 'mac'], JSON.stringify(identities));
     assert.deepEqual(states.map((each) => each?.state), serials.map(() => 'verified'));
   });
   await t.test('each has an address of its own, at which SNMP and HTTP reach that very device', () => {
