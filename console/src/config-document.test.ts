@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { documentOf, editOf, linesOf, numberOf, sortProblems, type Listener, type Route } from './config-document.ts';
+import type { ConfigDocument } from '#api/shapes.ts';
+import { documentOf, editOf, editOfSingle, linesOf, numberOf, sortProblems, type Listener, type Route } from './config-document.ts';
 import { routeDraftOf, routeOf, wrongIn } from './pages/route-draft.ts';
 
 const example = JSON.parse(readFileSync(join(import.meta.dirname, '..', '..', 'examples', 'front-door.json'), 'utf8')) as unknown;
@@ -80,4 +81,14 @@ test('what is typed', () => {
   const empty = routeDraftOf(null);
   assert.deepEqual(wrongIn(empty).map((each) => each.path), ['name', 'target.port']);
   assert.deepEqual(wrongIn({ ...empty, name: 'a', target: { ...empty.target, port: '65536' } }).map((each) => each.path), ['target.port']);
+});
+
+test('a part that is there once is put in place, changed and removed; the rest stays', () => {
+  const bare = { version: 1, listeners: [], routes: [] } as unknown as ConfigDocument;
+  const added = editOfSingle('probes', 'Probes', undefined, { everyMinutes: 30 } as ConfigDocument['probes']);
+  const after = added.apply(bare);
+  assert.deepEqual([after, added.find(bare), added.before, added.place(bare)], [{ version: 1, listeners: [], routes: [], probes: { everyMinutes: 30 } }, -1, null, 'probes']);
+  const changed = editOfSingle('probes', 'Probes', after.probes, { everyMinutes: 5 } as ConfigDocument['probes']);
+  assert.deepEqual([changed.find(after), changed.current(after), changed.apply(after).probes], [0, changed.before, { everyMinutes: 5 }]);
+  assert.deepEqual(editOfSingle('probes', 'Probes', after.probes, undefined).apply(after), bare);
 });

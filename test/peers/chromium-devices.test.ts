@@ -433,6 +433,28 @@ suite('devices and their applications in Chromium', { skip: skip || peers.skip, 
     await shot(tab, 'off');
   });
 
+  test('two devices at one address: neither is believed, and each names the other', async () => {
+    const made = await gateway.api('POST', '/devices', { token, body: { agentId, name: 'Twin', host: '127.9.1.77', ports: [{ number: 80, name: 'Web', kind: 'http' }] } });
+    assert.equal(made.status, 200, made.text);
+    await go('/devices/silent-fax?tab=identity');
+    const now = tab.locator('[data-now="ambiguous"]');
+    await now.getByText('have the address 127.9.1.77', { exact: false }).waitFor();
+    await now.getByRole('link', { name: 'Twin' }).click();
+    await tab.getByRole('heading', { name: 'Twin' }).waitFor();
+    await now.getByRole('link', { name: 'Silent fax' }).waitFor();
+    await cellAfter('twin', 'scans');
+    await go('/devices/twin?tab=identity');
+    await tab.getByText('Its job sources contradict').waitFor();
+    await shot(tab, 'twin');
+  });
+
+  /** Lets it in by the matrix. */
+  async function cellAfter(device: string, application: string): Promise<void> {
+    await go('/applications/sources');
+    await cell(device, application).click();
+    await cell(device, application).and(tab.locator('[aria-checked="true"]')).waitFor();
+  }
+
   test('it reads well in the dark on a phone', async () => {
     await codeAt('127.9.1.90');
     await tab.emulateMedia({ colorScheme: 'dark' });

@@ -1,9 +1,9 @@
 // Who a device is: how it would be judged now and why, what a probe has read, everything that was seen with it, its URLs and its sessions.
 import type { EvidenceView, IdentityView } from '#api/source-shapes.ts';
 import type { DeviceView } from '#api/shapes.ts';
-import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
+import { useQueries, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import { devicesQuery, identityQuery, itemsOf, sourceConflictsQuery } from '../queries.ts';
+import { deviceQuery, identityQuery, sourceConflictsQuery } from '../queries.ts';
 import { text } from '../text.ts';
 import { Badge, Callout, Card, CopyValue, Facts, Skeleton, Time } from '../ui/bits.tsx';
 import { Icon } from '../ui/icons.tsx';
@@ -17,6 +17,7 @@ import { Said } from './said.tsx';
 import { sentence } from './sentence.ts';
 
 const words = text.sources.identity;
+const CONFLICTS_SHOWN = 8;
 const STRONG: ReadonlySet<EvidenceView['kind']> = new Set(['certificate', 'token', 'serial-snmp', 'serial-ipp']);
 
 export function DeviceIdentity({ device }: { device: DeviceView }) {
@@ -83,8 +84,7 @@ function NowCard({ device, identity }: { device: DeviceView; identity: IdentityV
 }
 
 function Conflicts({ ids }: { ids: readonly string[] }) {
-  const devices = useInfiniteQuery(devicesQuery({}));
-  const known = (itemsOf(devices.data) ?? []).filter(({ id }) => ids.includes(id));
+  const known = useQueries({ queries: ids.slice(0, CONFLICTS_SHOWN).map((id) => deviceQuery(id)) }).flatMap(({ data }) => data ?? []);
   if (known.length === 0) return null;
   return (
     <p className="mt-2 flex flex-wrap items-center gap-x-2 gap-y-1 text-sm">

@@ -63,12 +63,12 @@ function StateCard({ device, view, profile, mayProbe }: { device: DeviceView; vi
   const { functions, errors, status } = profile;
   return (
     <Card actions={mayProbe ? <ProbeButton device={device} /> : null} title={[profile.vendor, profile.model].filter(Boolean).join(' ') || words.what} about={<>{words.read} <Time at={view.readAt} />{view.triedAt !== null && view.readAt !== null && view.triedAt > view.readAt ? <>, {words.tried} <Time at={view.triedAt} /></> : null}</>}>
-      <ul className="flex flex-wrap items-center gap-1.5">
+      <ul className="flex flex-wrap items-center gap-1.5 [&>li]:flex">
         {status ? <li><Badge mood={status === 'idle' ? 'ok' : 'accent'}>{words.status[status] ?? status}</Badge></li> : null}
         {errors.map((error) => <li key={error} data-error={error}><Badge mood="warn" icon="warning">{words.errors[error] ?? error}</Badge></li>)}
         {errors.length === 0 ? <li><Badge>{words.noErrors}</Badge></li> : null}
       </ul>
-      <ul className="mt-2 flex flex-wrap items-center gap-1.5">
+      <ul className="mt-2 flex flex-wrap items-center gap-1.5 [&>li]:flex">
         {FUNCTIONS.map((each) => {
           const has = functions[each];
           if (has === null) return null;

@@ -4,7 +4,7 @@ import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
 import { call } from '../api.ts';
-import { applicationsQuery, itemsOf, meQuery, sourceConflictsQuery, sourcesQuery } from '../queries.ts';
+import { applicationsQuery, customersQuery, itemsOf, meQuery, sourceConflictsQuery, sourcesQuery } from '../queries.ts';
 import { without } from '../search.ts';
 import { text } from '../text.ts';
 import { Card, Empty, PageHead, Skeleton } from '../ui/bits.tsx';
@@ -32,13 +32,20 @@ export function JobSourcesPage() {
   const isWhole = useAllPages(sources);
   const [importing, setImporting] = useState(false);
   const { data: me } = useQuery(meQuery);
+  const customers = useQuery(customersQuery);
   const items = itemsOf(sources.data) ?? [];
   const names = applications.data?.items ?? [];
   const isList = search.view === 'list';
   const save = async () => {
     try {
-      const { text: csv, sources: many } = await call('exportJobSources');
-      saveFile('job-sources.csv', 'text/csv', csv);
+      // A file names what belongs to one customer; who has several gets one of each.
+      const several = customers.data && customers.data.items.length > 1 ? customers.data.items : [null];
+      let many = 0;
+      for (const customer of several) {
+        const { text: csv, sources: more } = await call('exportJobSources', customer ? { query: { customerId: customer.id } } : {});
+        many += more;
+        if (more > 0) saveFile(customer ? `job-sources-${customer.key}.csv` : 'job-sources.csv', 'text/csv', csv);
+      }
       say(words.exported(many));
     } catch (thrown) {
       sayProblem(thrown);
