@@ -40,6 +40,22 @@ async function hasDataHome(gateway: Awaited<ReturnType<typeof startGateway>>, co
   assert.deepEqual([config.redirects[0]?.name, config.feeds[0]?.name], ['north', 'calls']);
 }
 
+async function hasAddresses(gateway: Awaited<ReturnType<typeof startGateway>>, cookie: string): Promise<void> {
+  const items = async (path: string) => (await gateway.api('GET', path, { cookie })).json['items'] as Record<string, unknown>[];
+  const panel = (await items('/devices')).find(({ name }) => name === 'Panel')!;
+  const identity = (await gateway.api('GET', `/devices/${String(panel['id'])}/identity`, { cookie })).json as { virtualAddress: string; urls: { note: string }[]; sources: { application: string }[]; evidence: { kind: string; value: string }[] };
+  assert.match(identity.virtualAddress, /^127\.75\.0\.\d+$/);
+  assert.deepEqual(identity.urls.map(({ note }) => note), ['in its settings']);
+  assert.deepEqual(identity.sources.map(({ application }) => application), ['scan']);
+  assert.ok(identity.evidence.some(({ kind, value }) => kind === 'address' && value === '127.9.0.1'), 'its evidence is there');
+  const profile = (await gateway.api('GET', `/devices/${String(panel['id'])}/profile`, { cookie })).json as { failure: { address: string } | null };
+  assert.equal(profile.failure?.address, '127.9.0.1');
+  const site = (await gateway.api('GET', `/sites/${String((await items('/sites'))[0]!['id'])}`, { cookie })).json;
+  assert.deepEqual([site['subnets'], site['egress']], [['127.9.0.0/24'], ['203.0.113.7/32']]);
+  const config = (await gateway.api('GET', '/config', { cookie })).json['config'] as { addressPool: { networks: string[] }; routes: { application?: { tell: string } }[] };
+  assert.deepEqual([config.addressPool.networks, config.routes[2]?.application?.tell], [['127.75.0.0/24'], 'virtual']);
+}
+
 for (const archive of archives) {
   test(`the data folder of ${archive.replace('.tgz', '')} opens`, async () => {
     using folder = temporaryFolder();
@@ -50,7 +66,7 @@ for (const archive of archives) {
     assert.equal(signedIn.status, 200, signedIn.text);
     const cookie = String(signedIn.headers['set-cookie']).split(';', 1)[0]!;
     const devices = (await gateway.api('GET', '/devices', { cookie })).json['items'] as { label: string; name: string }[];
-    assert.deepEqual(devices.filter(({ name }) => name !== 'Logger').map(({ label, name }) => ({ label, name })), [{ label: 'front-desk', name: 'Printer 1' }]);
+    assert.deepEqual(devices.filter(({ name }) => !['Logger', 'Panel'].includes(name)).map(({ label, name }) => ({ label, name })), [{ label: 'front-desk', name: 'Printer 1' }]);
     const verified = await gateway.api('POST', '/audit/verify', { cookie });
     assert.equal(verified.json['brokenAt'], null, verified.text);
     assert.ok((verified.json['lines'] as number) > 8);
@@ -59,7 +75,8 @@ for (const archive of archives) {
     const config = (await gateway.api('GET', '/config', { cookie })).json['config'] as { routes: { name: string }[] };
     assert.equal(config.routes[0]?.name, 'shop');
     if (archive !== 'first-light.tgz') await hasFrontDoor(gateway, cookie);
-    if (archive === 'data-home.tgz') await hasDataHome(gateway, cookie);
+    if (['data-home.tgz', 'addresses.tgz'].includes(archive)) await hasDataHome(gateway, cookie);
+    if (archive === 'addresses.tgz') await hasAddresses(gateway, cookie);
     // The former label still leads to the new one, for whoever is signed in there.
     const old = await request(gateway.ports.http, { headers: { host: `printer-1.localhost:${gateway.ports.http}`, accept: 'text/html' } });
     assert.equal(old.status, 303);
