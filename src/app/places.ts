@@ -143,6 +143,7 @@ export function openPlaces(options: PlacesOptions): DevicePlaces {
   const applications = buildApplications({
     limits, room: options.room, sessions, nowMs, version,
     deviceById: (deviceId) => tables.devices.get(deviceId),
+    isToken: (secret) => tables.deviceTokenByDigest(digestOf(secret)) !== undefined,
     identify(shown, route) {
       const { asked, proof } = askedOf(shown);
       const identity = identify(asked, known, nowMs());

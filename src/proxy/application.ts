@@ -11,7 +11,7 @@ import type { DeviceSession, DeviceSessions, SessionEnd, SessionRefusal } from '
 import type { Identity } from '#model/identity.ts';
 import type { JobSource } from '#model/place-rows.ts';
 import type { Device } from '#model/rows.ts';
-import type { Prefix } from '#model/secret-path.ts';
+import { type Prefix, unprefix } from '#model/secret-path.ts';
 import type { Route } from '#model/snapshot.ts';
 import { type Conn, toldFrom } from '#net/conn.ts';
 import type { DialBy } from '#net/dial.ts';
@@ -43,6 +43,7 @@ export interface ApplicationsOptions {
   /** Rises whenever something changed that a decision here rests on. */
   version(): number;
   deviceById(deviceId: Id): Device | undefined;
+  isToken(secret: string): boolean;
   /** Also notes what was shown, and has a device probed where that is due. */
   identify(shown: Shown, route: Route): Identity;
   sourceFor(route: Route, device: Device, shown: Shown): JobSource | null;
@@ -72,6 +73,8 @@ export interface Applications {
   serve(exchange: Exchange, route: Route, plan: ForwardPlan<Panel>, dial: DialServer, prefix: Prefix | null): void;
   /** For what is no HTTP: as whom the connection goes on. Fault `forbidden`. */
   admit(conn: Conn, route: Route): Promise<Told>;
+  /** It is a secret that lets somebody in: a device's token, or a standing session with one of these applications. */
+  isLive(prefix: Prefix, applications: readonly string[]): boolean;
   /** A device was locked or removed, or is no job source any more: its connections end, whatever runs on them. */
   judgeAgain(): void;
 }
@@ -198,8 +201,9 @@ export function buildApplications(options: ApplicationsOptions): Applications {
     room.counts.requests += 1;
     room.counts.answers[Math.floor(status / 100)]! += 1;
     const device = identity === null || identity.device === null ? null : { name: identity.device.name, serial: identity.device.serial };
-    // Only what can be asked again without doing it again.
-    const again = head.method === 'GET' && status !== 200 ? { again: head.target } : {};
+    // Only what can be asked again without doing it again. A session that is over stays so: who is known without it begins anew.
+    const path = page.kind === 'session' && page.why !== 'paused' ? (device === null ? null : unprefix(head.target)) : head.target;
+    const again = head.method === 'GET' && status !== 200 && path !== null ? { again: path } : {};
     const encoded = encodePanelPage({ ...page, application: route.name, address: conn.from, device, requestId, ...again }, fieldOf(head.fields, 'accept'));
     exchange.respond(status, encoded.lines + lines, encoded.body);
   };
@@ -348,6 +352,7 @@ export function buildApplications(options: ApplicationsOptions): Applications {
       await options.ensureAddress(identity.device!.id);
       return toldAs(conn, route, identity, source)!;
     },
+    isLive: ({ kind, secret }, applications) => (kind === 'token' ? options.isToken(secret) : applications.some((name) => sessions.bySid(secret, name, nowMs()) !== undefined)),
     judgeAgain() {
       for (const [accepted, each] of Array.from(standing)) if (!mayStand(each)) accepted.raw.destroy();
     },

@@ -202,6 +202,11 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
     return refuse(exchange, { status: 404, code: 'not-found', title: 'Not found', why: 'this is the endpoint for links of agents', rule: 'link endpoint' });
   };
 
+  const leads = (prefix: Prefix): boolean => {
+    const { config, hasApplications } = options.snapshot();
+    return hasApplications && options.applications().isLive(prefix, config.routes.flatMap(({ name, application }) => (application ? [name] : [])));
+  };
+
   const onExchange = (exchange: Exchange): void => {
     const { head, conn } = exchange;
     const token = tokenIn(head.target);
@@ -218,6 +223,9 @@ export function buildHttpFront(options: HttpOptions): HttpFront {
       if (inside.step === 'route' && inside.route.application !== null && (inside.route.target.kind === 'tcp' || inside.route.target.kind === 'tls')) return serveApplication(exchange, inside.route, inside.route.target, prefix);
     }
     const verdict = decideExchange(options.snapshot(), conn.facts, head.host, head.target, head.method);
+    if (prefix !== null && verdict.step === 'route' && leads(prefix)) {
+      return refuse(exchange, { status: 404, code: 'no-route', title: 'Nothing here', why: 'this address begins with the secret of a device or of a session, and what stands behind that is no application: no other server is told it', rule: 'secret of an application' });
+    }
     switch (verdict.step) {
       case 'device':
         return options.devices().serve(exchange, verdict.host, verdict.domain, verdict.label);

@@ -28,14 +28,15 @@ describe('an application that changes', () => {
   let token: string;
   const start = (text: string): Promise<number> =>
     new Promise((done) => {
-      const server = createServer((_, response) => response.writeHead(200, { 'Content-Type': 'text/html', 'Referrer-Policy': 'unsafe-url' }).end(text));
+      const server = createServer(({ url }, response) => response.writeHead(200, { 'Content-Type': 'text/html', 'Referrer-Policy': 'unsafe-url' }).end(text === 'beside' ? `beside ${url}` : text));
       servers.push(server);
       server.listen(0, '127.0.0.1', () => done((server.address() as AddressInfo).port));
     });
 
   before(async () => {
     const route = (name: string, port: number, session: object) => ({ name, host: `${name}.example.test`, listeners: ['http'], target: { kind: 'tcp', host: '127.0.0.1', port }, application: { tell: 'headers', assigned: false, require: 'any', session } });
-    gateway = await startGateway({ routes: [route('moving', await start('first'), {}), route('prefix', await start('<a href="/x">x</a>'), { urlPrefix: true })] });
+    const beside = { name: 'beside', host: 'part.example.test', listeners: ['http'], target: { kind: 'tcp', host: '127.0.0.1', port: await start('beside') } };
+    gateway = await startGateway({ routes: [route('moving', await start('first'), {}), route('prefix', await start('<a href="/x">x</a>'), { urlPrefix: true }), { ...route('part', await start('part'), {}), path: '/scan' }, beside] });
     ({ token } = await gateway.owner());
     await gateway.addDevice({ name: 'LAN', ports: [{ number: 80, kind: 'http' }] });
     const agentId = [...gateway.tables.agents.values()][0]!.id;
@@ -56,6 +57,19 @@ describe('an application that changes', () => {
     const put = await gateway.api('PUT', '/config', { token, headers: { 'if-match': `"${String(json['revision'])}"` }, body: config });
     assert.equal(put.status, 200, put.text);
     assert.equal((await ask(gateway, 'moving.example.test', '/')).text, 'second');
+  });
+
+  test('no other server of the same name is told a secret that lets somebody in', async () => {
+    const device = [...gateway.tables.devices.values()].find((each) => each.name === 'Panel')!;
+    const made = await gateway.api('POST', `/devices/${device.id}/urls`, { token, body: { application: 'part' } });
+    const { pathname } = new URL(made.json['address'] as string);
+    assert.equal((await ask(gateway, 'part.example.test', pathname)).text, 'part');
+    const root = pathname.replace(/scan\/$/, '');
+    assert.equal((await ask(gateway, 'part.example.test', `${root}other`)).status, 404);
+    const { headers } = await ask(gateway, 'prefix.example.test', '/x');
+    assert.equal((await ask(gateway, 'part.example.test', String(headers['location']))).status, 404, 'nor that of a session with another application');
+    const madeUp = `/d/${'A'.repeat(24)}/other`;
+    assert.equal((await ask(gateway, 'part.example.test', madeUp)).text, `beside ${madeUp}`, 'what lets nobody in is the server\'s own');
   });
 
   test('a page whose address has a secret tells it to nobody else, whatever its server says', async () => {
