@@ -210,11 +210,12 @@ export function buildApplications(options: ApplicationsOptions): Applications {
 
   /** What was opened stands longer than a decision: relays, and what a server switched to. Behind a trusted proxy a connection is nobody's own. */
   const standing = new Map<Conn['accepted'], { readonly route: Route; readonly shown: Shown; readonly deviceId: Id }>();
-  const stand = (shown: Shown, route: Route, { device }: Identity) => {
-    const { accepted, forwardedBefore } = shown.conn;
+  const stand = ({ conn }: Shown, route: Route, { device }: Identity) => {
+    const { accepted, forwardedBefore } = conn;
     if (device === null || forwardedBefore !== null || accepted.raw.destroyed) return;
     if (!standing.has(accepted)) accepted.raw.once('close', () => standing.delete(accepted));
-    standing.set(accepted, { route, shown, deviceId: device.id });
+    // Without its head, which may be large, and without secrets.
+    standing.set(accepted, { route, shown: { conn, fields: null, token: null, session: null }, deviceId: device.id });
   };
   const mayStand = ({ route, shown, deviceId }: { readonly route: Route; readonly shown: Shown; readonly deviceId: Id }) => {
     const device = options.deviceById(deviceId);

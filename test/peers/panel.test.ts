@@ -183,7 +183,9 @@ suite('panels without cookies and scripts', { skip, timeout: 240_000 }, () => {
     await api('DELETE', `/device-sessions/${session!.id}`);
     assert.equal((await page.goto(`http://prefix.example.test${prefix}/menu`))!.status(), 403);
     assert.equal(await page.locator('h1').innerText(), 'Your session was ended');
-    await fits(page, 'ended', ['h1', 'p']);
+    await fits(page, 'ended', ['h1', 'p', '.again a']);
+    await Promise.all([page.waitForURL(({ pathname }) => /^\/s\/[\w-]{22}\/menu$/.test(pathname) && !pathname.startsWith(prefix)), page.click('.again a')]);
+    assert.match(await page.locator('body').innerText(), /no cookie/);
   });
 
   test("a device's own URL: from its LAN, and from the address that its whole site has", async () => {
