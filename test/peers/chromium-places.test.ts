@@ -390,8 +390,8 @@ suite('places in Chromium', { skip }, () => {
       await tab.setViewportSize({ width, height: 800 });
       for (const path of every) {
         await tab.goto(`${address()}${path}`);
-        await tab.getByRole('heading').first().waitFor();
-        await tab.waitForLoadState('networkidle').catch(() => {});
+        await tab.locator('h1').waitFor();
+        await tab.locator('.skeleton').first().waitFor({ state: 'detached' });
         if (path.includes('forms')) {
           await tab.getByRole('button', { name: 'Send the request' }).click();
           await tab.locator('[data-verdict]').waitFor();

@@ -64,7 +64,8 @@ function PoolBody() {
             <NetworksCard pool={view} />
             <VirtualAddressesCard />
           </div>
-          <div className="flex min-w-0 flex-col gap-5">
+          {/* On a narrow screen what is wrong stands above what is there. */}
+          <div className={`flex min-w-0 flex-col gap-5 ${view.checks.some(({ status }) => status === 'failure') ? 'max-xl:order-first' : ''}`}>
             <ChecksCard checks={view.checks} />
             <CallersCard pool={view} />
             <ListeningCard pool={view} />
