@@ -61,7 +61,7 @@ function judgeRebind({ name, outside }: NameSeenInside, stripping: readonly Reso
 
 /** HP-8, HP-6: they disagree, or agree on what does not lead inside. */
 function judgeSame({ name, inside }: NameSeenInside, answering: readonly ResolverSeen[], empty: readonly ResolverSeen[]): NameVerdict | null {
-  if (answering.length === 0) return verdictOf(null, 'failure', `${name} has no address for the site's resolvers`, 'see that the name is published, or write it into the site\'s resolver');
+  if (answering.length === 0) return verdictOf(null, 'failure', `${name} has no address for the site's resolvers`, `see that the name is published, or write it into the site's resolver${inside.length > 0 ? '; the lines are below' : ''}`, splitSnippets(insideOf(name, inside)));
   const isRight = (each: ResolverSeen) => (inside.length === 0 ? agreesWith(answering[0]!, each) : [...addressesOf(each.a), ...addressesOf(each.aaaa)].some((address) => inside.includes(address)));
   const wrong = [...answering.filter((each) => !isRight(each)), ...empty];
   const right = answering.filter(isRight);

@@ -106,6 +106,21 @@ test('each question, and its answer', async () => {
   await room.end();
 });
 
+test('what a resolver answers: addresses alone', async () => {
+  const room = roomOf();
+  const order = { resolver: 'system', name: 'scan.example.test', type: 'A' } as const;
+  const seen = room.asking.dns(order);
+  await room.arrived(1);
+  assert.deepEqual(room.asked, [{ id: 1, do: 'dns', ...order }]);
+  room.answer(1, { ok: { resolver: '192.0.2.1', rcode: 'NOERROR', answers: ['192.0.2.9', '2001:DB8::9'], ms: 3, more: 1 } });
+  assert.deepEqual(await seen, { resolver: '192.0.2.1', rcode: 'NOERROR', answers: ['192.0.2.9', '2001:db8::9'], ms: 3 });
+  const wrong = room.asking.dns(order);
+  await room.arrived(2);
+  room.answer(2, { ok: { resolver: '192.0.2.1', rcode: 'NOERROR', answers: ['scan.example.test'], ms: 3 } });
+  await rejects(wrong, 'protocol');
+  await room.end();
+});
+
 test('what the agent refuses concerns its own question', async () => {
   const room = roomOf();
   const refused = room.asking.http({ address });
