@@ -69,7 +69,9 @@ function questionOfSerial({ serial, evidence }: Profile): string | null {
 const versionOf = ({ protocols }: Profile): string => (['snmp-v3', 'snmp-v2c', 'snmp-v1'].find((name) => protocols.includes(name)) ?? 'snmp').replace('snmp-', 'SNMP').replace(/^snmp$/, 'SNMP');
 
 function evidenceOf({ device, agent, address }: Judging, profile: Profile, mac: string | null): EvidenceSeen[] {
-  const by = `agent ${agent?.name ?? '?'}`;
+  const name = agent?.name ?? '?';
+  // Most are called "agent of …" when they join.
+  const by = name.startsWith('agent ') ? name : `agent ${name}`;
   const seen: EvidenceSeen[] = [];
   if (profile.serial !== null) {
     const isIpp = questionOfSerial(profile)?.startsWith('ipp') === true;
