@@ -69,7 +69,7 @@ const throughRouter = ({ names, addresses }: WayInside): string => {
   const which = names.slice(0, namesShown).join(', ') || 'the application\'s name';
   return addresses.length > 0
     ? `let ${which} lead to ${addresses.slice(0, 2).join(' or ')} inside that LAN (split DNS), or give each device a URL of its own: postern device-url`
-    : `open a door in that LAN (postern doors add) and let ${which} lead to it there (split DNS), or give each device a URL of its own: postern device-url`;
+    : `open a door in that LAN (postern doors open) and let ${which} lead to it there (split DNS), or give each device a URL of its own: postern device-url`;
 };
 
 const snippetsFor = ({ names, addresses }: WayInside): readonly DnsSnippet[] => names.slice(0, namesShown).flatMap((name) => splitSnippets(insideOf(name, addresses)));
@@ -120,7 +120,7 @@ function judgeLan(seen: WayEvidence): MisRoute | null {
   const { peer, isPrivate, throughDoor, confirmed } = seen;
   const isOfLan = isPrivate || throughDoor;
   if (isOfLan && confirmed === 'other') {
-    return { code: 'HP-11', status: 'failure', verdict: `${peer} belongs to another device than the one that is expected there (DHCP)`, remedy: 'give the device its new address (postern device change --host, or postern probe finds it), and make a reservation for it in the site\'s DHCP server', snippets: noSnippets };
+    return { code: 'HP-11', status: 'failure', verdict: `${peer} belongs to another device than the one that is expected there (DHCP)`, remedy: 'give the device its new address (postern device set DEVICE --host ADDRESS), and make a reservation for it in the site\'s DHCP server', snippets: noSnippets };
   }
   if (isMany(seen) && confirmed !== 'same') {
     return {

@@ -37,7 +37,7 @@ export function judgeDoors(doors: readonly DoorSeen[]): PlaceJudgement {
   const evidence = shown(doors.map(({ name, agent, listener, bound, why, accepted }) => `${name} at ${agent}, to ${listener}: ${bound ? `open, ${count(accepted, 'connection')} since the start` : `shut${why === null ? '' : `: ${why}`}`}`));
   const shut = doors.filter((door) => !door.bound);
   if (shut.length === 0) return { status: 'ok', evidence, verdict: doors.length === 1 ? 'the one door is open' : `all ${doors.length} doors are open` };
-  return { status: 'failure', evidence, verdict: `${shut.length} of ${count(doors.length, 'door')} ${shut.length === 1 ? 'is' : 'are'} shut`, remedy: shut.find((door) => door.remedy !== null)?.remedy ?? 'See that the agent runs and has a link: postern sites SITE' };
+  return { status: 'failure', evidence, verdict: `${shut.length} of ${count(doors.length, 'door')} ${shut.length === 1 ? 'is' : 'are'} shut`, remedy: shut.find((door) => door.remedy !== null)?.remedy ?? 'See that the agent runs and has a link: postern sites show SITE' };
 }
 
 /** A question of the gateway that an agent's local policy was asked about. */
