@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { root } from '#kit/gateway.ts';
 import { lan, pool, type Happened, type MovingDevices, type Opened } from '#kit/moving-devices.ts';
+import { removeNamespaces } from '#kit/namespaces.ts';
 import { findPeers } from '#kit/peers.ts';
 import { openProcesses, type Processes } from '#kit/processes.ts';
 
@@ -17,9 +18,7 @@ async function makeNetworks(processes: Processes): Promise<(MovingDevices & { re
   const ip = peers.path('ip');
   const full = (name: string) => `pa${process.pid.toString(36)}-${name}`;
   const made: string[] = [];
-  processes.defer(async () => {
-    for (const name of made) await processes.run(ip, ['netns', 'del', name]);
-  });
+  processes.defer(() => removeNamespaces(processes, ip, made));
   const run = async (...args: string[]) => {
     const ran = await processes.run(ip, args);
     assert.equal(ran.code, 0, `ip ${args.join(' ')}: ${ran.stderr}`);

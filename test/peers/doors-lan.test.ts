@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { root } from '#kit/gateway.ts';
+import { removeNamespaces } from '#kit/namespaces.ts';
 import { findPeers } from '#kit/peers.ts';
 import { openProcesses, type Processes } from '#kit/processes.ts';
 import { lan, type Heard, type TwoLans } from '#kit/two-lans.ts';
@@ -18,9 +19,7 @@ async function makeLans(processes: Processes): Promise<{ readonly gateway: strin
   const ip = peers.path('ip');
   const full = (name: string) => `pd${process.pid.toString(36)}-${name}`;
   const made: string[] = [];
-  processes.defer(async () => {
-    for (const name of made) await processes.run(ip, ['netns', 'del', name]);
-  });
+  processes.defer(() => removeNamespaces(processes, ip, made));
   const run = async (...args: string[]) => {
     const ran = await processes.run(ip, args);
     assert.equal(ran.code, 0, `ip ${args.join(' ')}: ${ran.stderr}`);

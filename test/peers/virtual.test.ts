@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { AddressPoolView, VirtualAddressView } from '#api/virtual-shapes.ts';
 import { root, until } from '#kit/gateway.ts';
+import { removeNamespaces } from '#kit/namespaces.ts';
 import { findPeers } from '#kit/peers.ts';
 import { freePort, openProcesses, postern, startServe, type Page, type Processes } from '#kit/processes.ts';
 import { pool, type Happened, type TwoSites } from '#kit/two-sites.ts';
@@ -94,9 +95,7 @@ async function makeNetworks(processes: Processes): Promise<TwoSites | string> {
   const ip = peers.path('ip');
   const stem = `pv${process.pid.toString(36)}`;
   const made: string[] = [];
-  processes.defer(async () => {
-    for (const name of made) await processes.run(ip, ['netns', 'del', name]);
-  });
+  processes.defer(() => removeNamespaces(processes, ip, made));
   const run = async (...args: string[]) => {
     const ran = await processes.run(ip, args);
     assert.equal(ran.code, 0, `ip ${args.join(' ')}: ${ran.stderr}`);
