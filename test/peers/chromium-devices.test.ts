@@ -300,6 +300,7 @@ suite('devices and their applications in Chromium', { skip: skip || peers.skip, 
     await cell('copier', 'faxes-of-the-whole-building').focus();
     await tab.keyboard.press('Enter');
     await cell('copier', 'faxes-of-the-whole-building').and(tab.locator('[aria-checked="true"]')).getByText('127.78.0.', { exact: false }).waitFor();
+    assert.equal(await cell('copier', 'faxes-of-the-whole-building').evaluate((button) => button === (button as unknown as { ownerDocument: { activeElement: unknown } }).ownerDocument.activeElement), true, 'whoever presses keys goes on from here');
     await shot(tab, 'matrix');
     await cell('copier', 'faxes-of-the-whole-building').click();
     await cell('copier', 'faxes-of-the-whole-building').and(tab.locator('[aria-checked="false"]')).waitFor();

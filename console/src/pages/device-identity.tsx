@@ -101,7 +101,7 @@ function SourceConflicts({ deviceId }: { deviceId: string }) {
   return (
     <Callout mood="warn" icon="warning" title={words.contradicts}>
       <ul className="flex flex-col gap-1.5">
-        {mine.map((each) => <li key={`${each.kind} ${each.application} ${each.sourceIds.join()}`} className="[overflow-wrap:anywhere]"><span className="font-medium text-ink">{each.application}</span> {sentence(each.message)} <Said text={sentence(each.remedy)} /></li>)}
+        {mine.map((each) => <li key={`${each.kind} ${each.application} ${each.sourceIds.join()}`} className="[overflow-wrap:anywhere]"><span className="font-medium text-ink">{each.application}:</span> {sentence(each.message)} <Said text={sentence(each.remedy)} /></li>)}
       </ul>
     </Callout>
   );

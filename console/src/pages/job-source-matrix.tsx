@@ -71,11 +71,11 @@ export function SourceMatrix({ applications, sources, isWhole }: { applications:
                       <span className="block truncate text-xs text-ink-3">{[severalSites ? device.siteName : '', device.serial ?? ''].filter(Boolean).join(' · ') || device.label}</span>
                     </th>
                     {applications.map((application) => (
-                      <td key={application.name} className="border-b border-line p-1 text-center align-middle group-last:border-b-0 group-hover:bg-sunken/60">
+                      <td key={application.name} className="border-b border-line p-1 text-center align-middle group-last:border-b-0 group-hover:bg-sunken">
                         <Cell isWhole={isWhole} device={device} application={application} source={cells.get(cellKey(application.name, device.id))} isWrong={wrong.has(cells.get(cellKey(application.name, device.id))?.id ?? '')} />
                       </td>
                     ))}
-                    <td aria-hidden="true" className="border-b border-line group-last:border-b-0 group-hover:bg-sunken/60" />
+                    <td aria-hidden="true" className="border-b border-line group-last:border-b-0 group-hover:bg-sunken" />
                   </tr>
                 ))}
               </tbody>
@@ -112,8 +112,10 @@ function Cell({ isWhole, device, application, source, isWrong }: { isWhole: bool
       aria-checked={source !== undefined}
       aria-label={about}
       title={about}
-      disabled={busy || !may}
-      onClick={() => void toggle()}
+      disabled={!may}
+      // Not disabled meanwhile: the focus would be lost to whoever goes on by keyboard.
+      aria-busy={busy || undefined}
+      onClick={() => void (busy || toggle())}
       className={`${isWhole || source ? '' : 'skeleton'} mx-auto flex min-h-11 w-full max-w-40 flex-col items-center justify-center gap-0.5 rounded-lg border px-1.5 py-1 transition-colors disabled:cursor-default ${source ? (isWrong ? 'border-warn bg-warn-soft text-warn-ink' : 'border-accent/40 bg-accent-soft text-accent-ink') : (application.assigned ? 'border-dashed border-line text-transparent' : 'border-transparent text-ink-3') + ' enabled:hover:border-accent enabled:hover:text-accent-ink enabled:focus-visible:text-accent-ink'}`}
     >
       {busy ? <Spinner size={15} /> : source === undefined && !application.assigned ? null : <Icon name={source ? (isWrong ? 'warning' : 'check') : 'plus'} size={15} />}

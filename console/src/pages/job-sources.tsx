@@ -109,7 +109,7 @@ function Conflicts() {
       <ul className="mt-2 flex flex-col gap-2 text-sm sm:pl-7">
         {shown.map((each) => (
           <li key={`${each.kind} ${each.application} ${each.sourceIds.join()}`} data-conflict={each.kind} className="[overflow-wrap:anywhere]">
-            <p className="flex flex-wrap items-baseline gap-x-2"><span className="font-medium">{each.application}</span><span className="min-w-0">{sentence(each.message)}</span></p>
+            <p className="flex flex-wrap items-baseline gap-x-2"><span className="font-medium">{each.application}:</span><span className="min-w-0">{sentence(each.message)}</span></p>
             <p className="text-ink-2"><Said text={sentence(each.remedy)} /></p>
           </li>
         ))}
