@@ -135,7 +135,7 @@ export const profileText = {
     driverProblem: 'cannot be used',
     addDriver: 'Add a driver',
     addTitle: 'A driver of your own',
-    addAbout: 'A file as docs/drivers describes it. It goes before a shipped one of the same key.',
+    addAbout: 'A file as docs/operate/drivers.md describes it. It goes before a shipped one of the same key.',
     key: 'Key',
     keyHint: 'a-z, 0-9 and hyphens; the same as a shipped one replaces it',
     json: 'The driver, as JSON',
