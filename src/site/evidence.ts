@@ -51,6 +51,8 @@ const atOnce = 500;
 
 export function keepEvidence({ tables, operations, clock, log, limits }: EvidenceOptions): EvidenceNotes {
   const changed = new Map<string, Evidence>();
+  /** Keys of `changed`: a device that shows something new with each request must not have all devices' looked at. */
+  const changedOf = new Map<Id, Set<string>>();
   const removed = new Map<string, Evidence>();
   const used = new Map<Id, number>();
   let writing: Promise<void> = Promise.resolve();
@@ -58,7 +60,7 @@ export function keepEvidence({ tables, operations, clock, log, limits }: Evidenc
   const standing = (deviceId: Id): Map<string, Evidence> => {
     const rows = new Map<string, Evidence>();
     for (const row of tables.evidenceOf(deviceId)) if (!removed.has(evidenceKey(row))) rows.set(evidenceKey(row), row);
-    for (const [key, row] of changed) if (row.deviceId === deviceId) rows.set(key, row);
+    for (const key of changedOf.get(deviceId) ?? []) rows.set(key, changed.get(key)!);
     return rows;
   };
   /** What is new costs a look at all that the device has; what is seen again does not. */
@@ -69,6 +71,7 @@ export function keepEvidence({ tables, operations, clock, log, limits }: Evidenc
     for (const row of rows.values()) if (oldest === undefined || row.lastAt < oldest.lastAt) oldest = row;
     const key = evidenceKey(oldest!);
     changed.delete(key);
+    changedOf.get(deviceId)?.delete(key);
     if (tables.evidence.get(key) !== undefined) removed.set(key, oldest!);
   };
   const note: EvidenceNotes['note'] = (device, kind, given, how) => {
@@ -78,6 +81,9 @@ export function keepEvidence({ tables, operations, clock, log, limits }: Evidenc
     const before = changed.get(key) ?? (removed.has(key) ? undefined : tables.evidence.get(key));
     if (before === undefined) makeRoom(device.id);
     removed.delete(key);
+    let keys = changedOf.get(device.id);
+    if (keys === undefined) changedOf.set(device.id, (keys = new Set()));
+    keys.add(key);
     changed.set(key, { deviceId: device.id, customerId: device.customerId, kind, value, how: printable(how, valueCharsMax), firstAt: before?.firstAt ?? now, lastAt: now, count: (before?.count ?? 0) + 1 });
   };
 
@@ -104,6 +110,7 @@ export function keepEvidence({ tables, operations, clock, log, limits }: Evidenc
     const rows = [...changed.values()].filter(({ deviceId }) => tables.devices.get(deviceId) !== undefined);
     const [gone, tokens] = [[...removed.values()], Array.from(used, ([id, at]) => ({ id, at }))];
     changed.clear();
+    changedOf.clear();
     removed.clear();
     used.clear();
     if (rows.length + gone.length + tokens.length === 0) return;
