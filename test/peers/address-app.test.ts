@@ -62,7 +62,7 @@ test('a server that knows devices by address reads from each its own serial, and
   const networks = await makeNetworks(processes);
   if (typeof networks === 'string') return t.skip(`network namespaces cannot be made here: ${networks}`);
   const { gateway, ...order } = networks;
-  const ran = await processes.run(peers.path('ip'), ['netns', 'exec', gateway, process.execPath, join(root, 'test', 'kit', 'moving-devices.ts'), JSON.stringify(order)], { timeoutMs: 240_000 });
+  const ran = await processes.run(peers.path('ip'), ['netns', 'exec', gateway, process.execPath, join(root, 'test', 'kit', 'moving-devices.ts'), JSON.stringify(order)], { timeoutMs: 240_000, env: { TMPDIR: processes.folder } });
   assert.equal(ran.code, 0, `${ran.stderr}\n${ran.stdout}`);
   const happened = JSON.parse(ran.stdout.trim().split('\n').at(-1)!) as Happened;
   const { serials, identities, opened, states, swapped, askedThen, statesThen, events, mended, revoked } = happened;

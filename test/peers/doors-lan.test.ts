@@ -58,7 +58,7 @@ test('two LANs with the same network: devices keep their address, and agent and 
   const lans = await makeLans(processes);
   if (typeof lans === 'string') return t.skip(`network namespaces cannot be made here: ${lans}`);
   const order: TwoLans = { sites: lans.sites, gateway: gatewayAddress, programs: { ip: peers.path('ip'), curl: peers.path('curl') } };
-  const ran = await processes.run(peers.path('ip'), ['netns', 'exec', lans.gateway, process.execPath, join(root, 'test', 'kit', 'two-lans.ts'), JSON.stringify(order)], { timeoutMs: 120_000 });
+  const ran = await processes.run(peers.path('ip'), ['netns', 'exec', lans.gateway, process.execPath, join(root, 'test', 'kit', 'two-lans.ts'), JSON.stringify(order)], { timeoutMs: 120_000, env: { TMPDIR: processes.folder } });
   assert.equal(ran.code, 0, `${ran.stderr}\n${ran.stdout}`);
   const heard = JSON.parse(ran.stdout.trim().split('\n').at(-1)!) as Heard;
   assert.deepEqual(heard.forwarded, [lan.device, lan.device, lan.device, lan.device]);

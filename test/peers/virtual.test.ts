@@ -142,7 +142,7 @@ test('two sites with the same network: each device answers at its own virtual ad
   const networks = await makeNetworks(processes);
   if (typeof networks === 'string') return t.skip(`network namespaces cannot be made here: ${networks}`);
   const gateway = networks.namespaces.server.replace(/srv$/, 'gw');
-  const ran = await processes.run(peers.path('ip'), ['netns', 'exec', gateway, process.execPath, join(root, 'test', 'kit', 'two-sites.ts'), JSON.stringify(networks)], { timeoutMs: 120_000 });
+  const ran = await processes.run(peers.path('ip'), ['netns', 'exec', gateway, process.execPath, join(root, 'test', 'kit', 'two-sites.ts'), JSON.stringify(networks)], { timeoutMs: 120_000, env: { TMPDIR: processes.folder } });
   assert.equal(ran.code, 0, `${ran.stderr}\n${ran.stdout}`);
   const happened = JSON.parse(ran.stdout.trim().split('\n').at(-1)!) as Happened;
   const check = (checks: Happened['before'], id: string) => checks.find((each) => each.id === id)!;
