@@ -206,11 +206,14 @@ function buildCodes({ random, limits }: OriginsOptions) {
   /** The least recently asked first. */
   const byKey = new Map<string, Unassigned>();
   const keyOfCode = new Map<string, string>();
+  /** Of each entry, so that a full list is not parsed anew for the next one. */
+  const networkOfKey = new Map<string, string>();
   let dropped = 0;
   const remove = (key: string) => {
     const entry = byKey.get(key);
     if (entry === undefined) return;
     byKey.delete(key);
+    networkOfKey.delete(key);
     keyOfCode.delete(entry.code);
   };
   const sweep = (nowMs: number) => {
@@ -239,7 +242,7 @@ function buildCodes({ random, limits }: OriginsOptions) {
       if (entry.siteId !== siteId) continue;
       oldestOfSite ??= key;
       ofSite += 1;
-      if (networkOf(entry.address) !== network) continue;
+      if (networkOfKey.get(key) !== network) continue;
       oldest ??= key;
       mine += 1;
     }
@@ -261,6 +264,7 @@ function buildCodes({ random, limits }: OriginsOptions) {
       };
       byKey.delete(key);
       byKey.set(key, entry);
+      if (before === undefined) networkOfKey.set(key, networkOf(entry.address));
       keyOfCode.set(entry.code, key);
       return entry;
     },
