@@ -185,7 +185,7 @@ export interface ProbeFailure {
   readonly from: string | null;
   readonly message: string;
   readonly remedy: string;
-  /** With code `different`: the serial, or else the MAC, that was found there instead. */
+  /** The serial, or else the MAC, that was found there instead, now (code `different`) or by the last probe that heard anybody there. */
   readonly found?: { readonly serial: string | null; readonly mac: string | null };
 }
 

@@ -55,9 +55,11 @@ test('another serial at the address: what was known stays, nothing of the other 
   ]);
   assert.deepEqual(judge(found, first.row).events, []);
   assert.deepEqual(confirmationOf(first.row), { serial: 'SN2', mac: mac2, address: '192.0.2.50', at: 20, by: 'snmp' });
-  // Silent after that: still not the device.
+  // Silent after that: still the stranger, or it would become the device by switching SNMP off.
   const after = judge({ failure: silent }, first.row);
-  assert.deepEqual([after.row.trust, confirmationOf(after.row)], ['different', null]);
+  assert.deepEqual([after.row.trust, after.row.failure?.code, confirmationOf(after.row)], ['different', 'silent', { serial: 'SN2', mac: mac2, address: '192.0.2.50', at: 20, by: 'snmp' }]);
+  const elsewhere = judge({ failure: { ...silent, address: '192.0.2.60' } }, first.row);
+  assert.equal(confirmationOf(elsewhere.row), null, 'nobody was found at the address that it has now');
   // A stranger, and no profile before.
   const stranger = judge({ profile: exampleProfile({ serial: 'SN3' }) });
   assert.deepEqual([stranger.row.profile, stranger.row.trust, stranger.events.map(({ event }) => event)], [null, 'different', ['device.serial-differs', 'address.taken']]);

@@ -104,7 +104,10 @@ function takenBy(judging: Judging, expected: string, found: { readonly serial: s
   return { row: { ...(before ?? blankProfile(device, nowMs)), trust: 'different', triedAt: nowMs, failure }, events, evidence: [], readings: null };
 }
 
-function failed({ device, before, nowMs }: Judging, failure: ProbeFailure): Judged {
+function failed({ device, before, nowMs }: Judging, now: ProbeFailure): Judged {
+  // Whoever was found there and says nothing now has not made room for the device: a stranger must not become it by switching SNMP off.
+  const stranger = before?.trust === 'different' && before.failure?.address === now.address ? before.failure.found : undefined;
+  const failure = stranger === undefined || now.found !== undefined ? now : { ...now, found: stranger };
   const isNews = before === undefined || hasSucceeded(before) || before.failure?.code !== failure.code;
   const events: ProbeEvent[] = isNews ? [{ event: 'probe.failed', fields: { device: device.id, name: device.name, address: failure.address, agent: failure.agent, code: failure.code, question: failure.question, why: failure.message } }] : [];
   return { row: { ...(before ?? blankProfile(device, nowMs)), triedAt: nowMs, failure }, events, evidence: [], readings: null };
