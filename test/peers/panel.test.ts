@@ -75,7 +75,7 @@ async function signIn(page: Page, user: string): Promise<void> {
   assert.equal(await page.locator('#user').innerText(), user);
 }
 
-suite('panels without cookies and scripts', { skip, timeout: 240_000 }, () => {
+suite('panels without cookies and scripts', { skip, timeout: 300_000 }, () => {
   let gateway: TestGateway;
   let app: AddressApp;
   let token: string;
@@ -291,25 +291,27 @@ suite('panels without cookies and scripts', { skip, timeout: 240_000 }, () => {
     await useMenu(second.page, 'gina');
   });
 
-  test('two panels of the same make behind the address of their site, told apart by their URLs alone', async () => {
-    const both = ['one', 'two'] as const;
-    const panels = await Promise.all(both.map(async () => panel({ from: egress })));
-    await using stack = new AsyncDisposableStack();
-    for (const each of panels) stack.use(each);
-    for (const [i, name] of both.entries()) {
-      await open(panels[i]!.page, `http://prefix.example.test${await urlOf(name, 'prefix')}menu`);
-      assert.match(await panels[i]!.page.locator('body').innerText(), /no cookie/, 'whoever signed in before, it was not this one');
-      await open(panels[i]!.page, `http://prefix.example.test${await urlOf(name, 'prefix')}sign-in`);
-      await signIn(panels[i]!.page, `user ${name}`);
-    }
-    assert.notEqual(new URL(panels[0]!.page.url()).pathname, new URL(panels[1]!.page.url()).pathname);
-    for (const [i, name] of both.entries()) {
-      await useMenu(panels[i]!.page, `user ${name}`);
-      assert.equal(claimsOf(-1)['serial'], `SN-${name}`);
-    }
-    await using third = await panel({ from: egress });
-    assert.equal((await open(third.page, 'http://prefix.example.test/menu')).status(), 403, 'without one, it is nobody');
-    await codeOn(third.page);
-    assert.doesNotMatch(await third.page.locator('body').innerText(), /user one|user two|SN-/);
-  });
+  for (const [where, from] of [['the address of their site', egress], ['an address of their LAN', `${lan}.1`]] as const) {
+    test(`two panels of the same make behind ${where}, told apart by their URLs alone`, async () => {
+      const both = ['one', 'two'] as const;
+      await using stack = new AsyncDisposableStack();
+      const panels: Panel[] = [];
+      for (const name of both) {
+        const each = stack.use(await panel({ from }));
+        panels.push(each);
+        const path = await urlOf(name, 'prefix');
+        await open(each.page, `http://prefix.example.test${path}sign-in`);
+        await signIn(each.page, `user ${name} of ${from}`);
+      }
+      assert.notEqual(new URL(panels[0]!.page.url()).pathname, new URL(panels[1]!.page.url()).pathname);
+      for (const [i, name] of both.entries()) {
+        await useMenu(panels[i]!.page, `user ${name} of ${from}`);
+        assert.equal(claimsOf(-1)['serial'], `SN-${name}`);
+      }
+      const third = stack.use(await panel({ from }));
+      assert.equal((await open(third.page, 'http://prefix.example.test/menu')).status(), 403, 'without one, it is nobody');
+      await codeOn(third.page);
+      assert.doesNotMatch(await third.page.locator('body').innerText(), /user one|user two|SN-/);
+    });
+  }
 });
