@@ -1,7 +1,9 @@
 // Where doctor looks: the gateway's rooms, as the functions that its checks ask.
+import { isPrivate } from '#base/cidr.ts';
 import type { Clock } from '#base/clock.ts';
 import { type Forwarders, judgeForwarders } from '#model/forwarders.ts';
 import type { Operations } from '#model/operations.ts';
+import { buildPlaces } from '#model/places.ts';
 import type { Snapshot } from '#model/snapshot.ts';
 import type { Tables } from '#model/tables.ts';
 import { isTrustedPeer } from '#model/trusted.ts';
@@ -38,6 +40,11 @@ export interface LookedAt {
 const routesLookedAt = 1_000;
 
 export function doctorDeps({ clock, startedAt, snapshot, tables, operations, certificates, listeners, hub, keeping, sinks, secrets, folder, virtual, forwarders }: LookedAt): DoctorDeps {
+  const places = buildPlaces(tables);
+  const isNear = (address: string) => {
+    const { egress, inside } = places.sitesOfAddress(address);
+    return isPrivate(address) || egress.length + inside.length > 0;
+  };
   return {
     clock,
     startedAt,
@@ -58,7 +65,7 @@ export function doctorDeps({ clock, startedAt, snapshot, tables, operations, cer
         .slice(0, routesLookedAt)
         .map((each) => ({ ...each, found: findNamed(tables, each.device, clock.nowMs()) ?? null })),
     configuredAt: async () => (await operations.latestRevision())?.at ?? 0,
-    more: [...fleetChecks({ tables, operations, nowMs: () => clock.nowMs(), config: () => snapshot().config }), ...addressChecks(virtual, tables), ['forwarders', 'Proxies in front', () => judgeForwarders(forwarders.list(clock.nowMs()).filter(({ address }) => !isTrustedPeer(snapshot().trustedProxies, address, null)))]],
+    more: [...fleetChecks({ tables, operations, nowMs: () => clock.nowMs(), config: () => snapshot().config }), ...addressChecks(virtual, tables), ['forwarders', 'Proxies in front', () => judgeForwarders(forwarders.list(clock.nowMs()).filter(({ address }) => !isTrustedPeer(snapshot().trustedProxies, address, null)), isNear)]],
     devices: () =>
       // Without an agent a device has no link to be missed.
       Array.from(tables.devices.values()).filter((device) => device.agentId !== null).map((device) => {

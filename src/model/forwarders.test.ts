@@ -27,9 +27,21 @@ test('one line of the journal in a window, a bounded list', () => {
   assert.equal(forwarders.list(2_000).length, 0);
 });
 
+test('addresses of one IPv6 network count as one place', () => {
+  let lines = 0;
+  const forwarders = buildForwarders({ journal: { note: () => void (lines += 1) }, limits: { forwardersMax: 10, forwarderMs: 1_000, originWindowMs: 100 } });
+  for (let i = 1; i <= 50; i++) forwarders.note(`2001:db8:0:1::${i.toString(16)}`, 'x', i);
+  assert.equal(lines, 1);
+  assert.equal(forwarders.list(50).length, 1);
+  assert.equal(forwarders.claimsOf('2001:db8:0:1::32', 50), 'x');
+  assert.equal(forwarders.claimsOf('2001:db8:0:1::1', 50), null, 'of another machine nothing is said');
+});
+
 test('what doctor says', () => {
-  assert.equal(judgeForwarders([]).status, 'ok');
-  const told = judgeForwarders([{ address: '203.0.113.1', claims: '192.0.2.1', firstAt: 0, lastAt: 1 }]);
+  const seen = [{ address: '203.0.113.1', claims: '192.0.2.1', firstAt: 0, lastAt: 1 }];
+  assert.equal(judgeForwarders([], () => true).status, 'ok');
+  assert.equal(judgeForwarders(seen, () => false).status, 'ok', 'whoever scans the internet is no proxy of ours');
+  const told = judgeForwarders(seen, () => true);
   assert.equal(told.status, 'warning');
   assert.match(told.remedy!, /"trustedProxies" of the configuration: \{ "from": \["203\.0\.113\.1"\] \}/);
 });

@@ -1,6 +1,6 @@
 // Who says for whom it comes without being trusted to (HP-4): in memory alone, for the journal, for doctor and for the way that a device took. What they say is
 // believed nowhere.
-import { canonicalAddress } from '#base/cidr.ts';
+import { canonicalAddress, networkOf } from '#base/cidr.ts';
 import { printable } from '#base/log.ts';
 import type { Judgement } from './doctor.ts';
 import type { Journal } from './live.ts';
@@ -42,26 +42,29 @@ export function claimOf(forwardedFor: string | undefined, forwarded: string | un
 }
 
 export function buildForwarders({ journal, limits }: { readonly journal: Pick<Journal, 'note'>; readonly limits: ForwarderLimits }): Forwarders {
-  /** The least lately seen first. */
+  /** By what counts as one place, so that nobody fills the journal from one IPv6 network; the least lately seen first. */
   const seen = new Map<string, Forwarder & { readonly saidAt: number }>();
   const standing = (address: string, nowMs: number) => {
-    const found = seen.get(address);
+    const found = seen.get(networkOf(address));
     return found !== undefined && nowMs - found.lastAt <= limits.forwarderMs ? found : undefined;
   };
   return {
     note(address, claims, nowMs) {
       const before = standing(address, nowMs);
       const says = before === undefined || nowMs - before.saidAt >= limits.originWindowMs;
-      seen.delete(address);
+      seen.delete(networkOf(address));
       if (seen.size >= limits.forwardersMax) seen.delete(seen.keys().next().value!);
-      seen.set(address, { address, claims, firstAt: before?.firstAt ?? nowMs, lastAt: nowMs, saidAt: says ? nowMs : before.saidAt });
+      seen.set(networkOf(address), { address, claims, firstAt: before?.firstAt ?? nowMs, lastAt: nowMs, saidAt: says ? nowMs : before.saidAt });
       if (says) journal.note('proxy.untrusted', { from: address, claims, remedy: `if it is a proxy of yours, add ${trustLine(address)} to trustedProxies` });
     },
-    claimsOf: (address, nowMs) => standing(address, nowMs)?.claims ?? null,
+    claimsOf(address, nowMs) {
+      const found = standing(address, nowMs);
+      return found?.address === address ? found.claims : null;
+    },
     list(nowMs) {
-      for (const [address, each] of seen) {
+      for (const [place, each] of seen) {
         if (nowMs - each.lastAt <= limits.forwarderMs) break;
-        seen.delete(address);
+        seen.delete(place);
       }
       return Array.from(seen.values(), ({ address, claims, firstAt, lastAt }) => ({ address, claims, firstAt, lastAt })).reverse();
     },
@@ -70,9 +73,11 @@ export function buildForwarders({ journal, limits }: { readonly journal: Pick<Jo
 
 const shownMax = 10;
 
-/** Those who are not trusted now. */
-export function judgeForwarders(list: readonly Forwarder[]): Judgement {
-  if (list.length === 0) return { status: 'ok', verdict: 'nobody says for whom they come without being trusted to' };
+/** Those who are not trusted now. `isNear`: private, or of a site; whoever scans the internet says such things, too, and is no proxy of anybody here. */
+export function judgeForwarders(all: readonly Forwarder[], isNear: (address: string) => boolean): Judgement {
+  if (all.length === 0) return { status: 'ok', verdict: 'nobody says for whom they come without being trusted to' };
+  const list = all.filter(({ address }) => isNear(address));
+  if (list.length === 0) return { status: 'ok', verdict: `${all.length === 1 ? 'one address' : `${all.length} addresses`} from outside of all sites said for whom they come, and were not believed: postern journal --event proxy.untrusted` };
   const evidence = list.slice(0, shownMax).map(({ address, claims, lastAt }) => `${address} said that it comes for ${claims}, last ${new Date(lastAt).toISOString()}`);
   if (list.length > shownMax) evidence.push(`and ${list.length - shownMax} more`);
   const lines = list.slice(0, 4).map(({ address }) => trustLine(address)).join(', ');

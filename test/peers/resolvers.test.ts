@@ -64,6 +64,7 @@ suite('resolvers of a site', { skip: peers.skip, timeout: 60_000 }, () => {
     await startDnsmasq('split-both', world, linesOf(splitSnippets(both), 'dnsmasq'));
     // What many write, and what lets AAAA through.
     await startDnsmasq('half', world, [`host-record=${name},${inside}`]);
+    await startDnsmasq('address', world, [`address=/${name}/${inside}`]);
     await startDnsmasq('rebind', world, ['stop-dns-rebind']);
     await startDnsmasq('rebind-ok', world, ['stop-dns-rebind', ...linesOf(rebindSnippets('cheap.example.test'), 'dnsmasq')]);
     const [near, far] = duplexPair();
@@ -107,7 +108,7 @@ suite('resolvers of a site', { skip: peers.skip, timeout: 60_000 }, () => {
     const [eight] = await judge(['split', 'plain'], name, [inside]);
     assert.equal(eight!.code, 'HP-8');
     assert.match(eight!.verdict, /plain goes past the split DNS of split/);
-    assert.deepEqual(codes(await judge(['half'], name, [inside])), ['HP-9']);
+    for (const what of ['half', 'address']) assert.deepEqual(codes(await judge([what], name, [inside])), ['HP-9'], what);
   });
 
   test('HP-7: rebind protection, and the line that mends it', async () => {
