@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { buildForwarders, claimOf, judgeForwarders } from './forwarders.ts';
+import { firstConfig, parseConfig } from './config.ts';
+import { buildForwarders, claimOf, judgeForwarders, trustLine } from './forwarders.ts';
 
 test('for whom a request says that it comes', () => {
   for (const [forwardedFor, forwarded, claims] of [
@@ -43,5 +44,12 @@ test('what doctor says', () => {
   assert.equal(judgeForwarders(seen, () => false).status, 'ok', 'whoever scans the internet is no proxy of ours');
   const told = judgeForwarders(seen, () => true);
   assert.equal(told.status, 'warning');
-  assert.match(told.remedy!, /"trustedProxies" of the configuration: \{ "from": \["203\.0\.113\.1"\] \}/);
+  assert.match(told.remedy!, /"trustedProxies" of the configuration: \{ "from": "203\.0\.113\.1\/32" \}/);
+});
+
+test('the line that is offered is one that the configuration takes', () => {
+  for (const address of ['203.0.113.1', '2001:db8::1']) {
+    const parsed = parseConfig({ ...firstConfig({ domain: 'gw.example.test', httpPort: 80, httpsPort: 443, deviceDomain: null }), trustedProxies: [JSON.parse(trustLine(address)) as unknown] });
+    assert.ok('config' in parsed, JSON.stringify(parsed));
+  }
 });

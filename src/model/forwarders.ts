@@ -4,6 +4,7 @@ import { canonicalAddress, networkOf } from '#base/cidr.ts';
 import { printable } from '#base/log.ts';
 import type { Judgement } from './doctor.ts';
 import type { Journal } from './live.ts';
+import { networkOfOne } from './places.ts';
 
 export interface Forwarder {
   /** The peer of its connections. */
@@ -30,7 +31,7 @@ export interface Forwarders {
 }
 
 /** The remedy for people: what to write, whole. */
-export const trustLine = (address: string): string => `{ "from": ["${address}"] }`;
+export const trustLine = (address: string): string => `{ "from": "${networkOfOne(address)}" }`;
 
 /** For whom a request says that it comes: of X-Forwarded-For the last entry, of Forwarded (RFC 7239) the last `for`. null: it says nothing. */
 export function claimOf(forwardedFor: string | undefined, forwarded: string | undefined): string | null {

@@ -52,7 +52,7 @@ test('what is to be done follows from what is there', () => {
   const without = judgeWay(egress, nowhere)!;
   assert.match(without.remedy!, /postern doors open/);
   assert.deepEqual(without.snippets, []);
-  assert.match(judgeWay({ ...lan, claims: '192.0.2.3' }, inside)!.remedy!, /\{ "from": \["192\.0\.2\.50"\] \} to "trustedProxies"/);
+  assert.match(judgeWay({ ...lan, claims: '192.0.2.3' }, inside)!.remedy!, /\{ "from": "192\.0\.2\.50\/32" \} to "trustedProxies"/);
 });
 
 test('every change of the evidence is judged, none throws', () => {

@@ -2,6 +2,7 @@
 // docs/operate/addresses-gone-wrong.md. No sentence here names another device: panels show them.
 import type { Id } from '#base/ids.ts';
 import type { FindingStatus } from './doctor.ts';
+import { trustLine } from './forwarders.ts';
 import { type DnsSnippet, insideOf, splitSnippets } from './dns-snippets.ts';
 
 export type MisRouteCode = 'HP-1' | 'HP-2' | 'HP-3' | 'HP-4' | 'HP-5' | 'HP-6' | 'HP-7' | 'HP-8' | 'HP-9' | 'HP-10' | 'HP-11' | 'HP-12';
@@ -91,7 +92,7 @@ function judgeProxy({ peer, isTrusted, claims, isOwn, isInside, confirmed }: Way
   if (!isTrusted && claims !== null && confirmed !== 'same') {
     return {
       code: 'HP-4', status: 'warning', verdict: `the unknown proxy ${peer} says that it comes for ${claims}; that is ignored`, snippets: noSnippets,
-      remedy: `if it is a proxy of yours, trust it: add { "from": ["${peer}"] } to "trustedProxies" of the configuration, with "subject" where it shows a certificate`,
+      remedy: `if it is a proxy of yours, trust it: add ${trustLine(peer)} to "trustedProxies" of the configuration, with "subject" where it shows a certificate`,
     };
   }
   if (isOwn && !isInside) {

@@ -119,7 +119,7 @@ suite('addresses that go wrong', { timeout: 60_000 }, () => {
     assert.equal(lines.length, 1);
     assert.deepEqual([lines[0]!.fields['from'], lines[0]!.fields['claims']], ['127.9.6.6', '127.9.3.1']);
     const told = await run('doctor');
-    assert.match(told.out, /Proxies in front: HP-4: an unknown proxy says for whom it comes, and is not believed\n.*127\.9\.6\.6 said that it comes for 127\.9\.3\.1.*\n.*\{ "from": \["127\.9\.6\.6"\] \}/);
+    assert.match(told.out, /Proxies in front: HP-4: an unknown proxy says for whom it comes, and is not believed\n.*127\.9\.6\.6 said that it comes for 127\.9\.3\.1.*\n.*\{ "from": "127\.9\.6\.6\/32" \}/);
     assert.match(await ask('127.9.6.6', '/.postern/test'), /HP-4: the unknown proxy 127\.9\.6\.6 says that it comes for 127\.9\.3\.1/);
   });
 
