@@ -263,7 +263,7 @@ const sections: readonly Section[] = [
     fields: {
       everyMinutes: 'Devices of applications, and those that have a profile, are asked so often, each at its own place in that time. `0`: only at first sight, when they open an application, and when somebody wants it',
       freshMinutes: 'A profile that is older is read again when its device opens an application; a serial that was read counts for so long',
-      perSecond: 'So many datagrams and connections one agent sends to devices in a second; what is above 200 counts as 200',
+      perSecond: 'So many datagrams and connections one agent sends to devices in a second',
       atOnce: 'So many devices one agent asks at the same time',
     },
   },

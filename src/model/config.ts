@@ -310,8 +310,8 @@ const probes = z.strictObject({
   /** A profile that is older is read again when its device opens an application. */
   freshMinutes: z.number().positive().max(10_080).default(60),
   /** Requests that one agent sends in a second, and devices that it asks at once. */
-  perSecond: z.number().positive().max(1_000).default(20),
-  atOnce: z.int().min(1).max(64).default(8),
+  perSecond: z.int().min(1).max(limits.probePerSecondMax).default(20),
+  atOnce: z.int().min(1).max(limits.probeAtOnceMax).default(8),
 });
 
 /** How long what grows is kept; the age, and a bound whatever the age. Records: of each feed for which `feeds` says nothing else. */
