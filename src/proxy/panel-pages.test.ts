@@ -88,6 +88,9 @@ test('what is shown, and what never', () => {
   assert.match(unreachable, /q7/);
   assert.ok(!unreachable.includes('10.1.2.3'));
   assert.match(bodyOf(pageOf('test', { state: 'address-only', virtualAddress: '198.51.100.7' })), /192\.0\.2\.50[\s\S]*198\.51\.100\.7[\s\S]*known by its address only[\s\S]*scan/);
+  const judged = bodyOf(pageOf('test', { site: 'Main <1>', verdict: 'HP-1: the traffic leaves its network.' }));
+  assert.match(judged, /<p>HP-1: the traffic leaves its network\.<\/p>[\s\S]*<th>Site<\/th><td>Main &#60;1&#62;/);
+  assert.ok(bodyOf(pageOf('test', { site: '\u00fc'.repeat(5_000), verdict: '\u00fc'.repeat(5_000) })).length < 8_192);
   const titles = new Map(sessionWhys.map((why) => [why, /<title>(.*)<\/title>/.exec(bodyOf(pageOf('session', { why })))![1]]));
   assert.equal(titles.get('killed'), 'Your session was ended');
   assert.equal(titles.get('paused'), 'This device is being checked');
