@@ -63,12 +63,12 @@ const signInPage = pageOf('Sign in', '<form action="/login" method="post"><p><in
 
 const plain = (text: string): string => text.replace(/[^\w .-]/g, '?');
 /** Every way that the pages of such programs name an address of their own. `host`: as they were called. */
-const menuOf = (host: string, user: string, said: string): string =>
-  pageOf('Menu', `<p id="user">${plain(user)}</p><p id="said">${plain(said)}</p><p><img id="paper" src="/paper.png" alt="" />
-<a id="absolute" href="http://${host}/menu?from=absolute">A</a> <a id="rooted" href="/menu?from=rooted">R</a> <a id="relative" href="menu?from=relative">L</a>
-<a id="schemeless" href="//${host}/menu?from=schemeless">S</a> <a id="deep" href="/deep/menu?from=deep">D</a> <a id="moved" href="/moved">M</a></p>
-<form id="find" action="/menu" method="get"><p><input type="text" name="from" /><input type="submit" value="Find" /></p></form>
-<form id="send" action="menu" method="post"><p><input type="text" name="said" /><input type="submit" value="Send" /></p></form>`);
+const panelOf = (host: string, user: string, said: string): string =>
+  pageOf('Panel', `<p id="user">${plain(user)}</p><p id="said">${plain(said)}</p><p><img id="paper" src="/paper.png" alt="" />
+<a id="absolute" href="http://${host}/panel?from=absolute">A</a> <a id="rooted" href="/panel?from=rooted">R</a> <a id="relative" href="panel?from=relative">L</a>
+<a id="schemeless" href="//${host}/panel?from=schemeless">S</a> <a id="deep" href="/deep/panel?from=deep">D</a> <a id="moved" href="/moved">M</a></p>
+<form id="find" action="/panel" method="get"><p><input type="text" name="from" /><input type="submit" value="Find" /></p></form>
+<form id="send" action="panel" method="post"><p><input type="text" name="said" /><input type="submit" value="Send" /></p></form>`);
 
 const formOf = async (request: IncomingMessage): Promise<URLSearchParams> => {
   let text = '';
@@ -115,18 +115,18 @@ export async function startAddressApp(options: AddressAppOptions = {}): Promise<
         return void response.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8' }).end(signInPage);
       case '/login': {
         const user = (await formOf(request)).get('user');
-        if (user !== null) return void response.writeHead(303, { 'Set-Cookie': ['app=in; Path=/; HttpOnly', `user=${plain(user)}; Path=/`], Location: `http://${headers['host']}/menu` }).end();
+        if (user !== null) return void response.writeHead(303, { 'Set-Cookie': ['app=in; Path=/; HttpOnly', `user=${plain(user)}; Path=/`], Location: `http://${headers['host']}/panel` }).end();
         return void response.writeHead(302, { 'Set-Cookie': 'app=in; Path=/; HttpOnly', Location: '/home' }).end();
       }
-      case '/menu':
-      case '/deep/menu': {
+      case '/panel':
+      case '/deep/panel': {
         if (!isSignedIn) return void response.writeHead(403, { 'Content-Type': 'text/html; charset=utf-8' }).end(pageOf('No cookie', '<p>no cookie</p>'));
         const said = (await formOf(request)).get('said') ?? url.searchParams.get('from') ?? '';
         const user = /(?:^|; )user=([^;]*)/.exec(headers['cookie']!)?.[1] ?? '';
-        return void response.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8' }).end(menuOf(headers['host']!, user, said));
+        return void response.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8' }).end(panelOf(headers['host']!, user, said));
       }
       case '/moved':
-        return void response.writeHead(302, { Location: '/menu?from=moved' }).end();
+        return void response.writeHead(302, { Location: '/panel?from=moved' }).end();
       case '/home':
       case '/next':
       case '/near':

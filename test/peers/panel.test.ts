@@ -71,7 +71,7 @@ async function useMenu(page: Page, user: string, onEach: () => void = () => {}):
 
 async function signIn(page: Page, user: string): Promise<void> {
   await page.fill('input[name=user]', user);
-  await Promise.all([page.waitForURL(/\/menu$/), page.click('input[type=submit]')]);
+  await Promise.all([page.waitForURL(/\/panel$/), page.click('input[type=submit]')]);
   assert.equal(await page.locator('#user').innerText(), user);
 }
 
@@ -149,7 +149,7 @@ suite('panels without cookies and scripts', { skip, timeout: 300_000 }, () => {
     const { page } = each;
     await open(page, 'http://plain.example.test/sign-in');
     await page.fill('input[name=user]', 'anna');
-    await Promise.all([page.waitForURL(/\/menu$/), page.click('input[type=submit]')]);
+    await Promise.all([page.waitForURL(/\/panel$/), page.click('input[type=submit]')]);
     assert.match(await page.locator('body').innerText(), /no cookie/, 'it cannot do without one');
     assert.ok(each.cookiesGiven.length > 0, 'and it was offered one');
     await using other = await panel({ from: `${lan}.1` });
@@ -168,7 +168,7 @@ suite('panels without cookies and scripts', { skip, timeout: 300_000 }, () => {
     const [, prefix] = /^http:\/\/prefix\.example\.test(\/s\/[\w-]{22})\/sign-in$/.exec(page.url()) ?? [];
     assert.ok(prefix, page.url());
     await signIn(page, 'berta');
-    assert.equal(new URL(page.url()).pathname, `${prefix}/menu`, 'redirected after it signed in, to an address with a host in it');
+    assert.equal(new URL(page.url()).pathname, `${prefix}/panel`, 'redirected after it signed in, to an address with a host in it');
     await useMenu(page, 'berta', () => assert.ok(new URL(page.url()).pathname.startsWith(`${prefix}/`), page.url()));
     const links = await page.evaluate<string[]>("[...document.querySelectorAll('a, form, link, img')].map((element) => element.href || element.action || element.src)");
     assert.equal(links.length, 10);
@@ -181,10 +181,10 @@ suite('panels without cookies and scripts', { skip, timeout: 300_000 }, () => {
     noCookie(each);
     const [session] = await sessionsOf('two', 'prefix');
     await api('DELETE', `/device-sessions/${session!.id}`);
-    assert.equal((await page.goto(`http://prefix.example.test${prefix}/menu`))!.status(), 403);
+    assert.equal((await page.goto(`http://prefix.example.test${prefix}/panel`))!.status(), 403);
     assert.equal(await page.locator('h1').innerText(), 'Your session was ended');
     await fits(page, 'ended', ['h1', 'p', '.again a']);
-    await Promise.all([page.waitForURL(({ pathname }) => /^\/s\/[\w-]{22}\/menu$/.test(pathname) && !pathname.startsWith(prefix)), page.click('.again a')]);
+    await Promise.all([page.waitForURL(({ pathname }) => /^\/s\/[\w-]{22}\/panel$/.test(pathname) && !pathname.startsWith(prefix)), page.click('.again a')]);
     assert.match(await page.locator('body').innerText(), /no cookie/);
   });
 
@@ -204,7 +204,7 @@ suite('panels without cookies and scripts', { skip, timeout: 300_000 }, () => {
       noCookie(each);
     }
     await using stranger = await panel({ from: egress });
-    assert.equal((await open(stranger.page, 'http://prefix.example.test/menu')).status(), 403, 'the address alone says nothing');
+    assert.equal((await open(stranger.page, 'http://prefix.example.test/panel')).status(), 403, 'the address alone says nothing');
     await codeOn(stranger.page);
     assert.equal(await stranger.page.locator('#user').count(), 0);
     await fits(stranger.page, 'behind-nat', ['h1', 'p', '.code', '.again a']);
@@ -258,7 +258,7 @@ suite('panels without cookies and scripts', { skip, timeout: 300_000 }, () => {
     await signIn(first.page, 'fred');
     const [session] = await sessionsOf('four', 'jar');
     assert.ok(session);
-    assert.equal((await open(second.page, 'http://jar.example.test/menu')).status(), 403, 'the second is not let into the session of the first');
+    assert.equal((await open(second.page, 'http://jar.example.test/panel')).status(), 403, 'the second is not let into the session of the first');
     assert.equal(await second.page.locator('h1').innerText(), 'Which device is this?');
     assert.doesNotMatch(await second.page.locator('body').innerText(), /fred/);
     const codes = [await codeOn(second.page)];
@@ -309,7 +309,7 @@ suite('panels without cookies and scripts', { skip, timeout: 300_000 }, () => {
         assert.equal(claimsOf(-1)['serial'], `SN-${name}`);
       }
       const third = stack.use(await panel({ from }));
-      assert.equal((await open(third.page, 'http://prefix.example.test/menu')).status(), 403, 'without one, it is nobody');
+      assert.equal((await open(third.page, 'http://prefix.example.test/panel')).status(), 403, 'without one, it is nobody');
       await codeOn(third.page);
       assert.doesNotMatch(await third.page.locator('body').innerText(), /user one|user two|SN-/);
     });
