@@ -167,6 +167,8 @@ export interface IdentityDeps {
   misRouteOf(came: CameFrom): MisRoute | null;
   /** Written or not; the latest first. */
   evidenceOf(deviceId: Id): readonly Evidence[];
+  /** Ends the device's connections to that application, or to all. */
+  cut(deviceId: Id, application: string | null): void;
 }
 
 /** Files that devices brought. */

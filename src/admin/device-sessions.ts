@@ -47,6 +47,7 @@ export function buildDeviceSessionActs(room: Room): Acts<Names> {
       const { session, device } = find(asked, asked.params.id, 'end sessions of this device');
       await operations.addAudit([auditOf(room, asked, 'device-session.killed', subjectOf(device), { session: session.id, application: session.application, address: session.address })]);
       sessionsOf().kill(session.id);
+      room.identity?.cut(session.deviceId, session.application);
       return {};
     },
     async reverifyDeviceSession(asked) {

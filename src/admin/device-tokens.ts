@@ -24,6 +24,8 @@ const byAge = (a: DeviceToken, b: DeviceToken) => a.createdAt - b.createdAt || (
 /** What was begun or believed because of a proof that is withdrawn ends with it: it may have been stolen. */
 export function forgetProofs(room: Pick<Room, 'identity' | 'deviceSessions'>, device: Pick<Device, 'id'>, by: 'token' | 'certificate'): void {
   room.identity?.origins.forgetDevice(device.id);
+  // What was let in by it ends, whatever it has switched to.
+  room.identity?.cut(device.id, null);
   for (const session of room.deviceSessions?.list() ?? []) if (session.deviceId === device.id && (session.by === by || session.by === 'session')) room.deviceSessions!.kill(session.id);
 }
 

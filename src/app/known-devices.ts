@@ -82,7 +82,7 @@ export async function openKnownDevices(options: KnownDevicesOptions): Promise<Kn
         telling, probes,
         placeDoctor: buildPlaceDoctor({ tables, hub, clock, random, limits, snapshot, places, virtual: listened, doorState: order.doorState }),
         lanOf: (agentId, signal) => lan.lanOf(agentId, signal),
-        identity: { known: places.known, origins: places.origins, sessions: () => places.sessions.list(), evidenceOf: (deviceId) => places.evidence.of(deviceId), misRouteOf: (came) => places.ways.judge(came) },
+        identity: { known: places.known, origins: places.origins, sessions: () => places.sessions.list(), evidenceOf: (deviceId) => places.evidence.of(deviceId), misRouteOf: (came) => places.ways.judge(came), cut: places.applications.cut },
         deviceSessions: places.sessions,
         virtual: { ...listened, checks: () => runChecks(clock, addressChecks(listened, tables)) },
       };

@@ -77,6 +77,8 @@ export interface Applications {
   isLive(prefix: Prefix, applications: readonly string[]): boolean;
   /** A device was locked or removed, or is no job source any more: its connections end, whatever runs on them. */
   judgeAgain(): void;
+  /** Ends the connections of a device to the application of that name, or to all: a session was ended, or what the device proved itself by withdrawn. */
+  cut(deviceId: Id, application: string | null): void;
 }
 
 interface Known {
@@ -131,8 +133,8 @@ const pathOf = (target: string) => {
   return end < 0 ? target : target.slice(0, end);
 };
 
-/** Compressed all the same, it goes on as it is. */
-const rewriteKind = ({ fields }: ResponseHead) => (/^(?:identity)?$/i.test(fieldOf(fields, 'content-encoding') ?? '') ? rewriteKindOf(fieldOf(fields, 'content-type')) : null);
+/** Compressed all the same, or a part by its offsets (RFC 9110 §15.3.7), it goes on as it is. */
+const rewriteKind = ({ fields, status }: ResponseHead) => (status !== 206 && /^(?:identity)?$/i.test(fieldOf(fields, 'content-encoding') ?? '') ? rewriteKindOf(fieldOf(fields, 'content-type')) : null);
 
 interface PassageOrder {
   readonly target: string;
@@ -356,6 +358,9 @@ export function buildApplications(options: ApplicationsOptions): Applications {
     isLive: ({ kind, secret }, applications) => (kind === 'token' ? options.isToken(secret) : applications.some((name) => sessions.bySid(secret, name, nowMs()) !== undefined)),
     judgeAgain() {
       for (const [accepted, each] of Array.from(standing)) if (!mayStand(each)) accepted.raw.destroy();
+    },
+    cut(deviceId, application) {
+      for (const [accepted, each] of Array.from(standing)) if (each.deviceId === deviceId && (application === null || each.route.name === application)) accepted.raw.destroy();
     },
   };
 }

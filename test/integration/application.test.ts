@@ -186,6 +186,31 @@ describe('an application that knows devices by their address', () => {
     (await begin()).destroy();
   });
 
+  test('what runs ends when its session is ended, or the URL by which it was let in is withdrawn', async () => {
+    const { token } = await gateway.owner();
+    const one = devices.get('one')!;
+    const made = await gateway.api('POST', `/devices/${one.id}/urls`, { token, body: { application: 'headers' } });
+    const path = new URL(String(made.json['address'])).pathname;
+    const begin = async (at: string) => {
+      const socket = connect({ host: '127.0.0.1', port: gateway.ports.http, localAddress: '127.9.0.1' });
+      socket.on('error', () => {}).write(`GET ${at} HTTP/1.1\r\nHost: headers.example.test\r\nUser-Agent: ${panel}\r\n\r\n`);
+      const [first] = (await once(socket, 'data')) as [Buffer];
+      assert.match(first.toString('latin1'), /^HTTP\/1\.1 200 /);
+      return socket;
+    };
+    const mine = await begin(path);
+    const closed = once(mine, 'close');
+    const url = made.json['url'] as { id: string };
+    assert.equal((await gateway.api('DELETE', `/devices/${one.id}/urls/${url.id}`, { token })).status, 200);
+    await closed;
+    const byAddress = await begin('/');
+    const ended = once(byAddress, 'close');
+    const sessions = (await gateway.api('GET', `/device-sessions?deviceId=${one.id}&application=headers`, { token })).json['items'] as { id: string }[];
+    assert.equal(sessions.length, 1, JSON.stringify(sessions));
+    assert.equal((await gateway.api('DELETE', `/device-sessions/${sessions[0]!.id}`, { token })).status, 200);
+    await ended;
+  });
+
   test('the connection test tells a stranger nothing of whose network it is', async () => {
     const { name } = [...gateway.tables.sites.values()][0]!;
     const own = await ask(gateway, '127.9.0.1', 'headers.example.test', '/.postern/test');

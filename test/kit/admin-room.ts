@@ -291,7 +291,7 @@ export async function startAdminRoom(more: Partial<AdminDeps> = {}): Promise<Adm
       handOvers.push(order);
       return { to: `https://${order.host}/.postern/enter?code=once` };
     },
-    telling: null, placeDoctor: null, identity: { origins, known: buildKnown({ tables, origins, nowMs: clock.nowMs, freshMs: () => 3_600_000, sameProgram: () => false }), sessions: () => [], misRouteOf: () => null, evidenceOf: (deviceId) => tables.evidenceOf(deviceId) }, deviceSessions: null,
+    telling: null, placeDoctor: null, identity: { origins, known: buildKnown({ tables, origins, nowMs: clock.nowMs, freshMs: () => 3_600_000, sameProgram: () => false }), sessions: () => [], misRouteOf: () => null, cut: () => {}, evidenceOf: (deviceId) => tables.evidenceOf(deviceId) }, deviceSessions: null,
     explain: async ({ url }) => ({ verdict: 'console', rule: 'the console', lines: [url], listener: 'https', proxyHeader: false, tls: null, route: null, cls: null, target: null }),
     routesInOrder: (asked) => routesInOrder(control.snapshot(), asked),
     runDoctor: async () => [{ id: 'clock', title: 'Clock', status: 'ok', evidence: [], verdict: 'good', remedy: null, ms: 1 }],
