@@ -80,7 +80,7 @@ export async function openKnownDevices(options: KnownDevicesOptions): Promise<Kn
       telling = buildTelling({ tables, clock, random, log, limits, snapshot, addresses: listened, sourceOf: sourcesOf(tables).sourceOf, ...order });
       return {
         telling, probes,
-        placeDoctor: buildPlaceDoctor({ tables, hub, clock, random, limits, snapshot, places, virtual: listened, doorState: order.doorState }),
+        placeDoctor: buildPlaceDoctor({ tables, hub, clock, random, limits, snapshot, places, virtual: listened, doorState: order.doorState, lanOf: (agentId, signal) => lan.lanOf(agentId, signal) }),
         lanOf: (agentId, signal) => lan.lanOf(agentId, signal),
         identity: { known: places.known, origins: places.origins, sessions: () => places.sessions.list(), evidenceOf: (deviceId) => places.evidence.of(deviceId), misRouteOf: (came) => places.ways.judge(came), cut: places.applications.cut },
         deviceSessions: places.sessions,

@@ -32,6 +32,8 @@ export interface PlaceDoctorOptions {
   readonly places: Pick<DevicePlaces, 'origins' | 'ways' | 'known'>;
   readonly virtual: Pick<Virtual, 'doors' | 'applicationsOf' | 'without'>;
   readonly doorState: DoorDeps['stateOf'];
+  /** Asks an agent of its LAN and remembers the answer: which addresses are routers there. */
+  readonly lanOf: (agentId: Id, signal: AbortSignal) => Promise<unknown>;
   /** Of the view from outside. Default: the system's. */
   readonly resolvers?: () => readonly DnsServer[];
 }
@@ -126,6 +128,12 @@ export function buildPlaceDoctor(options: PlaceDoctorOptions): PlaceDoctorDeps {
     origins.unassigned(clock.nowMs()).filter((entry) => (entry.siteId ?? ways.siteOf(entry)) === siteId).slice(0, limits.doctorDevicesMax)
       .map((entry) => ({ line: `code ${entry.code} at ${entry.application}, ${evidenceOfWay(ways.evidenceOf(entry)).join('; ')}`, state: entry.state, judged: ways.judge(entry) }));
 
+  const waysCheck = (title: string, siteId: Id, came: () => Came[], signal: AbortSignal): Check => ['ways', title, 'gateway', async () => {
+    // An agent that does not say it only leaves HP-2 unknown.
+    await Promise.allSettled(agentsOf(siteId).slice(0, agentsMax).map(({ id }) => options.lanOf(id, signal)));
+    return [judgeWays(came())];
+  }];
+
   const doorsCheck = (siteId: Id): Check => ['doors', 'Doors', 'gateway', () => [judgeDoors(Array.from(tables.siteDoors.values()).filter((door) => door.siteId === siteId).map((door) => {
     const { bound = false, why = null, remedy = null, accepted = 0 } = options.doorState(door.id) ?? {};
     return { name: doorName(door, undefined), agent: tables.agents.get(door.agentId)?.name ?? '', listener: door.listener, bound, why, remedy, accepted };
@@ -188,7 +196,7 @@ export function buildPlaceDoctor(options: PlaceDoctorOptions): PlaceDoctorDeps {
       const askings = openAskings(signal);
       return run([
         namesCheck(siteId, resolvers, askings, signal),
-        ['ways', 'How devices arrive', 'gateway', () => [judgeWays([...devices.flatMap(cameOf), ...waitingAt(siteId)])]],
+        waysCheck('How devices arrive', siteId, () => [...devices.flatMap(cameOf), ...waitingAt(siteId)], signal),
         doorsCheck(siteId), policiesCheck(devices, false, askings, signal), virtualCheck(devices), profilesCheck(devices),
       ], askings);
     },
@@ -197,7 +205,7 @@ export function buildPlaceDoctor(options: PlaceDoctorOptions): PlaceDoctorDeps {
       if (device === undefined) throw new Fault('not-found', 'there is no such device, or not any more');
       const askings = openAskings(signal);
       return run([
-        ['ways', 'How it arrives', 'gateway', () => [judgeWays(cameOf(device))]],
+        waysCheck('How it arrives', device.siteId, () => cameOf(device), signal),
         namesCheck(device.siteId, resolvers, askings, signal),
         doorsCheck(device.siteId), policiesCheck([device], true, askings, signal), virtualCheck([device]), profilesCheck([device]),
       ], askings);
