@@ -26,7 +26,7 @@ interface Facts {
 function waysOf(facts: Facts) {
   const first = firstConfig({ domain: 'gw.example.test', httpPort: 80, httpsPort: 443, deviceDomain: null });
   const target = { kind: 'tcp', host: '192.0.2.20', port: 8080 } as const;
-  const route = (name: string, host: string, listeners: string[]) => ({ ...{ name, host, listeners, target }, application: { tell: 'headers' } });
+  const route = (name: string, host: string, listeners: string[]) => ({ name, host, listeners, target, application: { tell: 'headers' } });
   const trustedProxies = (facts.proxies ?? []).map((from) => ({ from }));
   const parsed = parseConfig({ ...first, trustedProxies, routes: [route('scan', 'Scan.example.test', ['http']), route('print', 'print.example.test', ['https']), route('any', '*.example.test', ['https'])] });
   assert.ok('config' in parsed, JSON.stringify(parsed));
