@@ -30,7 +30,8 @@ const BROWSER = [
 
 /** The next address of 127/8, whatever it ends in but 0 and 255. */
 function* addressesFrom(first: string): Generator<string> {
-  let [a, b, c, d] = first.split('.').map(Number) as [number, number, number, number];
+  const [a = 127, ...rest] = first.split('.').map(Number);
+  let [b = 0, c = 0, d = 1] = rest;
   for (;;) {
     yield `${a}.${b}.${c}.${d}`;
     d += 1;
