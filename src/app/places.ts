@@ -83,7 +83,8 @@ export function openPlaces(options: PlacesOptions): DevicePlaces {
   });
   const forwarders = buildForwarders({ journal, limits });
   const ways = buildWays({ tables, snapshot: options.snapshot, known, forwarders, lan: options.lan, nowMs, ownAddresses: () => [...reachableAddresses(), '127.0.0.1', '::1'] });
-  const version = () => tables.devices.version + tables.deviceProfiles.version + tables.deviceTokens.version + tables.deviceKeys.version + tables.jobSources.version + tables.sitePlaces.version + tables.virtualAddresses.version;
+  // What probes find is heard within the two seconds that a decision stands: a thousand devices that are asked would have every connection decided anew each time.
+  const version = () => tables.devices.version + tables.deviceTokens.version + tables.deviceKeys.version + tables.jobSources.version + tables.sitePlaces.version + tables.virtualAddresses.version;
 
   let keysAt = -1;
   let byKey = new Map<string, Id>();
