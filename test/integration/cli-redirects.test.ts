@@ -1,10 +1,8 @@
 // Redirects from the command line, against two real gateways and a device that follows them.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { PassThrough } from 'node:stream';
 import { after, before, suite, test } from 'node:test';
-import type { CommandIo } from '#bin/io.ts';
-import { dispatch } from '#bin/postern.ts';
+import { openCommandLine } from '#kit/command-line.ts';
 import { finishesCleanly, startGateway, temporaryFolder, type TestGateway } from '../kit/gateway.ts';
 import { knowDevice, RawDevice } from '../kit/raw-device.ts';
 
@@ -32,19 +30,7 @@ suite('redirects from the command line', { timeout: 60_000 }, () => {
     folder[Symbol.dispose]();
   });
 
-  async function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-    const text = { out: '', err: '' };
-    const stream = (which: 'out' | 'err') => new PassThrough().on('data', (piece: Buffer) => void (text[which] += piece.toString()));
-    const io: CommandIo = { stdin: new PassThrough().end(), stdout: stream('out'), stderr: stream('err'), env: { HOME: folder.path }, signal: new AbortController().signal, isTerminal: false, columns: 200 };
-    const code = await dispatch([...args, '--data', main.dataDir], io);
-    await new Promise((next) => setImmediate(next));
-    return { code, ...text };
-  }
-  const operate = async (...args: string[]) => {
-    const ran = await run(...args);
-    assert.equal(ran.code, 0, `${args.join(' ')}: ${ran.err}`);
-    return ran.out;
-  };
+  const { run, operate } = openCommandLine(() => main.dataDir, () => folder.path);
 
   test('where would SN150 go, and why; asking changes nothing', async () => {
     for (let i = 0; i < 2; i++) {

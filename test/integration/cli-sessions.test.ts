@@ -1,10 +1,8 @@
 // Sessions of devices from the command line, against a real gateway: listed, made to wait, ended; and what the panel is shown then.
 import assert from 'node:assert/strict';
 import { get } from 'node:http';
-import { PassThrough } from 'node:stream';
 import { after, before, suite, test } from 'node:test';
-import type { CommandIo } from '#bin/io.ts';
-import { dispatch } from '#bin/postern.ts';
+import { openCommandLine } from '#kit/command-line.ts';
 import { startAddressApp, type AddressApp } from '#kit/address-app.ts';
 import { finishesCleanly, startGateway, temporaryFolder, type TestGateway } from '#kit/gateway.ts';
 
@@ -32,19 +30,7 @@ suite('sessions of devices from the command line', { timeout: 60_000 }, () => {
     folder[Symbol.dispose]();
   });
 
-  async function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-    const text = { out: '', err: '' };
-    const stream = (which: 'out' | 'err') => new PassThrough().on('data', (piece: Buffer) => void (text[which] += piece.toString()));
-    const io: CommandIo = { stdin: new PassThrough().end(), stdout: stream('out'), stderr: stream('err'), env: { HOME: folder.path }, signal: new AbortController().signal, isTerminal: false, columns: 240 };
-    const code = await dispatch([...args, '--data', gateway.dataDir], io);
-    await new Promise((next) => setImmediate(next));
-    return { code, ...text };
-  }
-  const operate = async (...args: string[]) => {
-    const ran = await run(...args);
-    assert.equal(ran.code, 0, `${args.join(' ')}: ${ran.err}`);
-    return ran.out;
-  };
+  const { run, operate } = openCommandLine(() => gateway.dataDir, () => folder.path);
   /** As the device does it. */
   const open = () =>
     new Promise<{ status: number; text: string }>((done, failed) => {

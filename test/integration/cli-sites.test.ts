@@ -2,10 +2,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
-import { PassThrough } from 'node:stream';
 import { after, before, suite, test } from 'node:test';
-import type { CommandIo } from '#bin/io.ts';
-import { dispatch } from '#bin/postern.ts';
+import { openCommandLine } from '#kit/command-line.ts';
 import { startGateway, temporaryFolder, until, type TestDevice, type TestGateway } from '../kit/gateway.ts';
 
 suite('sites and doors from the command line', { timeout: 60_000 }, () => {
@@ -29,19 +27,7 @@ suite('sites and doors from the command line', { timeout: 60_000 }, () => {
     folder[Symbol.dispose]();
   });
 
-  async function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-    const text = { out: '', err: '' };
-    const stream = (which: 'out' | 'err') => new PassThrough().on('data', (piece: Buffer) => void (text[which] += piece.toString()));
-    const io: CommandIo = { stdin: new PassThrough().end(), stdout: stream('out'), stderr: stream('err'), env: { HOME: folder.path }, signal: new AbortController().signal, isTerminal: false, columns: 200 };
-    const code = await dispatch([...args, '--data', gateway.dataDir], io);
-    await new Promise((next) => setImmediate(next));
-    return { code, ...text };
-  }
-  const operate = async (...args: string[]) => {
-    const ran = await run(...args);
-    assert.equal(ran.code, 0, `${args.join(' ')}: ${ran.err}`);
-    return ran.out;
-  };
+  const { run, operate } = openCommandLine(() => gateway.dataDir, () => folder.path);
 
   test('a site with its networks, and what moves there', async () => {
     assert.match(await operate('sites'), /^main /m);
